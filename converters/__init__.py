@@ -1,0 +1,1 @@
+"""Re-states a model in another framework: torch, ONNX, Keras, TFLite. Its numbers never change here."""

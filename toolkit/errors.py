@@ -1,0 +1,50 @@
+"""Errors of the upper floor: recipes, gates, quality and benchmarks. They extend the tree in `converters.errors`.
+
+    ToolError
+    ├── RecipeError      a recipe field or rule is wrong
+    ├── DataError        calibration data or a clip is missing or damaged
+    ├── DelegateError    a delegate table or level is unknown
+    ├── BenchError       a measurement could not be made
+    ├── AuditError       asked and realised precision differ
+    └── GateFailed       a quality, size or parity gate did not hold (exit code 1, artefacts kept)
+"""
+
+from __future__ import annotations
+
+from converters.errors import ToolError
+
+
+class RecipeError(ToolError):
+    """A recipe field or rule is wrong."""
+
+    code = "recipe/invalid"
+
+
+class DataError(ToolError):
+    """Calibration data or a clip is missing or damaged."""
+
+    code = "data/unusable"
+
+
+class DelegateError(ToolError):
+    """A delegate table or level is unknown."""
+
+    code = "delegate/unknown"
+
+
+class BenchError(ToolError):
+    """A measurement could not be made."""
+
+    code = "bench/failed"
+
+
+class AuditError(ToolError):
+    """Asked and realised precision differ."""
+
+    code = "precision/not-realised"
+
+
+class GateFailed(ToolError):
+    """A quality, size or parity gate did not hold; artefacts are kept."""
+
+    code = "gate/failed"
