@@ -1,0 +1,37 @@
+# One command sets up and runs the main job (`make demo`), one sets up and runs the tests (`make test`).
+PYTHON ?= python3.11
+VENV ?= .venv
+RUN ?= runs/demo
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# The wheel torch 2.13.0 that CPU-only mirrors serve as 2.13.0+cpu; the index's own hash stands in the lock beside it.
+TORCH_CPU_SHA256 := $(shell sed -n 's/^# torch-cpu-wheel: //p' requirements.lock 2>/dev/null)
+
+.PHONY: demo test env lint lock clean
+.DEFAULT_GOAL := demo
+
+demo: $(STAMP)  ## environment, then the main job on the embedded default voice
+	$(BIN)/toolkit convert --delegate nnapi --out $(RUN)
+
+test: $(STAMP)  ## environment, then lint and all tests
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/pytest -n 2 --dist loadfile
+
+env: $(STAMP)
+
+# --no-deps: onnx2tf 1.29.24 pins ai-edge-litert 2.1.0 and the GPU accelerator is in 2.3.0; the lock is complete by itself.
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+lock:  ## rewrites requirements.lock from pyproject.toml (needs uv)
+	uv pip compile pyproject.toml --all-extras --generate-hashes --python-version 3.11 --no-header --no-annotate -q -o lock.tmp
+	{ echo '# Every wheel of the one environment, with hashes; made by `make lock`, installed with --no-deps (README: Environment).'; \
+	  sed 's|^torch==2.13.0 \\|# torch-cpu-wheel: $(TORCH_CPU_SHA256)\ntorch==2.13.0 \\\n    --hash=sha256:$(TORCH_CPU_SHA256) \\|' lock.tmp; } > lock.new
+	rm lock.tmp && mv lock.new requirements.lock
+
+clean:
+	rm -rf $(VENV) runs build dist *.egg-info

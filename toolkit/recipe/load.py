@@ -1,0 +1,106 @@
+"""Reads recipes: built-in by name, or a YAML file, with ``--set a.b=c`` changes on top."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from toolkit.errors import RecipeError
+from toolkit.recipe.schema import Recipe
+
+_BUILTIN = "toolkit.recipe.builtin"
+
+
+def builtin_names() -> tuple[str, ...]:
+    """Names of the recipes that come with the toolkit."""
+    entries = resources.files("toolkit.recipe").joinpath("builtin").iterdir()
+    return tuple(sorted(e.name.removesuffix(".yaml") for e in entries if e.name.endswith(".yaml")))
+
+
+def load(name_or_path: str, changes: tuple[str, ...] = ()) -> Recipe:
+    """Loads a recipe.
+
+    Args:
+        name_or_path: a built-in name or the path of a YAML file.
+        changes: ``dotted.key=value`` strings, applied in order; values are YAML.
+
+    Raises:
+        RecipeError: no such recipe, not YAML, or a field that the schema does not accept.
+    """
+    where, text = _read(name_or_path)
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"not YAML: {error}", code="recipe/not-yaml", where=where) from error
+    if not isinstance(data, dict):
+        raise RecipeError(f"a recipe is a mapping, found {type(data).__name__}", code="recipe/not-yaml", where=where)
+    for change in changes:
+        _apply(data, change)
+    return validate(data, where)
+
+
+def validate(data: dict[str, Any], where: str = "recipe") -> Recipe:
+    """Checks ``data`` against the schema; the error names the field by its path."""
+    try:
+        return Recipe.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = ".".join(str(step) for step in first["loc"])
+        known = tuple(Recipe.model_fields) if len(first["loc"]) == 1 else ()
+        near = difflib.get_close_matches(str(first["loc"][-1]), known, n=2)
+        hint = f"did you mean {' or '.join(near)}?" if near else "see: toolkit recipe schema"
+        found = "" if first["type"] in ("missing", "extra_forbidden") else f" (found {first['input']!r})"
+        raise RecipeError(f"{path}: {first['msg']}{found}", where=f"{where} → {path}", hint=hint) from error
+
+
+def dump(recipe: Recipe) -> str:
+    """The recipe as YAML with every default written out."""
+    return yaml.safe_dump(recipe.model_dump(mode="json", by_alias=True), sort_keys=False, allow_unicode=True)
+
+
+def sha256(recipe: Recipe) -> str:
+    """Digest of the recipe's content; the same settings give the same digest however the file was written."""
+    canonical = json.dumps(recipe.model_dump(mode="json", by_alias=True), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _read(name_or_path: str) -> tuple[str, str]:
+    if name_or_path in builtin_names():
+        entry = resources.files("toolkit.recipe").joinpath("builtin", f"{name_or_path}.yaml")
+        return f"built-in recipe {name_or_path}", entry.read_text(encoding="utf-8")
+    path = Path(name_or_path)
+    if not path.is_file():
+        raise RecipeError(
+            f"no recipe {name_or_path!r}",
+            code="recipe/not-found",
+            hint=f"built-in recipes: {', '.join(builtin_names())}; or give the path of a YAML file",
+        )
+    try:
+        return str(path), path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"cannot read: {error}", code="recipe/not-yaml", where=str(path)) from error
+
+
+def _apply(data: dict[str, Any], change: str) -> None:
+    key, separator, value = change.partition("=")
+    if not separator or not key:
+        raise RecipeError(f"--set wants key=value, found {change!r}", code="recipe/bad-set", hint="e.g. --set seed=7")
+    target = data
+    *parents, last = key.split(".")
+    for step in parents:
+        if target.get(step) is None:
+            target[step] = {}
+        target = target[step]
+        if not isinstance(target, dict):
+            raise RecipeError(f"--set {key}: {step!r} is not a mapping", code="recipe/bad-set", where=f"--set {change}")
+    try:
+        target[last] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"--set {key}: value is not YAML", code="recipe/bad-set", where=f"--set {change}") from error

@@ -1,0 +1,155 @@
+"""What a recipe may say. A recipe is one YAML file; every field is described here and nothing else is accepted."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+
+Precision = Literal["int8", "int16x8", "float16", "float32"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Buckets(_Strict):
+    """Static lengths a voice is converted for; longer input uses the next bucket, then overlapping chunks."""
+
+    phonemes: tuple[PositiveInt, ...] = Field((128,), description="text encoder lengths in phoneme ids")
+    frames: tuple[PositiveInt, ...] = Field((256,), description="flow and decoder lengths in spectrogram frames")
+
+
+class OnnxOptions(_Strict):
+    """How the ONNX graph is re-stated; every form computes the same numbers."""
+
+    transposed_conv: Literal["polyphase", "native"] = Field(
+        "polyphase", description="polyphase: one convolution and a free reshape; native: TRANSPOSE_CONV"
+    )
+    check_passes: bool = Field(True, description="compare the graph before and after every rewrite on real inputs")
+
+
+class ParityLimits(_Strict):
+    """Smallest signal-to-noise ratio in dB each hop must keep against torch."""
+
+    onnx_db: float = Field(100.0, description="exported and rewritten ONNX")
+    keras_db: float = Field(100.0, description="Keras as onnx2tf gives it")
+    relayered_db: float = Field(100.0, description="trainable Keras model")
+    tflite_db: float = Field(100.0, description="float32 TFLite")
+    agreeing_error: PositiveFloat = Field(
+        1e-6, description="largest absolute difference, relative to the tensor's peak, that passes at any ratio"
+    )
+
+
+class PrecisionRule(_Strict):
+    """One per-op override, written against torch names."""
+
+    match: str = Field(description="glob over torch layer names, e.g. 'dec.conv_pre' or 'flow.*'")
+    use: Precision
+    because: str = Field(min_length=8, description="the reason, printed in the report")
+
+
+class PrecisionPolicy(_Strict):
+    """Which precision each operator is asked to have; the last rule that matches wins."""
+
+    default: Precision = "float32"
+    rules: tuple[PrecisionRule, ...] = ()
+
+
+class Sparsity(_Strict):
+    """Magnitude pruning by TF-MOT before quantisation."""
+
+    target_ratio: float = Field(0.5, ge=0.0, lt=1.0, description="share of weights made zero (2:4 implies 0.5)")
+    pattern: Literal["unstructured", "2:4"] = "unstructured"
+    steps: PositiveInt = 200
+    match: str = Field("*", description="glob over torch layer names that are pruned")
+
+
+class Finetune(_Strict):
+    """Quantisation-aware fine-tuning against the float model's own outputs."""
+
+    steps: int = Field(0, ge=0, description="0 leaves the calibrated weights as they are")
+    learning_rate: PositiveFloat = 2e-5
+    batch_size: PositiveInt = 2
+    segment_frames: PositiveInt = Field(64, description="length of a training segment in frames")
+    loss: Literal["output-matching", "vocoder"] = Field(
+        "output-matching", description="vocoder adds a multi-resolution STFT loss to the waveform loss"
+    )
+    checkpoint_every_steps: PositiveInt = 100
+
+
+class Compression(_Strict):
+    """What changes the numbers, per part."""
+
+    equalise: bool = Field(True, description="exact cross-layer equalisation before int8 ranges are chosen")
+    sparsity: Sparsity | None = None
+    finetune: Finetune = Finetune()
+
+
+class Part(_Strict):
+    """Overrides for one part of a model."""
+
+    precision: PrecisionPolicy = PrecisionPolicy()
+    compress: Compression = Compression()
+
+
+class Delegate(_Strict):
+    """The accelerator the graph is shaped for; the others are shown beside it."""
+
+    name: Literal["nnapi", "gpu", "xnnpack"] = "nnapi"
+    android: str = Field("12", description="Android version, API level (31) or NNAPI feature level (FL6)")
+
+
+class Bench(_Strict):
+    """How latency is measured on the host CPU."""
+
+    threads: tuple[PositiveInt, ...] = (1, 2)
+    runs: PositiveInt = 20
+    warmup: int = Field(3, ge=0)
+    min_seconds: float = Field(1.0, ge=0.0)
+
+
+class Quality(_Strict):
+    """How much of the held-out text is judged."""
+
+    utterances: int = Field(12, ge=0, description="0 skips the judgement, and the report says so")
+    seed: int = 1234
+    noise_scale: float = Field(0.667, ge=0.0)
+    noise_w: float = Field(0.8, ge=0.0)
+    length_scale: PositiveFloat = 1.0
+
+
+class Gates(_Strict):
+    """Limits the result is held to; a gate that does not hold makes the exit code 1. None leaves a gate out."""
+
+    mos_drop_mean_max: float | None = None
+    mos_drop_worst_max: float | None = None
+    speaker_cosine_min: float | None = None
+    float_macs_ratio_max: float | None = None
+    decoder_bytes_ratio_max: float | None = None
+    latency_ratio_max: float | None = None
+    shuffle_ops_ratio_max: float | None = Field(None, description="RESHAPE + TRANSPOSE + STRIDED_SLICE, share of ops")
+    total_bytes_max: int | None = None
+    decoder_partitions_max: int | None = None
+    output_snr_db_min: float | None = Field(None, description="any model: converted against torch")
+
+
+class Recipe(_Strict):
+    """Everything that decides the bytes of a conversion."""
+
+    version: Literal[1] = Field(1, alias="schema")
+    name: str
+    description: str = ""
+    seed: int = 0
+    buckets: Buckets = Buckets()
+    onnx: OnnxOptions = OnnxOptions()
+    parity: ParityLimits = ParityLimits()
+    parts: dict[str, Part] = Field(default_factory=dict, description="by part name; '*' is the default for the others")
+    delegate: Delegate = Delegate()
+    bench: Bench = Bench()
+    quality: Quality = Quality()
+    gates: Gates = Gates()
+
+    def part(self, name: str) -> Part:
+        """The settings of part ``name``: its own, or those of ``*``, or the defaults."""
+        return self.parts.get(name) or self.parts.get("*") or Part()
