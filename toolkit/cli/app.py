@@ -1,0 +1,110 @@
+"""The command tree, and the one place where exceptions become messages and exit codes."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+import traceback
+from types import FrameType
+
+import typer
+from typer.exceptions import TyperException
+
+import toolkit
+from converters.errors import ToolError
+from toolkit.cli import bench, convert, data, doctor, explain, inspect, recipe, report, speak
+from toolkit.errors import GateFailed
+
+EXIT_GATE = 1
+EXIT_ERROR = 2
+_TYPER_INTERRUPTED = 130  # what typer makes of a KeyboardInterrupt
+_INTERRUPTED = "error[run/interrupted]: interrupted; nothing half-written was left behind"
+
+app = typer.Typer(
+    name="toolkit",
+    help="PyTorch speech models to small, fast, verified TFLite.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("convert")(convert.convert)
+app.command("speak")(speak.speak)
+app.command("inspect")(inspect.inspect)
+app.command("bench")(bench.bench)
+app.command("report")(report.report)
+app.add_typer(recipe.app, name="recipe")
+app.add_typer(data.app, name="data")
+app.command("doctor")(doctor.doctor)
+app.command("explain")(explain.explain)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"toolkit {toolkit.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    """PyTorch speech models to small, fast, verified TFLite."""
+
+
+def run(arguments: list[str] | None = None) -> None:
+    """Runs the command line and exits with its code."""
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.exit(outcome(arguments))
+
+
+def outcome(arguments: list[str] | None = None) -> int:
+    """Runs the command line; returns the exit code instead of leaving."""
+    try:
+        result = app(arguments, standalone_mode=False)
+    except GateFailed as error:
+        return _say(str(error), EXIT_GATE)
+    except ToolError as error:
+        return _say(str(error), EXIT_ERROR)
+    except typer.Exit as leave:
+        return leave.exit_code
+    except TyperException as error:
+        return _say(f"error[usage/invalid]: {error.format_message()}\n  hint: toolkit COMMAND --help", EXIT_ERROR)
+    except (KeyboardInterrupt, typer.Abort):
+        return _say(_INTERRUPTED, EXIT_ERROR)
+    except OSError as error:
+        return _say(_os_error(error), EXIT_ERROR)
+    except Exception as error:
+        return _say(_internal(error), EXIT_ERROR)
+    if result == _TYPER_INTERRUPTED:
+        return _say(_INTERRUPTED, EXIT_ERROR)
+    return result if isinstance(result, int) else 0
+
+
+def _say(message: str, code: int) -> int:
+    typer.echo(message, err=True)
+    return code
+
+
+def _os_error(error: OSError) -> str:
+    where = f"\n  in  {error.filename}" if error.filename else ""
+    if error.errno == errno.ENOSPC:
+        return f"error[output/disk-full]: no space left on the device{where}\n  hint: free some space; the run left nothing"
+    return f"error[output/not-writable]: {error.strerror or error}{where}\n  hint: check the path and its permissions"
+
+
+def _internal(error: Exception) -> str:
+    if os.environ.get("TOOLKIT_DEBUG"):
+        traceback.print_exception(error)
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return (
+        f"error[internal/unclassified]: {type(error).__name__}: {error}\n"
+        f"  in  {last.filename}:{last.lineno}\n"
+        f"  hint: this is a defect of the toolkit; set TOOLKIT_DEBUG=1 for the whole trace"
+    )
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,103 @@
+"""The run directory: built under a temporary name beside its place, renamed when it is complete."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from converters.errors import InputError
+
+MANIFEST = "manifest.json"
+
+
+class RunDirectory:
+    """Where one run writes. Paths given to its methods are relative to it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write_bytes(self, relative: str, data: bytes) -> Path:
+        """Writes a file, creating its folders."""
+        target = self.path / relative
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+        return target
+
+    def write_json(self, relative: str, data: Any) -> Path:
+        """Writes sorted, indented JSON."""
+        text = json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        return self.write_bytes(relative, (text + "\n").encode())
+
+    def write_text(self, relative: str, text: str) -> Path:
+        """Writes UTF-8 text."""
+        return self.write_bytes(relative, text.encode())
+
+    def digests(self) -> dict[str, dict[str, Any]]:
+        """Every file's sha256 and size, by relative path."""
+        files = sorted(p for p in self.path.rglob("*") if p.is_file())
+        return {
+            str(p.relative_to(self.path)): {"sha256": file_sha256(p), "size_bytes": p.stat().st_size} for p in files
+        }
+
+
+def file_sha256(path: Path) -> str:
+    """Hex sha256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextmanager
+def building(out: Path) -> Iterator[RunDirectory]:
+    """Yields a temporary directory that becomes ``out`` when the body succeeds and vanishes when it does not.
+
+    An earlier run at ``out`` is replaced only at that moment. The repro folder of a parity failure is kept outside.
+
+    Raises:
+        InputError: ``out`` exists and is not an earlier run, or its parent cannot be written.
+    """
+    out = out.absolute()
+    refuse_foreign_directory(out)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
+    except OSError as error:
+        raise InputError(
+            f"cannot write there: {error.strerror}", code="output/not-writable", where=str(out),
+            hint="choose another place with --out",
+        ) from error
+    try:
+        yield RunDirectory(temporary)
+        temporary.chmod(0o755)
+        _swap(temporary, out)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def refuse_foreign_directory(out: Path) -> None:
+    """Raises InputError when ``out`` holds anything but an earlier run."""
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise InputError("is a file, not a directory", code="output/exists", where=str(out), hint="use another --out")
+    if any(out.iterdir()) and not (out / MANIFEST).is_file():
+        raise InputError(
+            "holds files that are not an earlier run (no manifest.json)", code="output/exists", where=str(out),
+            hint="empty it, or choose another place with --out",
+        )
+
+
+def _swap(temporary: Path, out: Path) -> None:
+    if not out.exists():
+        os.replace(temporary, out)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".old", dir=out.parent))
+    os.replace(out, old / "run")
+    os.replace(temporary, out)
+    shutil.rmtree(old, ignore_errors=True)
