@@ -25,7 +25,7 @@ COPY calibration_data /opt/calibration_data
 # libsndfile and libgomp come inside the wheels; no system package is needed.
 RUN useradd --create-home --uid 10001 toolkit && mkdir -p /work/runs && chown -R toolkit:toolkit /work
 ENV PATH=/opt/toolkit/bin:$PATH TF_USE_LEGACY_KERAS=1 PYTHONHASHSEED=0 TOOLKIT_CALIBRATION_DATA=/opt/calibration_data
-USER toolkit
+USER 10001
 WORKDIR /work
 ENTRYPOINT ["toolkit"]
 CMD ["--help"]
