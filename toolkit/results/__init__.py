@@ -1,0 +1,77 @@
+"""What a run measured: one versioned, frozen object. Reports, gates and comparisons read nothing else.
+
+Nothing here is inferred: a number that was not measured is ``None`` and ``not_measured`` says why. Sizes are bytes,
+times are milliseconds unless the name says seconds, ratios lie in [0, 1] unless they compare two measurements.
+"""
+
+from toolkit.results.delegation import DelegateName, OpPlacement, Placement
+from toolkit.results.fidelity import (
+    Clip,
+    Metric,
+    MetricValue,
+    Parity,
+    PrecisionOp,
+    PrecisionOverride,
+    Quality,
+    TensorError,
+    Tried,
+    Utterance,
+)
+from toolkit.results.measurement import (
+    Latency,
+    LatencyComparison,
+    LatencyStats,
+    Memory,
+    OpTime,
+    PartSize,
+    Point,
+    Size,
+    Sparsity,
+)
+from toolkit.results.provenance import Artifact, Device, Environment, Host, Run, Stage
+from toolkit.results.run_result import SCHEMA_VERSION, RunResult, json_schema, load, save, to_json
+from toolkit.results.verdict import Comparison, Gate, Recommendation, Status, Validity, Warn, judge
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "Artifact",
+    "Clip",
+    "Comparison",
+    "DelegateName",
+    "Device",
+    "Environment",
+    "Gate",
+    "Host",
+    "Latency",
+    "LatencyComparison",
+    "LatencyStats",
+    "Memory",
+    "Metric",
+    "MetricValue",
+    "OpPlacement",
+    "OpTime",
+    "Parity",
+    "PartSize",
+    "Placement",
+    "Point",
+    "PrecisionOp",
+    "PrecisionOverride",
+    "Quality",
+    "Recommendation",
+    "Run",
+    "RunResult",
+    "Size",
+    "Sparsity",
+    "Stage",
+    "Status",
+    "TensorError",
+    "Tried",
+    "Utterance",
+    "Validity",
+    "Warn",
+    "json_schema",
+    "judge",
+    "load",
+    "save",
+    "to_json",
+]
