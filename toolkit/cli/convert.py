@@ -1,0 +1,72 @@
+"""``toolkit convert``: builds a recipe and a source, runs the pipeline, prints the verdict."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal
+
+import typer
+
+from toolkit.cli.render import Terminal
+from toolkit.recipe import load as recipes
+
+DEFAULT_RECIPE = {"voice": "vits-voice", "model": "any-model"}
+
+
+def convert(
+    model: str = typer.Argument(
+        "", help="Piper voice (.onnx with its .json), package.module:factory, TorchScript (.pt), torch.export (.pt2) "
+        "or .onnx file; leave it out for the embedded default voice.",
+    ),
+    delegate: Literal["nnapi", "gpu", "xnnpack"] = typer.Option("nnapi", help="Accelerator the graph is shaped for."),
+    android: str = typer.Option("", help="Android version (12), API level (31) or NNAPI feature level (FL6)."),
+    recipe: str = typer.Option("", help="Built-in recipe name or YAML file; default: by the kind of model."),
+    change: list[str] = typer.Option([], "--set", metavar="KEY=VALUE", help="Change a recipe field, e.g. seed=7."),
+    inputs: list[str] = typer.Option(
+        [], "--input", metavar="NAME:SHAPE[:DTYPE[:LOW..HIGH]]",
+        help="Declare an input, e.g. mel:1x80x200 or ids:1x128:int32:0..255; repeat in the order of forward().",
+    ),
+    spec: Path | None = typer.Option(None, help="YAML file declaring inputs instead of --input."),
+    probe: Path | None = typer.Option(None, help=".npz of real inputs by name, used for parity and calibration."),
+    out: Path = typer.Option(Path("runs/latest"), help="Run directory; replaced only when the run completes."),
+    random_voice: bool = typer.Option(
+        False, "--random-voice", help="A small seeded voice of random weights instead of the default voice."
+    ),
+    keep_keras: bool = typer.Option(False, help="Also write the trainable Keras models."),
+    dry_run: bool = typer.Option(False, help="Print the complete recipe and stop."),
+    as_json: bool = typer.Option(False, "--json", help="Print results.json on standard output."),
+    quiet: bool = typer.Option(False, help="Only warnings, errors and the verdict."),
+) -> int:
+    """Convert a model to verified TFLite and report on it.
+
+    With no MODEL the embedded default voice is converted.
+    """
+    from toolkit.pipeline import sources
+
+    request = sources.Request(
+        model=model, inputs=tuple(inputs), spec=spec, probe=probe, random_voice=random_voice
+    )
+    kind = sources.kind_of(request)
+    name = recipe or DEFAULT_RECIPE["voice" if kind == "voice" else "model"]
+    changes = [f"delegate.name={delegate}", *([f'delegate.android="{android}"'] if android else []), *change]
+    settings = recipes.load(name, tuple(changes))
+    if dry_run:
+        typer.echo(recipes.dump(settings), nl=False)
+        return 0
+    from toolkit.pipeline.run import Options, run
+
+    with Terminal(quiet=quiet) as terminal:
+        outcome = run(request, settings, out, Options(keep_keras=keep_keras, command=_command()), terminal)
+    if as_json:
+        typer.echo(json.dumps(outcome.result.model_dump(mode="json", by_alias=True)))
+    else:
+        typer.echo(outcome.verdict)
+    return 0 if outcome.passed else 1
+
+
+def _command() -> str:
+    import shlex
+    import sys
+
+    return shlex.join(["toolkit", *sys.argv[1:]])
