@@ -1,0 +1,97 @@
+"""Every width, depth and stride of a VITS voice, as read from its tensors and node attributes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncoderConfig:
+    """The text encoder.
+
+    Attributes:
+        vocabulary: number of phoneme ids.
+        hidden: channels of the transformer.
+        filter_channels: channels inside the feed-forward blocks.
+        heads: attention heads.
+        layers: transformer layers.
+        kernel: width of the feed-forward convolutions.
+        window: relative positions reach ``window`` phonemes to each side.
+        inter: channels of ``m_p`` and ``logs_p``.
+    """
+
+    vocabulary: int
+    hidden: int = 192
+    filter_channels: int = 768
+    heads: int = 2
+    layers: int = 6
+    kernel: int = 3
+    window: int = 4
+    inter: int = 192
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowConfig:
+    """The residual-coupling flow.
+
+    Attributes:
+        channels: channels of ``z``.
+        hidden: channels of the WaveNet inside each coupling.
+        couplings: number of couplings; a channel flip follows each.
+        kernel: width of the WaveNet convolutions.
+        dilations: dilation of each WaveNet layer; their count is the depth.
+    """
+
+    channels: int = 192
+    hidden: int = 192
+    couplings: int = 4
+    kernel: int = 5
+    dilations: tuple[int, ...] = (1, 1, 1, 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GeneratorConfig:
+    """The HiFi-GAN generator.
+
+    Attributes:
+        channels: channels of ``z``.
+        initial: channels after ``conv_pre``; halved by every upsampling.
+        up_rates: stride of each transposed convolution.
+        up_kernels: width of each transposed convolution.
+        up_paddings: padding of each transposed convolution.
+        resblock: ``"1"`` (two convolutions per residual step) or ``"2"`` (one).
+        resblock_kernels: width of each residual block of a stage.
+        resblock_dilations: dilations of each residual block of a stage.
+        slope: negative slope of every leaky ReLU but the last.
+        last_slope: negative slope before ``conv_post`` (0.01 in VITS, PyTorch's default, not 0.1).
+        post_bias: whether ``conv_post`` has a bias.
+    """
+
+    channels: int = 192
+    initial: int = 256
+    up_rates: tuple[int, ...] = (8, 8, 4)
+    up_kernels: tuple[int, ...] = (16, 16, 8)
+    up_paddings: tuple[int, ...] = (4, 4, 2)
+    resblock: str = "2"
+    resblock_kernels: tuple[int, ...] = (3, 5, 7)
+    resblock_dilations: tuple[tuple[int, ...], ...] = ((1, 2), (2, 6), (3, 12))
+    slope: float = 0.1
+    last_slope: float = 0.01
+    post_bias: bool = False
+
+    @property
+    def hop(self) -> int:
+        """Audio samples per frame."""
+        hop = 1
+        for rate in self.up_rates:
+            hop *= rate
+        return hop
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VitsConfig:
+    """A whole voice."""
+
+    encoder: EncoderConfig
+    flow: FlowConfig
+    generator: GeneratorConfig

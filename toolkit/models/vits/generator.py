@@ -1,0 +1,108 @@
+"""HiFi-GAN generator of VITS: latent frames to audio, exact inside the mask of a padded bucket.
+
+Upstream masks the input only, so padding leaks into the last frames through every convolution's bias. Here the mask,
+repeated to each stage's rate, is multiplied after every upsampling and every residual addition: each convolution then
+sees the zeros it would see at the end of an unpadded signal.
+
+Parameter names are those of the Piper checkpoints with weight norm folded (``dec.resblocks.0.convs.1.weight`` …).
+Source: Kong et al. 2020 (arXiv:2010.05646), VITS's variant without weight norm.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from toolkit.models.vits.config import GeneratorConfig
+
+
+def _convolution(channels: int, kernel: int, dilation: int) -> nn.Conv1d:
+    return nn.Conv1d(channels, channels, kernel, dilation=dilation, padding=(kernel - 1) * dilation // 2)
+
+
+class ResBlock1(nn.Module):
+    """Residual steps of two convolutions each, the second undilated."""
+
+    def __init__(self, channels: int, kernel: int, dilations: tuple[int, ...], slope: float) -> None:
+        super().__init__()
+        self.slope = slope
+        self.convs1 = nn.ModuleList(_convolution(channels, kernel, dilation) for dilation in dilations)
+        self.convs2 = nn.ModuleList(_convolution(channels, kernel, 1) for _ in dilations)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """``[1, channels, time]``, already masked, to the same, masked."""
+        for first, second in zip(self.convs1, self.convs2, strict=True):
+            step = first(nn.functional.leaky_relu(x, self.slope)) * mask
+            x = (second(nn.functional.leaky_relu(step, self.slope)) + x) * mask
+        return x
+
+
+class ResBlock2(nn.Module):
+    """Residual steps of one convolution each."""
+
+    def __init__(self, channels: int, kernel: int, dilations: tuple[int, ...], slope: float) -> None:
+        super().__init__()
+        self.slope = slope
+        self.convs = nn.ModuleList(_convolution(channels, kernel, dilation) for dilation in dilations)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """``[1, channels, time]``, already masked, to the same; masked between the steps, not after the last."""
+        last = len(self.convs) - 1
+        for index, convolution in enumerate(self.convs):
+            x = convolution(nn.functional.leaky_relu(x, self.slope)) + x
+            if index != last:
+                x = x * mask
+        return x
+
+
+_RESBLOCKS: dict[str, type[ResBlock1] | type[ResBlock2]] = {"1": ResBlock1, "2": ResBlock2}
+
+
+class Generator(nn.Module):
+    """Upsampling stages, each followed by residual blocks whose outputs are averaged.
+
+    Args:
+        config: widths, strides and dilations.
+    """
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.conv_pre = nn.Conv1d(config.channels, config.initial, 7, padding=3)
+        self.ups = nn.ModuleList()
+        self.resblocks = nn.ModuleList()
+        block = _RESBLOCKS[config.resblock]
+        channels = config.initial
+        for rate, kernel, padding in zip(config.up_rates, config.up_kernels, config.up_paddings, strict=True):
+            self.ups.append(nn.ConvTranspose1d(channels, channels // 2, kernel, rate, padding))
+            channels //= 2
+            for width, dilations in zip(config.resblock_kernels, config.resblock_dilations, strict=True):
+                self.resblocks.append(block(channels, width, dilations, config.slope))
+        self.conv_post = nn.Conv1d(channels, 1, 7, padding=3, bias=config.post_bias)
+
+    def forward(self, z: Tensor, mask: Tensor) -> Tensor:
+        """Latent to audio.
+
+        Args:
+            z: ``[1, channels, frames]``.
+            mask: ``[1, 1, frames]`` float32.
+
+        Returns:
+            Audio in [-1, 1], ``[1, 1, frames * hop]``; samples past the mask are meaningless.
+        """
+        config = self.config
+        blocks = len(config.resblock_kernels)
+        x = self.conv_pre(z * mask) * mask
+        rate = 1
+        for stage, up in enumerate(self.ups):
+            rate *= config.up_rates[stage]
+            stage_mask = nn.functional.interpolate(mask, scale_factor=float(rate), mode="nearest")
+            x = up(nn.functional.leaky_relu(x, config.slope)) * stage_mask
+            outputs = [block(x, stage_mask) for block in self.resblocks[stage * blocks : (stage + 1) * blocks]]
+            total = outputs[0]
+            for output in outputs[1:]:
+                total = total + output
+            # One pass over the signal for both the average and the mask.
+            x = total * (stage_mask * (1.0 / blocks))
+        x = nn.functional.leaky_relu(x, config.last_slope)
+        return torch.tanh(self.conv_post(x))
