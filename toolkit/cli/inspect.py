@@ -1,0 +1,46 @@
+"""``toolkit inspect``: what is in a TFLite file, and what a delegate takes of it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Literal
+
+import typer
+
+
+def inspect(
+    model: Path = typer.Argument(help=".tflite file."),
+    delegate: Literal["nnapi", "gpu", "xnnpack", "none"] = typer.Option("none", help="Show this delegate's placement."),
+    android: str = typer.Option("12", help="Android version, API level or NNAPI feature level."),
+    ops: bool = typer.Option(False, "--ops", help="List every operator."),
+    as_json: bool = typer.Option(False, "--json", help="JSON instead of text."),
+) -> None:
+    """Show signatures, operators, precision, sizes and delegate placement of a TFLite file."""
+    from toolkit.pipeline.inspection import inspect_tflite
+
+    found = inspect_tflite(model, None if delegate == "none" else delegate, android)
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))
+        return
+    typer.echo(f"{model}  {found['size_bytes']:,} bytes  {len(found['ops'])} operators  {found['macs']:,} multiply-adds")
+    for entry in found["tensors"]:
+        typer.echo(f"  {entry['role']:<7}{entry['name']:<28}{entry['dtype']:<9}{entry['shape']}")
+    for (name, precision), count in sorted(Counter((o["op"], o["precision"]) for o in found["ops"]).items()):
+        typer.echo(f"  {count:>5} × {name:<24}{precision}")
+    if ops:
+        for op in found["ops"]:
+            typer.echo(f"  {op['index']:>5}  {op['op']:<22}{op['precision']:<9}{op['macs']:>14,}  {op['name']}")
+    if "placement" in found:
+        placement = found["placement"]
+        typer.echo(
+            f"{placement['delegate']} ({placement['level']}): {placement['accepted']}/{len(found['ops'])} operators, "
+            f"{placement['partitions']} partition(s)"
+        )
+        for fallback in placement["fallbacks"]:
+            typer.echo(f"  stays on the CPU: {fallback['op']} ×{fallback['count']}: {fallback['reason']}  [{fallback['source']}]")
+            if fallback["fix"]:
+                typer.echo(f"    fix: {fallback['fix']}")
+        for note in placement["notes"]:
+            typer.echo(f"  note: {note}")
