@@ -9,9 +9,9 @@ import typer
 
 def report(run: Path = typer.Argument(help="Run directory or its results.json.")) -> None:
     """Render index.html and report.md from a run's results.json."""
-    from toolkit.pipeline.publish import render
-    from toolkit.results import read
+    from toolkit.report import write_report
+    from toolkit.results import load
 
     path = run / "results.json" if run.is_dir() else run
-    for written in render(read(path), path.parent):
-        typer.echo(written)
+    paths = write_report(load(path), path.parent)
+    typer.echo(f"{paths.html}\n{paths.markdown}")

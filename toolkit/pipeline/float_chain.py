@@ -2,43 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from converters.spec import Arrays, Interface, Runner
+from converters.errors import ParityError
+from converters.parity import ParityReport, check, compare, worst
+from converters.spec import Interface, Runner
 from toolkit.pipeline.events import StageClock
 from toolkit.pipeline.sources import SourcePart
 from toolkit.recipe.schema import Recipe
+from toolkit.results import Parity
 
 if TYPE_CHECKING:
     from converters.keras_graph.relayer import RelayeredModel
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HopParity:
-    """How one representation agrees with torch on one output, worst over all probes.
-
-    Attributes:
-        part: part key.
-        hop: ``onnx``, ``rewritten onnx``, ``keras``, ``trainable keras`` or ``tflite float32``.
-        tensor: output name.
-        max_abs: largest absolute difference.
-        snr_db: smallest signal-to-noise ratio.
-        cosine: smallest cosine similarity.
-        limit_db: what the recipe asks for.
-    """
-
-    part: str
-    hop: str
-    tensor: str
-    max_abs: float
-    snr_db: float
-    cosine: float
-    limit_db: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,10 +31,9 @@ class FloatPart:
         onnx_interface: its layouts.
         relayered: trainable Keras model.
         tflite: float32 flatbuffer.
-        tflite_interface: its layouts.
         reference: torch outputs for every probe.
-        parity: one row per hop and output.
-        passes: ``(name, changed, skipped)`` of every ONNX rewrite.
+        parity: one row per hop and output, worst over the probes.
+        passes: ``name: n changed`` of every ONNX rewrite.
     """
 
     source: SourcePart
@@ -62,7 +41,6 @@ class FloatPart:
     onnx_interface: Interface
     relayered: RelayeredModel
     tflite: bytes
-    tflite_interface: Interface
     reference: tuple[dict[str, np.ndarray], ...]
-    parity: tuple[HopParity, ...]
-    passes: tuple[tuple[str, int, tuple[str, ...]], ...] = field(default=())
+    parity: tuple[Parity, ...]
+    passes: tuple[str, ...]

@@ -1,0 +1,146 @@
+"""Holds what was measured against the recipe's limits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from toolkit.recipe.schema import Gates
+from toolkit.results import Gate, LatencyComparison, Parity, Placement, Quality, Size, judge
+
+_SHUFFLES = ("RESHAPE", "TRANSPOSE", "STRIDED_SLICE")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """The measurements gates are judged on; None or empty where nothing was measured.
+
+    Attributes:
+        quality: of the result against the float voice.
+        missing_quality: why there is no quality.
+        comparisons: latency of the result over float32.
+        placements: static placement by the asked delegate.
+        size: bytes before and after.
+        float_macs_ratio: share of the decoder's (or model's) multiply-adds that stay in float.
+        op_counts: operator type to count, over flow and decoder (or the model).
+        output_snr_db: converted against torch, any model.
+        main_part: ``decoder`` for voices, ``model`` otherwise.
+        threads: thread count of the gated comparison.
+    """
+
+    quality: Quality | None
+    missing_quality: str
+    comparisons: tuple[LatencyComparison, ...]
+    placements: tuple[Placement, ...]
+    size: Size
+    float_macs_ratio: float | None
+    op_counts: dict[str, int]
+    output_snr_db: float | None
+    main_part: str
+    threads: int
+
+
+def shuffle_ratio(op_counts: dict[str, int]) -> float:
+    """Share of RESHAPE, TRANSPOSE and STRIDED_SLICE among all operators."""
+    return sum(op_counts.get(kind, 0) for kind in _SHUFFLES) / max(1, sum(op_counts.values()))
+
+
+def judge_gates(limits: Gates, parity: Iterable[Parity], evidence: Evidence) -> tuple[Gate, ...]:
+    """One gate per limit the recipe sets, and one for parity, in the order a reader asks."""
+    return (*_quality(limits, evidence), *_cost(limits, evidence), *_shape(limits, evidence), *_parity(limits, parity, evidence))
+
+
+def _quality(limits: Gates, evidence: Evidence) -> list[Gate]:
+    metrics = {m.metric: m for m in evidence.quality.metrics} if evidence.quality else {}
+    mos, speaker = metrics.get("distillmos"), metrics.get("resemblyzer_cosine")
+    absent = evidence.missing_quality or "the metric's package is not installed"
+    gates = []
+    if limits.mos_drop_mean_max is not None:
+        gates.append(judge(
+            "mos_drop_mean", "DistillMOS below the float voice, mean", None if mos is None else max(0.0, -mos.mean), "points",
+            limits.mos_drop_mean_max, "<=", "Predicted listening quality lost, mean over held-out sentences.",
+            skipped_because=absent,
+        ))
+    if limits.mos_drop_worst_max is not None:
+        gates.append(judge(
+            "mos_drop_worst", "DistillMOS below the float voice, worst sentence",
+            None if mos is None else max(0.0, -mos.worst), "points", limits.mos_drop_worst_max, "<=",
+            "The same for the sentence that suffers most.", skipped_because=absent,
+        ))
+    if limits.speaker_cosine_min is not None:
+        gates.append(judge(
+            "speaker_cosine", "Speaker similarity to the float voice", None if speaker is None else speaker.mean, "cosine",
+            limits.speaker_cosine_min, ">=", "Cosine of resemblyzer d-vectors; the same speaker gives above 0.88.",
+            skipped_because=absent,
+        ))
+    return gates
+
+
+def _cost(limits: Gates, evidence: Evidence) -> list[Gate]:
+    gates = []
+    if limits.latency_ratio_max is not None:
+        found = [c for c in evidence.comparisons if c.part == evidence.main_part and c.threads == evidence.threads]
+        gates.append(judge(
+            "latency_ratio", f"{evidence.main_part.capitalize()} latency over float32, {evidence.threads} threads",
+            found[0].ratio if found else None, "ratio", limits.latency_ratio_max, "<=",
+            "Both run interleaved in one process on the host CPU.", skipped_because="no benchmark was run",
+        ))
+    if limits.decoder_bytes_ratio_max is not None:
+        parts = {(p.part, p.variant): p.total_bytes for p in evidence.size.parts}
+        ratio = parts[evidence.main_part, "result"] / parts[evidence.main_part, "float32"]
+        gates.append(judge(
+            "bytes_ratio", f"{evidence.main_part.capitalize()} bytes over float32", ratio, "ratio",
+            limits.decoder_bytes_ratio_max, "<=", "Size of the .tflite file.",
+        ))
+    if limits.total_bytes_max is not None:
+        gates.append(judge(
+            "total_bytes", "Whole bundle on disk", evidence.size.total_bytes, "bytes", limits.total_bytes_max, "<=",
+            evidence.size.includes,
+        ))
+    return gates
+
+
+def _shape(limits: Gates, evidence: Evidence) -> list[Gate]:
+    gates = []
+    if limits.float_macs_ratio_max is not None:
+        gates.append(judge(
+            "float_macs_ratio", f"{evidence.main_part.capitalize()} multiply-adds left in float", evidence.float_macs_ratio,
+            "ratio", limits.float_macs_ratio_max, "<=", "Read back from the flatbuffer, operator by operator.",
+            skipped_because="no operator multiplies",
+        ))
+    if limits.shuffle_ops_ratio_max is not None:
+        gates.append(judge(
+            "shuffle_ratio", "RESHAPE + TRANSPOSE + STRIDED_SLICE share of operators", shuffle_ratio(evidence.op_counts),
+            "ratio", limits.shuffle_ops_ratio_max, "<=", "Operators that only move data, in flow and decoder.",
+        ))
+    if limits.decoder_partitions_max is not None:
+        found = [p for p in evidence.placements if p.part == evidence.main_part]
+        whole = bool(found) and found[0].delegated_ops == len(found[0].ops)
+        gates.append(judge(
+            "partitions", f"{evidence.main_part.capitalize()} partitions on {found[0].delegate if found else 'the delegate'}",
+            float(found[0].partitions) if whole else None, "partitions", limits.decoder_partitions_max, "<=",
+            "Static placement by the delegate's own source; 1 means that nothing falls back.",
+            skipped_because="",
+        ) if whole or not found else Gate(
+            id="partitions", title=f"{evidence.main_part.capitalize()} partitions on {found[0].delegate}",
+            value=float(found[0].partitions), unit="partitions", limit=limits.decoder_partitions_max, comparison="<=",
+            status="fail", explanation=f"{len(found[0].ops) - found[0].delegated_ops} operators stay on the CPU.",
+        ))
+    return gates
+
+
+def _parity(limits: Gates, parity: Iterable[Parity], evidence: Evidence) -> list[Gate]:
+    rows = [p for p in parity if p.limit_snr_db is not None and p.snr_db is not None]
+    gates = []
+    if rows:
+        worst = min(rows, key=lambda p: p.snr_db)
+        gates.append(judge(
+            "parity", "Float hops against torch, worst", float(worst.snr_db), "dB", float(worst.limit_snr_db), ">=",
+            f"Worst at {worst.part}, {worst.to}, {worst.tensor}; a hop below its limit stops the run.",
+        ))
+    if limits.output_snr_db_min is not None:
+        gates.append(judge(
+            "output_snr", "Result against torch", evidence.output_snr_db, "dB", limits.output_snr_db_min, ">=",
+            "The shipped file on the probe inputs.", skipped_because="nothing was compared",
+        ))
+    return gates
