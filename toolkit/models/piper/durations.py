@@ -110,7 +110,7 @@ def _typed(model: onnx.ModelProto, cuts: dict[str, str]) -> onnx.ModelProto:
         "speaker": [1, "gin", 1],
         OUTPUT_NAME: [1, 1, "phonemes"],
     }
-    declared = {tensor for tensor in cuts.values()}
+    declared = set(cuts.values())
     kept = [value for value in copy.graph.value_info if value.name not in declared]
     del copy.graph.value_info[:]
     copy.graph.value_info.extend(kept)
@@ -135,7 +135,8 @@ def _shorten(model: onnx.ModelProto, keep: dict[str, str]) -> onnx.ModelProto:
     onnx = frameworks.onnx()
     short = onnx.ModelProto()
     short.CopyFrom(model)
-    names: dict[str, str] = {"": "", **{tensor: name for tensor, name in keep.items() if name in (*INPUT_NAMES, OUTPUT_NAME)}}
+    public = (*INPUT_NAMES, OUTPUT_NAME)
+    names: dict[str, str] = {"": "", **{tensor: name for tensor, name in keep.items() if name in public}}
 
     def rename(name: str) -> str:
         return names.setdefault(name, f"t{len(names)}")

@@ -96,7 +96,9 @@ def _constants(model: onnx.ModelProto, path: Path) -> dict[str, np.ndarray]:
         constants = {tensor.name: to_array(tensor) for tensor in model.graph.initializer}
         for node in model.graph.node:
             if node.op_type == "Constant":
-                constants |= {node.output[0]: to_array(a.t) for a in node.attribute if a.name == "value"}
+                for attribute in node.attribute:
+                    if attribute.name == "value":
+                        constants[node.output[0]] = to_array(attribute.t)
             elif node.op_type == "Identity" and node.input[0] in constants:
                 constants[node.output[0]] = constants[node.input[0]]
     except (ValueError, TypeError) as error:

@@ -50,7 +50,7 @@ class RelativeAttention(nn.Module):
         """
         batch, time, channels = x.shape
         if time <= 2 * self.window:
-            raise ValueError(f"a bucket of {time} phonemes is shorter than the attention window ({2 * self.window + 1})")
+            raise ValueError(f"{time} phonemes are fewer than the attention window of {2 * self.window + 1}")
         query = self._split(self.conv_q(x) * (1.0 / math.sqrt(self.head_channels)), batch, time)
         key = self._split(self.conv_k(x), batch, time)
         value = self._split(self.conv_v(x), batch, time)
@@ -70,7 +70,7 @@ class RelativeAttention(nn.Module):
         return x.reshape(batch, time, self.heads, self.head_channels).transpose(1, 2)
 
     def _inside(self, time: int, like: Tensor) -> Tensor:
-        """``[time, 2 * window + 1]``: 1 where the neighbour at that distance exists, else 0; a constant of the graph."""
+        """``[time, 2 * window + 1]``: 1 where the neighbour exists, else 0; a constant of the graph."""
         position = torch.arange(time).unsqueeze(1) + torch.arange(-self.window, self.window + 1).unsqueeze(0)
         return ((position >= 0) & (position < time)).to(like.dtype)
 
