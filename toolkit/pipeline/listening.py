@@ -1,0 +1,139 @@
+"""Speaks held-out sentences with the float and the converted voice, and judges one against the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from toolkit.data import Sentence
+from toolkit.quality.evaluate import QualityReport, UtteranceQuality, evaluate
+from toolkit.recipe.schema import Quality as QualitySettings
+from toolkit.results import Clip, Metric, MetricValue, Quality, Utterance
+
+if TYPE_CHECKING:
+    from toolkit.models.voice import PartRunners, Voice
+    from toolkit.pipeline.run_directory import RunDirectory
+
+_CLIPS = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spoken:
+    """The same sentences by one voice.
+
+    Attributes:
+        waves: float32 ``[samples]`` each.
+    """
+
+    waves: tuple[np.ndarray, ...]
+
+
+def speak(
+    voice: Voice, runners: PartRunners, sentences: Sequence[Sentence], settings: QualitySettings,
+    on_progress: Callable[[int, int, str], None],
+) -> Spoken:
+    """Synthesises every sentence with the same seed and therefore the same noise."""
+    waves = []
+    for index, sentence in enumerate(sentences):
+        waves.append(voice.synthesise(
+            runners, sentence.id_array, settings.seed, noise_scale=settings.noise_scale,
+            length_scale=settings.length_scale, noise_w=settings.noise_w,
+        ))
+        on_progress(index + 1, len(sentences), sentence.name)
+    return Spoken(waves=tuple(waves))
+
+
+def judge(
+    reference: Spoken, candidate: Spoken, sentences: Sequence[Sentence], sample_rate_hz: int, candidate_name: str
+) -> tuple[Quality, list[str]]:
+    """Quality of the candidate against the reference, and what could not be measured with the reason."""
+    names = [sentence.name for sentence in sentences]
+    missing: list[str] = []
+    installed = {"with_speaker": True, "with_mos": True}
+    for judge_name, module in (("with_speaker", "resemblyzer"), ("with_mos", "distillmos")):
+        if not _available(module):
+            installed[judge_name] = False
+            missing.append(f"{module} is not installed; `make env` or pip install flowlite-toolkit[quality]")
+    report = evaluate(reference.waves, candidate.waves, sample_rate_hz, names=names, **installed)
+    return _quality(report, sentences, candidate_name), missing
+
+
+def _available(module: str) -> bool:
+    import importlib.util
+
+    return importlib.util.find_spec(module) is not None
+
+
+_SHOWN: tuple[tuple[str, str, str, bool, str], ...] = (
+    ("distillmos", "Predicted opinion (DistillMOS)", "points", True, "1 to 5; a listener's opinion, predicted."),
+    ("resemblyzer_cosine", "Speaker similarity", "cosine", True, "Cosine of d-vectors; 1 is the same voice."),
+    ("snr_db", "Signal-to-noise ratio", "dB", True, "Waveform error; blind to what is audible."),
+    ("mcd_db", "Mel-cepstral distortion", "dB", False, "Spectral envelope error."),
+    ("log_mel_l1", "Log-mel distance", "nepers", False, "Mean absolute difference of log-mel amplitudes."),
+)
+
+
+def _value(metric: str, utterance: UtteranceQuality) -> MetricValue | None:
+    if metric == "distillmos":
+        if utterance.mos_candidate is None:
+            return None
+        return MetricValue(value=utterance.mos_candidate, reference=utterance.mos_reference)
+    field = {"resemblyzer_cosine": "speaker_cosine"}.get(metric, metric)
+    value = getattr(utterance, field)
+    return None if value is None or not np.isfinite(value) else MetricValue(value=value)
+
+
+def _quality(report: QualityReport, sentences: Sequence[Sentence], candidate_name: str) -> Quality:
+    utterances = tuple(
+        Utterance(
+            id=found.name, text=sentence.text, seconds=found.seconds,
+            metrics={m[0]: value for m in _SHOWN if (value := _value(m[0], found)) is not None},
+        )
+        for found, sentence in zip(report.utterances, sentences, strict=True)
+    )
+    return Quality(
+        reference="float voice (torch)", candidate=candidate_name, held_out=True, utterances=utterances,
+        metrics=tuple(m for row in _SHOWN if (m := _metric(row, utterances)) is not None),
+    )
+
+
+def _metric(row: tuple[str, str, str, bool, str], utterances: Sequence[Utterance]) -> Metric | None:
+    metric, title, unit, higher, explanation = row
+    scored = [(u.id, u.metrics[metric]) for u in utterances if metric in u.metrics]
+    if not scored:
+        return None
+    values = [(v.value - v.reference if v.reference is not None else v.value, name) for name, v in scored]
+    worst, name = (min if higher else max)(values)
+    return Metric(
+        metric=metric, title=title, unit=unit, higher_is_better=higher, mean=float(np.mean([v for v, _ in values])),
+        worst=worst, worst_utterance=name, explanation=explanation,
+    )
+
+
+def write_clips(
+    run: RunDirectory, reference: Spoken, candidate: Spoken, sentences: Sequence[Sentence], sample_rate_hz: int
+) -> tuple[Clip, ...]:
+    """Writes the first sentences of both voices as FLAC."""
+    import io
+
+    from converters import frameworks
+
+    soundfile = frameworks.load("soundfile")
+    clips = []
+    for sentence, float_wave, converted in list(zip(sentences, reference.waves, candidate.waves, strict=True))[:_CLIPS]:
+        paths = []
+        for kind, wave in (("float", float_wave), ("converted", converted)):
+            buffer = io.BytesIO()
+            soundfile.write(buffer, np.clip(wave, -1.0, 1.0), sample_rate_hz, format="FLAC", subtype="PCM_16")
+            paths.append(f"audio/{sentence.name}-{kind}.flac")
+            run.write_bytes(paths[-1], buffer.getvalue())
+        clips.append(Clip(
+            id=sentence.name, text=sentence.text, reference_path=paths[0], candidate_path=paths[1],
+            seconds=len(float_wave) / sample_rate_hz,
+        ))
+    return tuple(clips)
+
+
