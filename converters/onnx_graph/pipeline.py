@@ -1,0 +1,176 @@
+"""The ordered passes between the exporter and onnx2tf, each checked against the graph before it."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from converters import parity
+from converters.errors import ParityError
+from converters.onnx_graph import (
+    channel_gathers,
+    conv_bias,
+    decompose,
+    flips,
+    fold_constants,
+    gather_down,
+    gather_up,
+    lift_rank,
+    polyphase,
+    restore_slices,
+)
+from converters.onnx_graph.graph import Graph
+from converters.onnx_graph.pass_types import OnnxPass, PassResult, RewriteOptions
+from converters.onnx_graph.run import onnx_runner
+from converters.spec import Arrays, Interface, Layout, PartSpec
+
+PASSES: tuple[OnnxPass, ...] = (
+    OnnxPass(name=fold_constants.NAME, apply=fold_constants.apply),
+    OnnxPass(name=decompose.NAME, apply=decompose.apply, after=("fold_constants",)),
+    OnnxPass(name=flips.NAME, apply=flips.apply, after=("fold_constants",)),
+    OnnxPass(name=channel_gathers.NAME, apply=channel_gathers.apply, after=("flips",)),
+    OnnxPass(name=gather_up.NAME, apply=gather_up.apply, after=("channel_gathers",)),
+    OnnxPass(name=gather_down.NAME, apply=gather_down.apply, after=("gather_up",)),
+    OnnxPass(name=restore_slices.NAME, apply=restore_slices.apply, after=("gather_down",)),
+    OnnxPass(name=polyphase.NAME, apply=polyphase.apply, after=("gather_down",)),
+    OnnxPass(name=conv_bias.NAME, apply=conv_bias.apply, after=("polyphase",)),
+    OnnxPass(name=lift_rank.NAME, apply=lift_rank.apply, after=("restore_slices", "polyphase")),
+)
+
+MIN_SNR_DB = 100.0
+MAX_ABS = 1e-6
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class RewriteResult:
+    """A rewritten graph.
+
+    Attributes:
+        model: `onnx.ModelProto`.
+        interface: the part with the layouts of this graph's inputs and outputs.
+        passes: what each pass did, in order.
+        parity: agreement with the graph that went in; empty when no probe inputs were given.
+    """
+
+    model: Any
+    interface: Interface
+    passes: tuple[PassResult, ...]
+    parity: parity.ParityReport
+
+
+def rewrite(
+    model: Any,
+    spec: PartSpec,
+    probe_inputs: Arrays | Sequence[Arrays] | None = None,
+    *,
+    options: RewriteOptions | None = None,
+    passes: Sequence[OnnxPass] = PASSES,
+    repro_dir: Path | None = None,
+) -> RewriteResult:
+    """Runs the passes.
+
+    Args:
+        model: exported graph (`converters.torch_to_onnx.export`); left untouched.
+        spec: the part's static interface.
+        probe_inputs: arrays in torch layout. With them the graph after every pass is compared with the one before, on
+            the first probe and on random arrays of its kind, and the last graph with the first one on all of them.
+        options: choices of this run.
+        passes: the passes; `PASSES` unless a test says otherwise.
+        repro_dir: directory a minimal reproduction is written to when a pass is at fault.
+
+    Raises:
+        ParityError: names the pass and the first diverging operator.
+        UnsupportedOp: an operator has no faithful form.
+        ShapeNotStatic: a shape depends on data.
+    """
+    options = options or RewriteOptions()
+    probes = [] if probe_inputs is None else [probe_inputs] if isinstance(probe_inputs, dict) else list(probe_inputs)
+    if probes:
+        probes.insert(1, random_like(probes[0], seed=0))
+    graph = Graph.from_model(model)
+    before = (model, Interface.torch(spec))
+    first = [_outputs(*before, probe) for probe in probes]
+    reference = first[:2]
+    results = []
+    for step in passes:
+        if step.name in options.without:
+            continue
+        started = time.perf_counter()
+        result = step.apply(graph, options)
+        result = dataclasses.replace(result, seconds=time.perf_counter() - started)
+        results.append(result)
+        if probes and result.changed:
+            after = (graph.to_model(), interface_of(graph, spec))
+            found = [_outputs(*after, probe) for probe in probes[:2]]
+            _check(step.name, before, after, reference, found, probes, repro_dir)
+            before, reference = after, found
+    final, interface = graph.to_model(), interface_of(graph, spec)
+    report = parity.ParityReport(tensors={})
+    for index, probe in enumerate(probes):
+        last = reference[index] if index < len(reference) else _outputs(final, interface, probe)
+        report = report.combined(parity.compare(first[index], last))
+    parity.check(report, min_snr_db=MIN_SNR_DB, hop="onnx passes together", max_abs=MAX_ABS)
+    return RewriteResult(model=final, interface=interface, passes=tuple(results), parity=report)
+
+
+def random_like(arrays: Arrays, *, seed: int) -> dict[str, np.ndarray]:
+    """Random, time-varying arrays of the same kind: 0/1 masks keep a zero tail, integers stay in range."""
+    rng = np.random.default_rng(seed)
+    result = {}
+    for name, array in arrays.items():
+        if np.issubdtype(array.dtype, np.integer):
+            result[name] = rng.integers(array.min(), array.max() + 1, array.shape).astype(array.dtype)
+        elif np.isin(array, (0.0, 1.0)).all():
+            length = array.shape[-1]
+            mask = np.ones_like(array)
+            mask[..., length - length // 3 :] = 0.0
+            result[name] = mask
+        else:
+            scale = float(np.std(array)) or 1.0
+            result[name] = (rng.standard_normal(array.shape) * scale + np.mean(array)).astype(array.dtype)
+    return result
+
+
+def interface_of(graph: Graph, spec: PartSpec) -> Interface:
+    """Layouts of the graph's inputs and outputs, read off their ranks."""
+    layouts = {}
+    for tensor in (*spec.inputs, *spec.outputs):
+        shape = graph.shapes.get(tensor.name, tensor.shape)
+        if len(shape) == len(tensor.shape):
+            layouts[tensor.name] = Layout.identity(tensor.shape)
+        else:
+            layouts[tensor.name] = Layout(tuple(tensor.shape), tuple(shape), tuple(range(len(shape))))
+    return Interface(spec=spec, layouts=layouts)
+
+
+def _outputs(model: Any, interface: Interface, arrays: Arrays) -> dict[str, np.ndarray]:
+    return onnx_runner(model, interface)(arrays)
+
+
+def _check(
+    name: str,
+    before: tuple[Any, Interface],
+    after: tuple[Any, Interface],
+    reference: Sequence[Arrays],
+    found: Sequence[Arrays],
+    probes: Sequence[Arrays],
+    repro_dir: Path | None,
+) -> None:
+    for expected, outputs, probe in zip(reference, found, probes, strict=False):
+        try:
+            report = parity.compare(expected, outputs)
+            parity.check(report, min_snr_db=MIN_SNR_DB, hop=f"onnx pass {name}", max_abs=MAX_ABS)
+        except ParityError as error:
+            from converters.bisect import first_divergence_onnx
+
+            culprit = first_divergence_onnx(before, after, probe, repro_dir=repro_dir)
+            raise ParityError(
+                f"{error.message}; first diverging operator: {culprit.node}",
+                where=culprit.node,
+                hint=culprit.hint,
+            ) from error
