@@ -1,0 +1,172 @@
+"""Places a .tflite file under a delegate: which operators it takes, in how many pieces, and why not the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import get_args
+
+from toolkit.delegates.temporary_graph import TfliteGraph, read_tflite
+from toolkit.delegates import gpu, nnapi, xnnpack
+from toolkit.delegates.hints import hint
+from toolkit.delegates.levels import DEFAULT_LEVEL, DEPRECATION_NOTE, level_title
+from toolkit.delegates.op_cost import multiply_adds
+from toolkit.delegates.op_view import OpView, float16_constants, view
+from toolkit.delegates.partition import Epoch, partition, transitions
+from toolkit.delegates.tables import gpu_table, nnapi_table
+from toolkit.delegates.verdict import Refusal, Verdict
+from toolkit.errors import DelegateError
+from toolkit.results import DelegateName, OpPlacement, Placement
+
+_METHOD = "static: rules read from LiteRT's source"
+_FOLDED = "float16 constant: the delegate reads it directly"
+
+
+def place(tflite: bytes | Path, part: str, delegate: DelegateName, *, level: int = DEFAULT_LEVEL) -> Placement:
+    """Places a file under one delegate.
+
+    Args:
+        tflite: the file, or its bytes.
+        part: name of the part, for the report.
+        delegate: ``nnapi``, ``gpu_classic``, ``gpu_litert`` or ``xnnpack``.
+        level: NNAPI feature level; the other delegates ignore it.
+
+    Raises:
+        DelegateError: the delegate is unknown, or a rule cannot be interpreted.
+        InputError: the file is damaged.
+    """
+    return place_graph(read_tflite(tflite), part, delegate, level=level)
+
+
+def place_all(tflite: bytes | Path, part: str, *, level: int = DEFAULT_LEVEL) -> tuple[Placement, ...]:
+    """Places a file under every delegate, NNAPI first."""
+    graph = read_tflite(tflite)
+    return tuple(place_graph(graph, part, delegate, level=level) for delegate in get_args(DelegateName))
+
+
+def place_graph(graph: TfliteGraph, part: str, delegate: DelegateName, *, level: int = DEFAULT_LEVEL) -> Placement:
+    """Places a graph under one delegate; see `place`."""
+    judge, limit = _rules(delegate, level)
+    constants = float16_constants(graph)
+    if delegate == "xnnpack":
+        return _placement(graph, part, delegate, level, judge, limit, {}, _unpacked_by_xnnpack(graph, judge))
+    folded = {op for _, op in constants.values()}
+    return _placement(graph, part, delegate, level, judge, limit, constants, folded)
+
+
+def _rules(delegate: str, level: int) -> tuple[Callable[[OpView], Verdict], int | None]:
+    """The judge of one operator, and how many partitions the delegate keeps."""
+    if delegate == "nnapi":
+        target = nnapi.target_for(level)
+        kept = nnapi_table()["partitioning"]["default_max_number_delegated_partitions"]
+        return (lambda v: nnapi.judge_op(v, target)), int(kept)
+    if delegate == "gpu_classic":
+        kept = gpu_table()["partitioning_classic_v2"]["default_max_delegated_partitions"]
+        return (lambda v: gpu.judge_op(v, "classic_v2")), int(kept)
+    if delegate == "gpu_litert":
+        kept = gpu_table()["partitioning_mldrift"]["default_max_delegated_partitions"]
+        return (lambda v: gpu.judge_op(v, "mldrift")), int(kept)
+    if delegate == "xnnpack":
+        return xnnpack.judge_op, None
+    raise DelegateError(f"unknown delegate {delegate!r}", hint=f"one of: {', '.join(get_args(DelegateName))}")
+
+
+def _unpacked_by_xnnpack(graph: TfliteGraph, judge: Callable[[OpView], Verdict]) -> set[int]:
+    """DEQUANTIZE nodes of constants that XNNPACK unpacks once: those no refused operator reads."""
+    found = set()
+    for op in graph.ops:
+        if op.kind != "DEQUANTIZE" or graph.tensors[op.inputs[0]].data is None:
+            continue
+        if graph.tensors[op.inputs[0]].dtype not in ("FLOAT16", "INT8"):
+            continue
+        readers = [other for other in graph.ops if op.outputs[0] in other.inputs]
+        if all(judge(view(graph, other)).accepted for other in readers):
+            found.add(op.index)
+    return found
+
+
+def _placement(graph: TfliteGraph, part: str, delegate: DelegateName, level: int,
+               judge: Callable[[OpView], Verdict], limit: int | None,
+               constants: dict[int, tuple[int, int]], folded: set[int]) -> Placement:  # fmt: skip
+    remap = {output: constant for output, (constant, _) in constants.items()}
+    views = {op.index: view(graph, op, remap) for op in graph.ops}
+    verdicts = {i: Verdict() if i in folded else judge(v) for i, v in views.items()}
+    supported = {i for i, verdict in verdicts.items() if verdict.accepted and i not in folded}
+    if delegate == "xnnpack":
+        parts = partition(graph, supported | folded, limit, {})
+    else:
+        parts = partition(graph, supported, limit, constants)
+    number = _partition_numbers(parts)
+    ops = tuple(
+        _op(views[op.index], verdicts[op.index], number.get(op.index), folded=op.index in folded) for op in graph.ops
+    )
+    wrong = tuple(_warned(views[i], warning) for i, verdict in verdicts.items() for warning in verdict.warnings)
+    counted = [op for op in ops if not op.folded]
+    macs = sum(op.macs or 0 for op in ops)
+    return Placement(
+        delegate=delegate,
+        part=part,
+        level=level_title(level) if delegate == "nnapi" else "",
+        method=_METHOD,
+        ops=ops,
+        partitions=sum(p.delegated for p in parts),
+        delegated_ops=sum(op.partition is not None for op in counted),
+        total_ops=len(counted),
+        delegated_macs_ratio=sum(op.macs or 0 for op in ops if op.partition is not None) / macs if macs else None,
+        transitions=max(0, len(parts) - 1),
+        transition_bytes=transitions(graph, parts)[1],
+        notes=_notes(delegate, bool(constants), limit, parts, counted),
+        wrong_results=wrong,
+    )
+
+
+def _partition_numbers(parts: tuple[Epoch, ...]) -> dict[int, int]:
+    delegated = [part for part in parts if part.delegated]
+    return {index: number for number, part in enumerate(delegated) for index in part.nodes}
+
+
+def _op(seen: OpView, verdict: Verdict, number: int | None, *, folded: bool) -> OpPlacement:
+    first: Refusal | None = verdict.refusals[0] if verdict.refusals else None
+    reason = "; ".join(dict.fromkeys(r.message for r in verdict.refusals))
+    if folded:
+        reason = _FOLDED
+    elif first is None and number is None:
+        reason = "accepted, but in a smaller partition than the delegate keeps"
+    return OpPlacement(
+        index=seen.op.index,
+        op=seen.op.kind,
+        name=seen.op.name,
+        accepted=first is None,
+        partition=number,
+        folded=folded,
+        reason=reason,
+        source=first.source if first else "",
+        hint=hint(seen.op.kind, first.kind) if first else "",
+        macs=multiply_adds(seen),
+    )
+
+
+def _warned(seen: OpView, warning: Refusal) -> OpPlacement:
+    return OpPlacement(
+        index=seen.op.index, op=seen.op.kind, name=seen.op.name, accepted=True, partition=None, folded=False,
+        reason=warning.message, source=warning.source, hint=hint(seen.op.kind, warning.kind), macs=None,
+    )  # fmt: skip
+
+
+def _notes(delegate: str, has_float16: bool, limit: int | None, parts: tuple[Epoch, ...],
+           ops: list[OpPlacement]) -> tuple[str, ...]:  # fmt: skip
+    notes = []
+    if delegate == "nnapi":
+        notes.append(DEPRECATION_NOTE)
+        notes.append("A phone's driver may refuse more than NNAPI's own validation, which is what these rules are.")
+        if has_float16:
+            notes.append("Float16 constants: if the driver rejects any operator, nothing at all is delegated.")
+    elif delegate == "gpu_litert":
+        notes.append("Phone GPUs compute in float16 by default.")
+    elif delegate == "gpu_classic":
+        notes.append("Read from source, not executed: the classic delegate needs OpenCL or OpenGL on a phone.")
+    dropped = sum(op.accepted and op.partition is None for op in ops)
+    if limit is not None and dropped:
+        kept = sum(part.delegated for part in parts)
+        notes.append(f"{dropped} accepted operators stay on the CPU: only the {kept} largest partitions are delegated.")
+    return tuple(notes)
