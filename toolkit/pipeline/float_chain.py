@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from converters.errors import ParityError
-from converters.parity import ParityReport, check, compare, worst
+from converters import parity as parity_of
+from converters.onnx_graph.pass_types import RewriteOptions
+from converters.onnx_graph.pipeline import RewriteResult, rewrite
+from converters.onnx_graph.run import onnx_runner
 from converters.spec import Interface, Runner
+from toolkit.pipeline.culprit import Culprit
 from toolkit.pipeline.events import StageClock
 from toolkit.pipeline.sources import SourcePart
 from toolkit.recipe.schema import Recipe
@@ -19,6 +22,7 @@ from toolkit.results import Parity
 
 if TYPE_CHECKING:
     from converters.keras_graph.relayer import RelayeredModel
+    from converters.onnx_to_keras import KerasStage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,20 +31,127 @@ class FloatPart:
 
     Attributes:
         source: where it came from.
-        onnx: rewritten, verified ONNX graph.
-        onnx_interface: its layouts.
+        rewritten: verified ONNX graph with its interface and what every pass did.
         relayered: trainable Keras model.
         tflite: float32 flatbuffer.
         reference: torch outputs for every probe.
         parity: one row per hop and output, worst over the probes.
-        passes: ``name: n changed`` of every ONNX rewrite.
     """
 
     source: SourcePart
-    onnx: Any
-    onnx_interface: Interface
+    rewritten: RewriteResult
     relayered: RelayeredModel
     tflite: bytes
     reference: tuple[dict[str, np.ndarray], ...]
     parity: tuple[Parity, ...]
-    passes: tuple[str, ...]
+
+
+class _Hops:
+    """Compares hops with torch and keeps the rows of the report."""
+
+    def __init__(self, part: SourcePart, agreeing_error: float, reference: Sequence[dict[str, np.ndarray]]) -> None:
+        self.part = part
+        self.agreeing_error = agreeing_error
+        self.reference = reference
+        self.rows: list[Parity] = []
+
+    def compare(self, before: str, hop: str, runner: Runner, limit_db: float, culprit: Culprit) -> str:
+        """Raises ParityError with the first diverging operator when the hop is below its limit; returns the key number."""
+        report = parity_of.ParityReport(tensors={})
+        for probe, expected in zip(self.part.probes, self.reference, strict=True):
+            report = report.combined(parity_of.compare(expected, runner(probe)))
+        for name, tensor in report.tensors.items():
+            self.rows.append(Parity.model_validate({
+                "part": self.part.key, "from": before, "to": hop, "tensor": name, "max_abs": tensor.max_abs,
+                "snr_db": tensor.snr_db, "cosine": tensor.cosine, "inputs": self._inputs(), "limit_snr_db": limit_db,
+            }))
+        peak = max((t.peak for t in report.tensors.values()), default=0.0)
+        culprit.explain_failure(report, hop, limit_db, self.agreeing_error * peak)
+        return f"{report.worst_snr_db:.1f} dB against torch, largest difference {report.max_abs:.2g}"
+
+    def _inputs(self) -> str:
+        real = self.part.real_probes
+        return f"{real} real, {len(self.part.probes) - real} random"
+
+
+def reference_runner(part: SourcePart) -> Runner:
+    """Torch itself, or the graph as it came when the source is an ONNX file."""
+    if _is_onnx(part.model):
+        return onnx_runner(part.model, Interface.torch(part.spec))
+    from toolkit.models.voice import torch_runner
+
+    return torch_runner(part.model, part.spec)
+
+
+def _is_onnx(model: Any) -> bool:
+    return type(model).__name__ == "ModelProto"
+
+
+def convert_float(part: SourcePart, recipe: Recipe, clock: StageClock, repro_dir: Path) -> FloatPart:
+    """Takes a part through all float hops.
+
+    Raises:
+        ParityError: a hop diverges; names the first operator by its torch name, with a reproduction in ``repro_dir``.
+        UnsupportedOp: an operator has no faithful translation.
+    """
+    limits = recipe.parity
+    with clock.stage(f"{part.key}: torch to ONNX") as stage:
+        runner = reference_runner(part)
+        hops = _Hops(part, limits.agreeing_error, [runner(probe) for probe in part.probes])
+        exported = _export(part)
+        torch_interface = Interface.torch(part.spec)
+        culprit = Culprit(part=part, repro_dir=repro_dir, exported=exported)
+        fact = hops.compare("torch", "onnx", onnx_runner(exported, torch_interface), limits.onnx_db, culprit)
+        stage.fact = f"{len(exported.graph.node)} nodes, {fact}"
+    with clock.stage(f"{part.key}: rewrite ONNX") as stage:
+        options = RewriteOptions(transposed_conv=recipe.onnx.transposed_conv)
+        probes = list(part.probes) if recipe.onnx.check_passes else None
+        rewritten = rewrite(exported, part.spec, probes, options=options, repro_dir=repro_dir)
+        runner = onnx_runner(rewritten.model, rewritten.interface)
+        culprit = Culprit(part=part, repro_dir=repro_dir, exported=exported, rewritten=rewritten)
+        fact = hops.compare("onnx", "rewritten onnx", runner, limits.onnx_db, culprit)
+        changes = ", ".join(f"{p.name} {p.changed}" for p in rewritten.passes if p.changed)
+        stage.fact = f"{len(rewritten.model.graph.node)} nodes, {fact}  ({changes})"
+    with clock.stage(f"{part.key}: onnx2tf to Keras") as stage:
+        keras = _to_keras(rewritten, repro_dir)
+        culprit = Culprit(part=part, repro_dir=repro_dir, exported=exported, rewritten=rewritten, keras=keras)
+        stage.fact = hops.compare("rewritten onnx", "keras", _keras(keras.model, keras.interface), limits.keras_db, culprit)
+    with clock.stage(f"{part.key}: trainable Keras") as stage:
+        from converters.keras_graph.relayer import relayer
+
+        relayered = relayer(keras)
+        runner = _keras(relayered.model, relayered.interface)
+        fact = hops.compare("keras", "trainable keras", runner, limits.relayered_db, culprit)
+        stage.fact = f"{relayered.model.count_params():,} weights back, {fact}"
+    with clock.stage(f"{part.key}: float32 TFLite") as stage:
+        from converters.keras_to_tflite import to_tflite
+        from converters.tflite_graph.run import tflite_runner
+
+        flatbuffer = to_tflite(relayered.model, relayered.interface)
+        runner = tflite_runner(flatbuffer, relayered.interface)
+        fact = hops.compare("trainable keras", "tflite float32", runner, limits.tflite_db, culprit)
+        stage.fact = f"{len(flatbuffer):,} bytes, {fact}"
+    return FloatPart(
+        source=part, rewritten=rewritten, relayered=relayered, tflite=flatbuffer,
+        reference=tuple(hops.reference), parity=tuple(hops.rows),
+    )
+
+
+def _export(part: SourcePart) -> Any:
+    if _is_onnx(part.model):
+        return part.model
+    from converters.torch_to_onnx import export
+
+    return export(part.model, part.spec)
+
+
+def _to_keras(rewritten: RewriteResult, repro_dir: Path) -> KerasStage:
+    from converters.onnx_to_keras import to_keras
+
+    return to_keras(rewritten.model, rewritten.interface)
+
+
+def _keras(model: Any, interface: Interface) -> Runner:
+    from converters.keras_graph.run import keras_runner
+
+    return keras_runner(model, interface)

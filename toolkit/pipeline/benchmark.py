@@ -1,0 +1,143 @@
+"""Latency and memory of a run's parts on the host CPU, float32 and result in turns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from converters.spec import Arrays, Interface
+from toolkit.bench.host import measure, race
+from toolkit.bench.memory import peak_memory
+from toolkit.bench.plan import Plan
+from toolkit.recipe.schema import Bench
+from toolkit.results import Latency, LatencyComparison, Memory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchPart:
+    """What is measured of one part.
+
+    Attributes:
+        key: part key.
+        files: variant (``float32``, ``result``) to file.
+        inputs: real inputs in torch layout.
+        interface: layouts of the files.
+        audio_seconds: seconds of audio one invocation stands for; None when it makes none.
+    """
+
+    key: str
+    files: Mapping[str, Path]
+    inputs: Arrays
+    interface: Interface
+    audio_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """Everything the benchmark found."""
+
+    latency: tuple[Latency, ...]
+    comparisons: tuple[LatencyComparison, ...]
+    memory: tuple[Memory, ...]
+
+
+def plan_of(settings: Bench) -> Plan:
+    """The measuring plan of a recipe."""
+    return Plan(
+        warmup_runs=settings.warmup, min_runs=settings.runs, max_runs=max(settings.runs, 3 * settings.runs),
+        min_seconds=settings.min_seconds, threads=settings.threads,
+    )
+
+
+def bench_parts(parts: list[BenchPart], settings: Bench, on_progress: Callable[[int, int, str], None]) -> Measured:
+    """Measures every part, both variants interleaved, at every thread count; then memory in fresh processes."""
+    plan = plan_of(settings)
+    latency: list[Latency] = []
+    comparisons: list[LatencyComparison] = []
+    memory: list[Memory] = []
+    total = len(parts) * (len(settings.threads) + 1)
+    done = 0
+    for part in parts:
+        inputs = _file_inputs(part)
+        for threads in settings.threads:
+            found = race(
+                dict(part.files), part.key, plan, baseline="float32", threads=threads, inputs=inputs,
+                audio_seconds=part.audio_seconds,
+            )
+            latency += found.latencies
+            comparisons += found.comparisons
+            done += 1
+            on_progress(done, total, f"{part.key}, {threads} thread(s)")
+        for variant, path in part.files.items():
+            memory.append(peak_memory(path, part.key, variant, threads=max(settings.threads)))
+        done += 1
+        on_progress(done, total, f"{part.key}, memory")
+    return Measured(latency=tuple(latency), comparisons=tuple(comparisons), memory=tuple(memory))
+
+
+def _file_inputs(part: BenchPart) -> dict[str, np.ndarray]:
+    layouts = part.interface.layouts
+    return {t.name: layouts[t.name].to_target(np.asarray(part.inputs[t.name])) for t in part.interface.spec.inputs}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileBench:
+    """What ``toolkit bench`` shows."""
+
+    latency: tuple[Latency, ...]
+    comparisons: tuple[LatencyComparison, ...]
+    memory: tuple[Memory, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """All numbers, samples included."""
+        return {
+            "latency": [entry.model_dump(mode="json") for entry in self.latency],
+            "comparisons": [entry.model_dump(mode="json") for entry in self.comparisons],
+            "memory": [entry.model_dump(mode="json") for entry in self.memory],
+        }
+
+    def as_text(self) -> str:
+        """A table, then the ratios."""
+        lines = [f"{'file':<34}{'threads':>8}{'init ms':>10}{'first ms':>10}{'p50 ms':>10}{'p95 ms':>10}  valid"]
+        for e in self.latency:
+            valid = "VALID" if e.valid else f"INVALID: {'; '.join(e.reasons)}"
+            lines.append(
+                f"{e.variant[-33:]:<34}{e.threads:>8}{e.init_ms:>10.1f}{e.first_ms:>10.1f}"
+                f"{e.stats.p50_ms:>10.2f}{e.stats.p95_ms:>10.2f}  {valid}"
+            )
+        for c in self.comparisons:
+            lines.append(
+                f"{c.candidate} over {c.baseline}, {c.threads} thread(s): {c.ratio:.3f} "
+                f"(95 % interval {c.ci_low:.3f} to {c.ci_high:.3f}, {c.pairs} rounds)"
+            )
+        for m in self.memory:
+            lines.append(f"{m.variant}: peak {m.peak_rss_bytes / 1e6:.0f} MB, {m.over_runtime_bytes / 1e6:.0f} MB over the runtime")
+        lines.append(f"where: {self.latency[0].where}")
+        return "\n".join(lines)
+
+
+def bench_files(models: list[Path], threads: tuple[int, ...], runs: int, warmup: int) -> FileBench:
+    """Measures files on seeded noise; several are run in turns and compared with the first.
+
+    Raises:
+        BenchError: a file cannot be loaded or run.
+    """
+    plan = Plan(warmup_runs=warmup, min_runs=runs, max_runs=3 * runs, threads=threads)
+    named = {str(path): path for path in models}
+    latency: list[Latency] = []
+    comparisons: list[LatencyComparison] = []
+    if len(named) == 1:
+        (name, path), = named.items()
+        latency += measure(path, path.stem, name, plan)
+    else:
+        baseline = str(models[0])
+        for count in threads:
+            found = race(named, models[0].stem, plan, baseline=baseline, threads=count)
+            latency += found.latencies
+            comparisons += found.comparisons
+    memory = tuple(peak_memory(path, path.stem, name, threads=max(threads)) for name, path in named.items())
+    return FileBench(latency=tuple(latency), comparisons=tuple(comparisons), memory=memory)
