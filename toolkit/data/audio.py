@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +53,7 @@ def write_wave(path: Path | str, wave: np.ndarray, sample_rate_hz: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     pcm = np.round(np.clip(wave, -1.0, 1.0).astype(np.float64) * 32767.0).astype(np.int16)
     soundfile.write(str(temporary), pcm, sample_rate_hz, subtype="PCM_16")
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def resample(wave: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
