@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -106,7 +108,7 @@ def test_epochs_place_every_node_once_and_never_before_its_inputs(case):
     for index in order:
         assert set(nodes[index].inputs) <= done
         done |= set(nodes[index].outputs)
-    for before, after in zip(parts, parts[1:], strict=False):
+    for before, after in itertools.pairwise(parts):
         assert before.delegated != after.delegated
     for part in parts:
         assert all((i in supported) == part.delegated for i in part.nodes)

@@ -163,7 +163,8 @@ def test_transposed_convolution_with_same_padding_is_flagged_on_the_gpu():
     assert place(transposed(), "decoder", "nnapi").wrong_results == ()
 
 
-PROBED_ON_THE_GPU = [  # length, kernel, stride, whether the accelerator's output was right (20 runs on a software Vulkan device)
+# length, kernel, stride, whether the accelerator's output was right: 20 runs on a software Vulkan device
+PROBED_ON_THE_GPU = [
     (16, 11, 5, False),
     (24, 11, 5, True),
     (25, 11, 5, True),

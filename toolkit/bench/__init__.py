@@ -1,0 +1,1 @@
+"""Measures latency and memory, and says when a measurement may not be quoted."""

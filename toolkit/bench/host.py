@@ -1,0 +1,124 @@
+"""Latency of .tflite files on this computer: alone by thread count, and several files against each other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolkit.bench.machine import where
+from toolkit.bench.plan import Plan
+from toolkit.bench.session import Inputs, Session
+from toolkit.bench.stats import paired_ratio, summarise
+from toolkit.errors import BenchError
+from toolkit.results import Latency, LatencyComparison
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Race:
+    """Several files measured in turns: each one's latency, and every candidate's ratio to the baseline."""
+
+    latencies: tuple[Latency, ...]
+    comparisons: tuple[LatencyComparison, ...]
+
+
+def measure(model: bytes | Path, part: str, variant: str, plan: Plan, *, inputs: Inputs | None = None,
+            audio_seconds: float | None = None) -> tuple[Latency, ...]:  # fmt: skip
+    """Measures one file alone, once per thread count.
+
+    Args:
+        model: the file, or its bytes.
+        part: name of the part, e.g. ``decoder``.
+        variant: ``float32`` or ``result``.
+        plan: how often to run, and when to object.
+        inputs: arrays in the file's layout; seeded noise when left out.
+        audio_seconds: seconds of audio one invocation makes; gives the real-time factor.
+
+    Raises:
+        BenchError: the file cannot be loaded or the inputs do not fit.
+    """
+    return tuple(
+        _alone(model, part, variant, threads, plan, inputs=inputs, audio_seconds=audio_seconds)
+        for threads in plan.threads
+    )
+
+
+def race(models: Mapping[str, bytes | Path], part: str, plan: Plan, *, baseline: str, threads: int,
+         inputs: Inputs | None = None, audio_seconds: float | None = None) -> Race:  # fmt: skip
+    """Measures several files in turns, in one process.
+
+    Every round runs each file once, starting with another one each time, so that whatever slows the computer down hits
+    all of them alike; the ratio is taken round by round.
+
+    Args:
+        models: variant name to file.
+        part: name of the part.
+        plan: runs are rounds here.
+        baseline: variant the others are divided by.
+        threads: thread count of every file.
+        inputs: arrays in the files' layout; seeded noise when left out.
+        audio_seconds: seconds of audio one invocation makes.
+
+    Raises:
+        BenchError: fewer than two files, or the baseline is not among them.
+    """
+    if baseline not in models or len(models) < 2:
+        raise BenchError(f"a race needs two files or more and its baseline {baseline!r} among {sorted(models)}")
+    sessions = {variant: Session(model, threads, inputs) for variant, model in models.items()}
+    order = list(sessions)
+    for _ in range(plan.warmup_runs):
+        for session in sessions.values():
+            session.invoke_ms()
+    samples: dict[str, list[float]] = {variant: [] for variant in order}
+    started = time.perf_counter()
+    rounds = 0
+    while not plan.enough(rounds, (time.perf_counter() - started) / len(order)):
+        shift = rounds % len(order)
+        for variant in order[shift:] + order[:shift]:
+            samples[variant].append(sessions[variant].invoke_ms())
+        rounds += 1
+    latencies = tuple(
+        _latency(sessions[v], samples[v], part, v, threads, plan, audio_seconds=audio_seconds) for v in order
+    )
+    comparisons = tuple(_comparison(samples, part, baseline, v, threads) for v in order if v != baseline)
+    return Race(latencies=latencies, comparisons=comparisons)
+
+
+def _alone(model: bytes | Path, part: str, variant: str, threads: int, plan: Plan, *, inputs: Inputs | None,
+           audio_seconds: float | None) -> Latency:  # fmt: skip
+    session = Session(model, threads, inputs)
+    for _ in range(plan.warmup_runs):
+        session.invoke_ms()
+    samples: list[float] = []
+    started = time.perf_counter()
+    while not plan.enough(len(samples), time.perf_counter() - started):
+        samples.append(session.invoke_ms())
+    return _latency(session, samples, part, variant, threads, plan, audio_seconds=audio_seconds)
+
+
+def _latency(session: Session, samples: list[float], part: str, variant: str, threads: int, plan: Plan, *,
+             audio_seconds: float | None) -> Latency:  # fmt: skip
+    stats = summarise(samples)
+    reasons = plan.objections(stats)
+    return Latency(
+        part=part,
+        variant=variant,
+        threads=threads,
+        where=where(),
+        init_ms=session.init_ms,
+        first_ms=session.first_ms,
+        samples_ms=tuple(round(s, 4) for s in samples),
+        stats=stats,
+        audio_seconds=audio_seconds,
+        real_time_factor=stats.p50_ms / 1000.0 / audio_seconds if audio_seconds else None,
+        valid=not reasons,
+        reasons=reasons,
+    )
+
+
+def _comparison(samples: dict[str, list[float]], part: str, baseline: str, candidate: str,
+                threads: int) -> LatencyComparison:  # fmt: skip
+    ratio, low, high = paired_ratio(samples[baseline], samples[candidate])
+    return LatencyComparison(part=part, baseline=baseline, candidate=candidate, threads=threads, where=where(),
+                             ratio=ratio, ci_low=low, ci_high=high, pairs=len(samples[baseline]))  # fmt: skip
