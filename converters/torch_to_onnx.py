@@ -44,10 +44,10 @@ def export(module: Any, spec: PartSpec) -> Any:
     if isinstance(module, torch.export.ExportedProgram):
         model = _export_program(module, spec)
     else:
-        _check_outputs(module, samples, spec)
         model = _export_module(module, samples, spec)
     _restate_interface(model, spec)
     graph = Graph.from_model(model)
+    _check_outputs(graph, spec)
     name_nodes.apply(graph, RewriteOptions())
     return graph.to_model()
 
@@ -104,12 +104,15 @@ def _run(module: Any, samples: tuple[Any, ...]) -> tuple[Any, ...]:
     return results
 
 
-def _check_outputs(module: Any, samples: tuple[Any, ...], spec: PartSpec) -> None:
-    results = _run(module, samples)
-    found = [tuple(r.shape) for r in results]
-    declared = [t.shape for t in spec.outputs]
-    if found != declared:
-        raise InputError(f"forward returns shapes {found}, declared are {declared}", where=spec.name)
+def _check_outputs(graph: Graph, spec: PartSpec) -> None:
+    for tensor in spec.outputs:
+        found = graph.shapes.get(tensor.name)
+        if found is not None and found != tensor.shape:
+            raise InputError(
+                f"output {tensor.name!r} has shape {found}, declared is {tensor.shape}",
+                where=spec.name,
+                hint="declare the shapes forward() returns, or none at all",
+            )
 
 
 def _export_module(module: Any, samples: tuple[Any, ...], spec: PartSpec) -> Any:
@@ -130,7 +133,8 @@ def _export_module(module: Any, samples: tuple[Any, ...], spec: PartSpec) -> Any
             )
         except torch.onnx.errors.OnnxExporterError as error:
             raise _unsupported(error, spec) from error
-        except (RuntimeError, TypeError, ValueError) as error:
+        except (RuntimeError, TypeError, ValueError, IndexError, AttributeError, AssertionError, KeyError) as error:
+            _run(module, samples)  # raises InputError when it is forward() itself that refuses
             raise _unsupported(error, spec) from error
     return onnx.load_model_from_string(buffer.getvalue())
 

@@ -16,11 +16,10 @@ from converters.onnx_graph.pass_types import PassResult, RewriteOptions, Skip
 
 NAME = "lift_rank"
 _SEEDS = frozenset(
-    "Conv ConvTranspose MaxPool AveragePool LpPool GlobalAveragePool GlobalMaxPool InstanceNormalization "
-    "BatchNormalization Resize".split()
+    ["Conv", "ConvTranspose", "MaxPool", "AveragePool", "LpPool", "GlobalAveragePool", "GlobalMaxPool", "InstanceNormalization", "BatchNormalization", "Resize"]
 )
-_REDUCTIONS = frozenset("ReduceMean ReduceSum ReduceMax ReduceMin ReduceProd ReduceL2 ReduceL1 ReduceSumSquare".split())
-_FOLLOWERS = UNARY | BINARY | _REDUCTIONS | frozenset("Concat Slice Split Gather Pad Softmax LogSoftmax Tile".split())
+_REDUCTIONS = frozenset(["ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL2", "ReduceL1", "ReduceSumSquare"])
+_FOLLOWERS = UNARY | BINARY | _REDUCTIONS | frozenset(["Concat", "Slice", "Split", "Gather", "Pad", "Softmax", "LogSoftmax", "Tile"])
 _AXIS = 2  # the new axis of size 1
 
 
@@ -114,7 +113,8 @@ def _put_borders(graph: Graph, lifted: list[Node], inside: set[str]) -> int:
             else:
                 if not squeezed:
                     first = min(outside, key=graph.nodes.index)
-                    squeezed = graph.add("Squeeze", [value, axis_constant()], name=f"{stem}/Squeeze", shape=shape, before=first)
+                    inputs = [value, axis_constant()]
+                    squeezed = graph.add("Squeeze", inputs, name=f"{stem}/Squeeze", shape=shape, before=first)
                 consumer.inputs = [squeezed if n == value else n for n in consumer.inputs]
             graph.touch()
             count += 1

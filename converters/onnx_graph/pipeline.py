@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from converters import parity
+from converters.bisect import first_divergence_onnx
 from converters.errors import ParityError
 from converters.onnx_graph import (
     channel_gathers,
@@ -78,7 +79,7 @@ def rewrite(
         model: exported graph (`converters.torch_to_onnx.export`); left untouched.
         spec: the part's static interface.
         probe_inputs: arrays in torch layout. With them the graph after every pass is compared with the one before, on
-            the first probe and on random arrays of its kind, and the last graph with the first one on all of them.
+            random time-varying arrays of their kind, and the last graph with the first one on those and all probes.
         options: choices of this run.
         passes: the passes; `PASSES` unless a test says otherwise.
         repro_dir: directory a minimal reproduction is written to when a pass is at fault.
@@ -91,11 +92,11 @@ def rewrite(
     options = options or RewriteOptions()
     probes = [] if probe_inputs is None else [probe_inputs] if isinstance(probe_inputs, dict) else list(probe_inputs)
     if probes:
-        probes.insert(1, random_like(probes[0], seed=0))
+        probes.insert(0, random_like(probes[0], seed=0))
     graph = Graph.from_model(model)
     before = (model, Interface.torch(spec))
-    first = [_outputs(*before, probe) for probe in probes]
-    reference = first[:2]
+    first = _outputs(*before, probes)
+    reference = first[:1]
     results = []
     for step in passes:
         if step.name in options.without:
@@ -106,14 +107,13 @@ def rewrite(
         results.append(result)
         if probes and result.changed:
             after = (graph.to_model(), interface_of(graph, spec))
-            found = [_outputs(*after, probe) for probe in probes[:2]]
+            found = _outputs(*after, probes[:1])
             _check(step.name, before, after, reference, found, probes, repro_dir)
             before, reference = after, found
     final, interface = graph.to_model(), interface_of(graph, spec)
     report = parity.ParityReport(tensors={})
-    for index, probe in enumerate(probes):
-        last = reference[index] if index < len(reference) else _outputs(final, interface, probe)
-        report = report.combined(parity.compare(first[index], last))
+    for expected, found in zip(first, [*reference, *_outputs(final, interface, probes[1:])], strict=True):
+        report = report.combined(parity.compare(expected, found))
     parity.check(report, min_snr_db=MIN_SNR_DB, hop="onnx passes together", max_abs=MAX_ABS)
     return RewriteResult(model=final, interface=interface, passes=tuple(results), parity=report)
 
@@ -148,8 +148,11 @@ def interface_of(graph: Graph, spec: PartSpec) -> Interface:
     return Interface(spec=spec, layouts=layouts)
 
 
-def _outputs(model: Any, interface: Interface, arrays: Arrays) -> dict[str, np.ndarray]:
-    return onnx_runner(model, interface)(arrays)
+def _outputs(model: Any, interface: Interface, probes: Sequence[Arrays]) -> list[dict[str, np.ndarray]]:
+    if not probes:
+        return []
+    run = onnx_runner(model, interface)
+    return [run(probe) for probe in probes]
 
 
 def _check(
@@ -166,8 +169,6 @@ def _check(
             report = parity.compare(expected, outputs)
             parity.check(report, min_snr_db=MIN_SNR_DB, hop=f"onnx pass {name}", max_abs=MAX_ABS)
         except ParityError as error:
-            from converters.bisect import first_divergence_onnx
-
             culprit = first_divergence_onnx(before, after, probe, repro_dir=repro_dir)
             raise ParityError(
                 f"{error.message}; first diverging operator: {culprit.node}",
