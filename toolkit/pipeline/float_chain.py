@@ -95,31 +95,34 @@ def convert_float(part: SourcePart, recipe: Recipe, clock: StageClock, repro_dir
         UnsupportedOp: an operator has no faithful translation.
     """
     limits = recipe.parity
+    culprit = Culprit(part=part, repro_dir=repro_dir)
     with clock.stage(f"{part.key}: torch to ONNX") as stage:
         runner = reference_runner(part)
         hops = _Hops(part, limits.agreeing_error, [runner(probe) for probe in part.probes])
         exported = _export(part)
-        torch_interface = Interface.torch(part.spec)
-        culprit = Culprit(part=part, repro_dir=repro_dir, exported=exported)
-        fact = hops.compare("torch", "onnx", onnx_runner(exported, torch_interface), limits.onnx_db, culprit)
+        culprit = culprit.having(exported=exported)
+        runner = onnx_runner(exported, Interface.torch(part.spec))
+        fact = hops.compare("torch", "onnx", runner, limits.onnx_db, culprit)
         stage.fact = f"{len(exported.graph.node)} nodes, {fact}"
     with clock.stage(f"{part.key}: rewrite ONNX") as stage:
         options = RewriteOptions(transposed_conv=recipe.onnx.transposed_conv)
         probes = list(part.probes) if recipe.onnx.check_passes else None
         rewritten = rewrite(exported, part.spec, probes, options=options, repro_dir=repro_dir)
+        culprit = culprit.having(rewritten=rewritten)
         runner = onnx_runner(rewritten.model, rewritten.interface)
-        culprit = Culprit(part=part, repro_dir=repro_dir, exported=exported, rewritten=rewritten)
         fact = hops.compare("onnx", "rewritten onnx", runner, limits.onnx_db, culprit)
-        changes = ", ".join(f"{p.name} {p.changed}" for p in rewritten.passes if p.changed)
-        stage.fact = f"{len(rewritten.model.graph.node)} nodes, {fact}  ({changes})"
+        stage.fact = f"{len(rewritten.model.graph.node)} nodes, {fact}"
     with clock.stage(f"{part.key}: onnx2tf to Keras") as stage:
-        keras = _to_keras(rewritten, repro_dir)
-        culprit = Culprit(part=part, repro_dir=repro_dir, exported=exported, rewritten=rewritten, keras=keras)
-        stage.fact = hops.compare("rewritten onnx", "keras", _keras(keras.model, keras.interface), limits.keras_db, culprit)
+        keras = _to_keras(rewritten)
+        culprit = culprit.having(keras=keras)
+        stage.fact = hops.compare(
+            "rewritten onnx", "keras", _keras(keras.model, keras.interface), limits.keras_db, culprit
+        )
     with clock.stage(f"{part.key}: trainable Keras") as stage:
         from converters.keras_graph.relayer import relayer
 
         relayered = relayer(keras)
+        culprit = culprit.having(relayered=relayered)
         runner = _keras(relayered.model, relayered.interface)
         fact = hops.compare("keras", "trainable keras", runner, limits.relayered_db, culprit)
         stage.fact = f"{relayered.model.count_params():,} weights back, {fact}"
@@ -128,6 +131,7 @@ def convert_float(part: SourcePart, recipe: Recipe, clock: StageClock, repro_dir
         from converters.tflite_graph.run import tflite_runner
 
         flatbuffer = to_tflite(relayered.model, relayered.interface)
+        culprit = culprit.having(tflite=flatbuffer)
         runner = tflite_runner(flatbuffer, relayered.interface)
         fact = hops.compare("trainable keras", "tflite float32", runner, limits.tflite_db, culprit)
         stage.fact = f"{len(flatbuffer):,} bytes, {fact}"
@@ -145,7 +149,7 @@ def _export(part: SourcePart) -> Any:
     return export(part.model, part.spec)
 
 
-def _to_keras(rewritten: RewriteResult, repro_dir: Path) -> KerasStage:
+def _to_keras(rewritten: RewriteResult) -> KerasStage:
     from converters.onnx_to_keras import to_keras
 
     return to_keras(rewritten.model, rewritten.interface)

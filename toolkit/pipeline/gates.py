@@ -47,7 +47,12 @@ def shuffle_ratio(op_counts: dict[str, int]) -> float:
 
 def judge_gates(limits: Gates, parity: Iterable[Parity], evidence: Evidence) -> tuple[Gate, ...]:
     """One gate per limit the recipe sets, and one for parity, in the order a reader asks."""
-    return (*_quality(limits, evidence), *_cost(limits, evidence), *_shape(limits, evidence), *_parity(limits, parity, evidence))
+    return (
+        *_quality(limits, evidence),
+        *_cost(limits, evidence),
+        *_shape(limits, evidence),
+        *_parity(limits, parity, evidence),
+    )
 
 
 def _quality(limits: Gates, evidence: Evidence) -> list[Gate]:
@@ -79,14 +84,17 @@ def _quality(limits: Gates, evidence: Evidence) -> list[Gate]:
 def _cost(limits: Gates, evidence: Evidence) -> list[Gate]:
     gates = []
     if limits.latency_ratio_max is not None:
-        found = [c for c in evidence.comparisons if c.part == evidence.main_part and c.threads == evidence.threads]
+        found = [
+            c for c in evidence.comparisons
+            if c.part.partition("@")[0] == evidence.main_part and c.threads == evidence.threads
+        ]
         gates.append(judge(
             "latency_ratio", f"{evidence.main_part.capitalize()} latency over float32, {evidence.threads} threads",
             found[0].ratio if found else None, "ratio", limits.latency_ratio_max, "<=",
             "Both run interleaved in one process on the host CPU.", skipped_because="no benchmark was run",
         ))
     if limits.decoder_bytes_ratio_max is not None:
-        parts = {(p.part, p.variant): p.total_bytes for p in evidence.size.parts}
+        parts = {(p.part.partition("@")[0], p.variant): p.total_bytes for p in evidence.size.parts}
         ratio = parts[evidence.main_part, "result"] / parts[evidence.main_part, "float32"]
         gates.append(judge(
             "bytes_ratio", f"{evidence.main_part.capitalize()} bytes over float32", ratio, "ratio",
@@ -114,19 +122,23 @@ def _shape(limits: Gates, evidence: Evidence) -> list[Gate]:
             "ratio", limits.shuffle_ops_ratio_max, "<=", "Operators that only move data, in flow and decoder.",
         ))
     if limits.decoder_partitions_max is not None:
-        found = [p for p in evidence.placements if p.part == evidence.main_part]
-        whole = bool(found) and found[0].delegated_ops == len(found[0].ops)
-        gates.append(judge(
-            "partitions", f"{evidence.main_part.capitalize()} partitions on {found[0].delegate if found else 'the delegate'}",
-            float(found[0].partitions) if whole else None, "partitions", limits.decoder_partitions_max, "<=",
-            "Static placement by the delegate's own source; 1 means that nothing falls back.",
-            skipped_because="",
-        ) if whole or not found else Gate(
-            id="partitions", title=f"{evidence.main_part.capitalize()} partitions on {found[0].delegate}",
-            value=float(found[0].partitions), unit="partitions", limit=limits.decoder_partitions_max, comparison="<=",
-            status="fail", explanation=f"{len(found[0].ops) - found[0].delegated_ops} operators stay on the CPU.",
-        ))
+        gates.append(_partitions(limits.decoder_partitions_max, evidence))
     return gates
+
+
+def _partitions(limit: int, evidence: Evidence) -> Gate:
+    found = next((p for p in evidence.placements if p.part.partition("@")[0] == evidence.main_part), None)
+    title = f"{evidence.main_part.capitalize()} partitions on the delegate"
+    if found is None:
+        return judge("partitions", title, None, "partitions", limit, "<=", "", skipped_because="nothing was placed")
+    on_cpu = found.total_ops - found.delegated_ops
+    gate = judge(
+        "partitions", f"{title} ({found.delegate} {found.level})".replace(" )", ")"), float(found.partitions), "partitions",
+        limit, "<=", "Static placement by the delegate's own source; 1 with nothing on the CPU means whole.",
+    )
+    if not on_cpu:
+        return gate
+    return gate.model_copy(update={"status": "fail", "explanation": f"{on_cpu} operators stay on the CPU."})
 
 
 def _parity(limits: Gates, parity: Iterable[Parity], evidence: Evidence) -> list[Gate]:

@@ -1,0 +1,55 @@
+"""The parts of a voice for every bucket, each with real and random inputs to prove it on."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from converters.errors import InputError
+from toolkit.data import Sentence
+from toolkit.pipeline.sources import Source, SourcePart, random_like
+from toolkit.recipe.schema import Recipe
+
+_REAL_PROBES = 2
+
+
+def voice_parts(source: Source, recipe: Recipe, sentences: tuple[Sentence, ...]) -> list[SourcePart]:
+    """Encoder, flow and decoder for every bucket of the recipe, in the order they run.
+
+    Raises:
+        InputError: no calibration sentence fits a bucket.
+    """
+    from toolkit.models.vits.probe import probe_inputs
+    from toolkit.models.voice import Buckets
+
+    voice = source.voice
+    if voice is None:
+        raise InputError(f"{source.name} is no voice", where=source.label)
+    buckets = Buckets(phonemes=recipe.buckets.phonemes, frames=recipe.buckets.frames)
+    rng = np.random.default_rng(recipe.seed)
+    ids = [voice_ids(source, sentence) for sentence in sentences]
+    parts = []
+    for key, (module, spec) in voice.parts(buckets).items():
+        name, _, bucket = key.partition("@")
+        real = probe_inputs(voice, name, int(bucket), count=_REAL_PROBES, sentences=ids, seed=recipe.seed)
+        parts.append(SourcePart(
+            name=name, bucket=int(bucket), model=module, spec=spec,
+            probes=(*real, random_like(real[0], rng)), real_probes=len(real),
+        ))
+    return parts
+
+
+def voice_ids(source: Source, sentence: Sentence) -> np.ndarray:
+    """Phoneme ids of a sentence in the voice's own table (the manifest's ids belong to the default voice)."""
+    if source.voice is None:
+        raise InputError(f"{source.name} is no voice", where=source.label)
+    return source.voice.phoneme_ids(sentence.phonemes)
+
+
+def calibration_inputs(source: Source, part: SourcePart, sentences: tuple[Sentence, ...], seed: int) -> list[dict[str, np.ndarray]]:
+    """Real inputs of a part from every calibration sentence that fits, for ranges and fine-tuning."""
+    if source.voice is None:
+        return list(part.probes[: part.real_probes]) or list(part.probes)
+    from toolkit.models.vits.probe import probe_inputs
+
+    ids = [voice_ids(source, sentence) for sentence in sentences]
+    return probe_inputs(source.voice, part.name, part.bucket, count=len(ids), sentences=ids, seed=seed)
