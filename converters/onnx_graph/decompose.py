@@ -1,12 +1,12 @@
 """Operators TensorFlow Lite or its delegates lack, written with those they have. One function per rewrite.
 
-    x / c                 =>   x * (1/c)              quantised kernels have MUL, not DIV
-    Pow(x, 2)             =>   x * x
-    Erf                   =>   Abramowitz & Stegun 7.1.26, within 5e-7
-    Mish, HardSwish …     stay: they map one to one
-    LogSoftmax            =>   x - max, exp, sum, log
-    Gemm                  =>   MatMul, Add            when it is not the plain x·Wᵀ + b
-    LayerNormalization, InstanceNormalization, group norm: see `normalisation`
+x / c                 =>   x * (1/c)              quantised kernels have MUL, not DIV
+Pow(x, 2)             =>   x * x
+Erf                   =>   Abramowitz & Stegun 7.1.26, within 5e-7
+Mish, HardSwish …     stay: they map one to one
+LogSoftmax            =>   x - max, exp, sum, log
+Gemm                  =>   MatMul, Add            when it is not the plain x·Wᵀ + b
+LayerNormalization, InstanceNormalization, group norm: see `normalisation`
 """
 
 from __future__ import annotations

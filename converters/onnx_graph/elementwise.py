@@ -7,10 +7,71 @@ import numpy as np
 from converters.onnx_graph.graph import Graph, Node
 
 UNARY = frozenset(
-    ["Abs", "Ceil", "Cast", "Clip", "Elu", "Erf", "Exp", "Floor", "HardSigmoid", "HardSwish", "Identity", "LeakyRelu", "Log", "Mish", "Neg", "Not", "Reciprocal", "Relu", "Round", "Selu", "Sigmoid", "Sign", "Sin", "Cos", "Softplus", "Softsign", "Sqrt", "Tanh", "ThresholdedRelu", "Gelu", "Celu", "IsNaN", "IsInf", "Sinh", "Cosh", "Tan", "Atan", "Asin", "Acos"]
+    [
+        "Abs",
+        "Ceil",
+        "Cast",
+        "Clip",
+        "Elu",
+        "Erf",
+        "Exp",
+        "Floor",
+        "HardSigmoid",
+        "HardSwish",
+        "Identity",
+        "LeakyRelu",
+        "Log",
+        "Mish",
+        "Neg",
+        "Not",
+        "Reciprocal",
+        "Relu",
+        "Round",
+        "Selu",
+        "Sigmoid",
+        "Sign",
+        "Sin",
+        "Cos",
+        "Softplus",
+        "Softsign",
+        "Sqrt",
+        "Tanh",
+        "ThresholdedRelu",
+        "Gelu",
+        "Celu",
+        "IsNaN",
+        "IsInf",
+        "Sinh",
+        "Cosh",
+        "Tan",
+        "Atan",
+        "Asin",
+        "Acos",
+    ]
 )
 BINARY = frozenset(
-    ["Add", "And", "Div", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Max", "Mean", "Min", "Mod", "Mul", "Or", "PRelu", "Pow", "Sub", "Sum", "Where", "Xor"]
+    [
+        "Add",
+        "And",
+        "Div",
+        "Equal",
+        "Greater",
+        "GreaterOrEqual",
+        "Less",
+        "LessOrEqual",
+        "Max",
+        "Mean",
+        "Min",
+        "Mod",
+        "Mul",
+        "Or",
+        "PRelu",
+        "Pow",
+        "Sub",
+        "Sum",
+        "Where",
+        "Xor",
+    ]
 )
 ELEMENTWISE = UNARY | BINARY
 

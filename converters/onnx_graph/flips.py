@@ -1,6 +1,6 @@
 """`torch.flip` as Gather: onnx2tf takes a Slice with step -1 for the identity and drops it without a word.
 
-    Slice(x, start=-1, end=min, axis=1, step=-1)      =>      Gather(x, [C-1, ..., 1, 0], axis=1)
+Slice(x, start=-1, end=min, axis=1, step=-1)      =>      Gather(x, [C-1, ..., 1, 0], axis=1)
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Static shapes: Shape becomes a constant, everything that depends on constants only is computed, no-ops go.
 
-    Shape -> Gather -> Concat -> Reshape(x, .)      =>      Reshape(x, [1, 2, 96, 128])
+Shape -> Gather -> Concat -> Reshape(x, .)      =>      Reshape(x, [1, 2, 96, 128])
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ def _fold_shapes(graph: Graph) -> int:
         if node.op == "Size":
             value = np.asarray(int(np.prod(shape)), np.int64)
         else:
-            value = np.asarray(shape[node.attributes.get("start", 0) : node.attributes.get("end", len(shape))], np.int64)
+            value = np.asarray(
+                shape[node.attributes.get("start", 0) : node.attributes.get("end", len(shape))], np.int64
+            )
         _become_constant(graph, node, value)
         count += 1
     return count
@@ -93,9 +95,7 @@ def _fold_computed(graph: Graph) -> int:
     options = runtime.SessionOptions()
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 3
-    session = runtime.InferenceSession(
-        part.to_model().SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = runtime.InferenceSession(part.to_model().SerializeToString(), options, providers=["CPUExecutionProvider"])
     origins = {name: _parameter_name(graph, cone, name) for name in wanted}
     for name, value in zip(wanted, session.run(wanted, {}), strict=True):
         array = np.asarray(value)

@@ -83,7 +83,13 @@ def _concat(graph: Graph, node: Node, concat: Node, indices: np.ndarray, axis: i
     else:
         shape = list(graph.shapes[node.output])
         value = graph.add(
-            "Concat", values, name=concat.name, shape=shape, before=node, attributes={"axis": axis}, metadata=node.metadata
+            "Concat",
+            values,
+            name=concat.name,
+            shape=shape,
+            before=node,
+            attributes={"axis": axis},
+            metadata=node.metadata,
         )
     graph.replace(node.output, value)
     graph.remove(node)
@@ -123,8 +129,10 @@ def _divisible(graph: Graph, node: Node, axis: int) -> bool:
         weight = graph.constant(node.inputs[1])
         return axis == rank - 1 and weight is not None and weight.ndim == 2
     if node.op == "Gemm":
-        return axis == 1 and graph.constant(node.inputs[1]) is not None and all(
-            graph.constant(n) is not None for n in node.inputs[2:]
+        return (
+            axis == 1
+            and graph.constant(node.inputs[1]) is not None
+            and all(graph.constant(n) is not None for n in node.inputs[2:])
         )
     return node.op in UNARY | BINARY
 

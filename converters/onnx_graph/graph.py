@@ -127,9 +127,7 @@ class Graph:
                 hint="remove data-dependent branches and loops from forward(), or convert the branches as parts",
             )
         metadata = {p.key: p.value for p in proto.metadata_props}
-        self.nodes.append(
-            Node(proto.op_type, list(proto.input), list(proto.output), attributes, proto.name, metadata)
-        )
+        self.nodes.append(Node(proto.op_type, list(proto.input), list(proto.output), attributes, proto.name, metadata))
 
     def to_model(self, *, large_constants: bool = True, extra_outputs: Iterable[str] = ()) -> Any:
         """Writes a ModelProto.
@@ -169,7 +167,9 @@ class Graph:
                 if o and o not in outputs and o in self.shapes and o in self.dtypes
             ],
         )
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)], producer_name="converters")
+        model = helper.make_model(
+            graph, opset_imports=[helper.make_opsetid("", self.opset)], producer_name="converters"
+        )
         model.ir_version = 10
         return model
 

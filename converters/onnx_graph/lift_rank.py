@@ -16,10 +16,28 @@ from converters.onnx_graph.pass_types import PassResult, RewriteOptions, Skip
 
 NAME = "lift_rank"
 _SEEDS = frozenset(
-    ["Conv", "ConvTranspose", "MaxPool", "AveragePool", "LpPool", "GlobalAveragePool", "GlobalMaxPool", "InstanceNormalization", "BatchNormalization", "Resize"]
+    [
+        "Conv",
+        "ConvTranspose",
+        "MaxPool",
+        "AveragePool",
+        "LpPool",
+        "GlobalAveragePool",
+        "GlobalMaxPool",
+        "InstanceNormalization",
+        "BatchNormalization",
+        "Resize",
+    ]
 )
-_REDUCTIONS = frozenset(["ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL2", "ReduceL1", "ReduceSumSquare"])
-_FOLLOWERS = UNARY | BINARY | _REDUCTIONS | frozenset(["Concat", "Slice", "Split", "Gather", "Pad", "Softmax", "LogSoftmax", "Tile"])
+_REDUCTIONS = frozenset(
+    ["ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL2", "ReduceL1", "ReduceSumSquare"]
+)
+_FOLLOWERS = (
+    UNARY
+    | BINARY
+    | _REDUCTIONS
+    | frozenset(["Concat", "Slice", "Split", "Gather", "Pad", "Softmax", "LogSoftmax", "Tile"])
+)
 _AXIS = 2  # the new axis of size 1
 
 
@@ -56,9 +74,7 @@ def _is_signal(graph: Graph, value: str) -> bool:
 def _region(graph: Graph) -> list[Node]:
     """Nodes to lift, in order."""
     members = {
-        id(n): n
-        for n in graph.nodes
-        if n.op in _SEEDS and graph.rank(n.inputs[0]) == 3 and "axes" not in n.attributes
+        id(n): n for n in graph.nodes if n.op in _SEEDS and graph.rank(n.inputs[0]) == 3 and "axes" not in n.attributes
     }
     depth_to_time = {id(n): n for n in graph.nodes if "/DepthToTime/" in n.name}
     members.update(depth_to_time)

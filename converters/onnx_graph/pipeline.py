@@ -21,9 +21,14 @@ from converters.onnx_graph import (
     fold_constants,
     gather_down,
     gather_up,
+    int32_indices,
     lift_rank,
+    linear_attention,
+    nearest_upsampling,
+    normalisation,
     polyphase,
     restore_slices,
+    transposes,
 )
 from converters.onnx_graph.graph import Graph
 from converters.onnx_graph.pass_types import OnnxPass, PassResult, RewriteOptions
@@ -32,15 +37,20 @@ from converters.spec import Arrays, Interface, Layout, PartSpec
 
 PASSES: tuple[OnnxPass, ...] = (
     OnnxPass(name=fold_constants.NAME, apply=fold_constants.apply),
-    OnnxPass(name=decompose.NAME, apply=decompose.apply, after=("fold_constants",)),
+    OnnxPass(name=int32_indices.NAME, apply=int32_indices.apply, after=("fold_constants",)),
+    OnnxPass(name=nearest_upsampling.NAME, apply=nearest_upsampling.apply, after=("fold_constants",)),
+    OnnxPass(name=normalisation.NAME, apply=normalisation.apply, after=("fold_constants",)),
+    OnnxPass(name=decompose.NAME, apply=decompose.apply, after=("normalisation",)),
+    OnnxPass(name=linear_attention.NAME, apply=linear_attention.apply, after=("normalisation",)),
+    OnnxPass(name=transposes.NAME, apply=transposes.apply, after=("linear_attention",)),
     OnnxPass(name=flips.NAME, apply=flips.apply, after=("fold_constants",)),
     OnnxPass(name=channel_gathers.NAME, apply=channel_gathers.apply, after=("flips",)),
-    OnnxPass(name=gather_up.NAME, apply=gather_up.apply, after=("channel_gathers",)),
+    OnnxPass(name=gather_up.NAME, apply=gather_up.apply, after=("channel_gathers", "linear_attention")),
     OnnxPass(name=gather_down.NAME, apply=gather_down.apply, after=("gather_up",)),
     OnnxPass(name=restore_slices.NAME, apply=restore_slices.apply, after=("gather_down",)),
     OnnxPass(name=polyphase.NAME, apply=polyphase.apply, after=("gather_down",)),
-    OnnxPass(name=conv_bias.NAME, apply=conv_bias.apply, after=("polyphase",)),
-    OnnxPass(name=lift_rank.NAME, apply=lift_rank.apply, after=("restore_slices", "polyphase")),
+    OnnxPass(name=conv_bias.NAME, apply=conv_bias.apply, after=("polyphase", "normalisation")),
+    OnnxPass(name=lift_rank.NAME, apply=lift_rank.apply, after=("restore_slices", "polyphase", "nearest_upsampling")),
 )
 
 MIN_SNR_DB = 100.0

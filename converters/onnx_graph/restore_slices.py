@@ -1,7 +1,7 @@
 """Gathers of contiguous channels become Split (when they share a tensor out completely) or Slice again.
 
-    Gather(x, [0..95]), Gather(x, [96..191])   =>      Split(x, [96, 96])
-    Gather(x, [4..7])                          =>      Slice(x, 4:8)
+Gather(x, [0..95]), Gather(x, [96..191])   =>      Split(x, [96, 96])
+Gather(x, [4..7])                          =>      Slice(x, 4:8)
 """
 
 from __future__ import annotations
