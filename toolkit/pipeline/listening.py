@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,24 +26,52 @@ class Spoken:
 
     Attributes:
         waves: float32 ``[samples]`` each.
+        durations: frames of each phoneme, per sentence.
     """
 
     waves: tuple[np.ndarray, ...]
+    durations: tuple[np.ndarray, ...]
+
+
+class _GivenDurations:
+    """Stands in for the duration predictor and answers with known frame counts."""
+
+    def __init__(self, frames: np.ndarray) -> None:
+        self.frames = frames
+
+    def log_durations(self, x: np.ndarray, mask: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        """Log durations ``[1, 1, phonemes]`` whose ceiling is exactly the known count."""
+        return np.log(self.frames - 0.5)[None, None]
 
 
 def speak(
     voice: Voice, runners: PartRunners, sentences: Sequence[Sentence], settings: QualitySettings,
-    on_progress: Callable[[int, int, str], None],
+    on_progress: Callable[[int, int, str], None], *, like: Spoken | None = None,
 ) -> Spoken:
-    """Synthesises every sentence with the same seed and therefore the same noise."""
-    waves = []
+    """Synthesises every sentence with the same seed and therefore the same noise.
+
+    Args:
+        voice: host side of the voice.
+        runners: the parts, in any representation.
+        sentences: what to say.
+        settings: seed and scales.
+        on_progress: called after every sentence.
+        like: take the durations of this rendition, so that both have the same frames and every metric pairs; a
+            converted encoder may otherwise round a duration differently, which is no error but cannot be compared.
+    """
+    waves, durations = [], []
     for index, sentence in enumerate(sentences):
-        waves.append(voice.synthesise(
-            runners, sentence.id_array, settings.seed, noise_scale=settings.noise_scale,
-            length_scale=settings.length_scale, noise_w=settings.noise_w,
-        ))
+        ids = voice.phoneme_ids(sentence.phonemes)
+        host = voice if like is None else replace(voice, durations=_GivenDurations(like.durations[index]))
+        prior = host.prior(
+            runners["encoder"], ids, settings.seed, length_scale=settings.length_scale if like is None else 1.0,
+            noise_w=settings.noise_w,
+        )
+        z_p = host.prior_sample(prior, settings.seed, noise_scale=settings.noise_scale)
+        waves.append(host.run_decoder(runners["decoder"], host.run_flow(runners["flow"], z_p)))
+        durations.append(prior.durations)
         on_progress(index + 1, len(sentences), sentence.name)
-    return Spoken(waves=tuple(waves))
+    return Spoken(waves=tuple(waves), durations=tuple(durations))
 
 
 def judge(

@@ -1,0 +1,144 @@
+"""Puts everything a run found into one results object."""
+
+from __future__ import annotations
+
+import datetime
+import resource
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolkit.delegates.levels import level_title, parse_level
+from toolkit.pipeline.events import StageRecord
+from toolkit.pipeline.evidence import Judged
+from toolkit.pipeline.float_chain import FloatPart
+from toolkit.pipeline.provenance import commit, environment
+from toolkit.pipeline.run_directory import file_sha256
+from toolkit.pipeline.shipping import Shipped
+from toolkit.pipeline.sources import Source
+from toolkit.recipe import load as recipes
+from toolkit.recipe.schema import Recipe
+from toolkit.results import (
+    Artifact,
+    PrecisionOverride,
+    Recommendation,
+    Run,
+    RunResult,
+    Stage,
+    Tried,
+    Validity,
+    Warn,
+)
+
+NNAPI_NOTE = "NNAPI is deprecated since Android 15: it still runs, but new work belongs on the GPU delegate or XNNPACK (shown beside it)."
+_STAGE_OF_FOLDER = {"onnx": "onnx", "float32": "tflite float32", "bundle": "bundle", "keras": "trainable keras", "audio": "audio"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """Everything `assemble` needs."""
+
+    source: Source
+    recipe: Recipe
+    floats: tuple[FloatPart, ...]
+    shipped: tuple[Shipped, ...]
+    judged: Judged
+    stages: tuple[StageRecord, ...]
+    command: str
+    started: float
+    directory: Path
+
+
+def assemble(found: Findings) -> RunResult:
+    """The results object of a run."""
+    judged = found.judged
+    recipe = found.recipe
+    level = level_title(parse_level(recipe.delegate.android)) if recipe.delegate.name == "nnapi" else ""
+    head, dirty = commit()
+    invalid = [f"{e.part} {e.variant} ×{e.threads}: {r}" for e in judged.measured.latency for r in e.reasons]
+    return RunResult(
+        run=Run(
+            id=f"{found.source.name}-{recipes.sha256(recipe)[:8]}",
+            model=f"{found.source.name} ({found.source.label})",
+            started=datetime.datetime.fromtimestamp(found.started, datetime.UTC).isoformat(timespec="seconds"),
+            command=found.command,
+            recipe_sha256=recipes.sha256(recipe),
+            recipe_path="recipe.lock.yaml",
+            commit=head,
+            dirty=dirty,
+            seeds={"recipe": recipe.seed, "speech": recipe.quality.seed},
+            input_sha256=found.source.inputs,
+            wall_seconds=time.time() - found.started,
+            peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        ),
+        environment=environment(recipe.delegate.name, level),
+        artifacts=artefacts(found.directory),
+        stages=tuple(Stage(name=s.name, seconds=s.seconds, facts={"fact": s.fact} if s.fact else {}) for s in found.stages),
+        parity=tuple(row for part in found.floats for row in part.parity),
+        precision=tuple(row for part in found.shipped for row in part.audit),
+        overrides=overrides(recipe, found.shipped),
+        delegation=judged.placements,
+        latency=judged.measured.latency,
+        comparisons=judged.measured.comparisons,
+        memory=judged.measured.memory,
+        size=judged.size,
+        sparsity=tuple(row for part in found.shipped for row in part.sparsity),
+        quality=judged.quality,
+        clips=judged.clips,
+        tried=tuple(row for part in found.shipped for row in part.tried),
+        gates=judged.gates,
+        validity=Validity(valid=not invalid, reasons=tuple(invalid)),
+        warnings=_warnings(found),
+        recommendations=_recommendations(found),
+        not_measured=judged.missing,
+    )
+
+
+def artefacts(directory: Path) -> tuple[Artifact, ...]:
+    """Every file so far with its digest; scratch files are hidden and left out."""
+    files = sorted(p for p in directory.rglob("*") if p.is_file() and not any(s.startswith(".") for s in p.relative_to(directory).parts))
+    return tuple(
+        Artifact(
+            stage=_STAGE_OF_FOLDER.get(p.relative_to(directory).parts[0], "run"), path=str(p.relative_to(directory)),
+            sha256=file_sha256(p), size_bytes=p.stat().st_size,
+        )
+        for p in files
+    )
+
+
+def overrides(recipe: Recipe, shipped: Sequence[Shipped]) -> tuple[PrecisionOverride, ...]:
+    """Every precision rule with the torch names it matched."""
+    rows = []
+    for part in shipped:
+        for rule in recipe.part(part.name).precision.rules:
+            rows.append(PrecisionOverride(
+                pattern=rule.match, precision=rule.use, because=rule.because, matched=part.matched.get(rule.match, ()),
+            ))
+    return tuple(rows)
+
+
+def _warnings(found: Findings) -> tuple[Warn, ...]:
+    rows = []
+    if found.recipe.delegate.name == "nnapi":
+        rows.append(Warn(code="delegate/nnapi-deprecated", message=NNAPI_NOTE, section="delegation"))
+    if "random weights" in found.source.label:
+        rows.append(Warn(code="model/random-weights", message="Random weights: the audio is noise, quality means nothing.", section="what-ran"))
+    for placement in found.judged.placements:
+        for wrong in placement.wrong_results:
+            rows.append(Warn(
+                code="delegate/known-wrong-result", section="delegation",
+                message=f"{placement.part} on {placement.delegate}: {wrong.op} {wrong.name}: {wrong.reason}",
+            ))
+    return tuple(rows)
+
+
+def _recommendations(found: Findings) -> tuple[Recommendation, ...]:
+    rows = []
+    for gate in found.judged.gates:
+        if gate.status == "fail":
+            rows.append(Recommendation(
+                title=f"Bring “{gate.title}” within its limit", because=gate.explanation, section="verdict",
+                expected_gain=f"from {gate.value:.3g} to {gate.limit:.3g} {gate.unit}" if gate.value is not None and gate.limit is not None else "",
+            ))
+    return tuple(rows)

@@ -1,0 +1,177 @@
+"""Everything that is measured of a finished conversion: placement, latency, memory, size, listening quality, gates."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from converters import parity as parity_of
+from converters.spec import Runner
+from converters.tflite_graph.read import read_tflite
+from converters.tflite_graph.run import tflite_runner
+from toolkit.data import Manifest
+from toolkit.delegates.levels import parse_level
+from toolkit.delegates.place import place_all
+from toolkit.pipeline import bundle, listening
+from toolkit.pipeline.artefacts import file_stem
+from toolkit.pipeline.benchmark import BenchPart, Measured, bench_parts
+from toolkit.pipeline.events import StageClock
+from toolkit.pipeline.float_chain import FloatPart
+from toolkit.pipeline.gates import Evidence, judge_gates
+from toolkit.pipeline.run_directory import RunDirectory
+from toolkit.pipeline.shipping import Shipped
+from toolkit.pipeline.sources import Source
+from toolkit.recipe.schema import Recipe
+from toolkit.results import Clip, Gate, PartSize, Placement, Quality, Size
+
+_SHUFFLED_PARTS = ("flow", "decoder", "model")
+DELEGATES = {"nnapi": "nnapi", "gpu": "gpu_litert", "xnnpack": "xnnpack"}
+"""Delegate of the recipe to the placement its gates are judged on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """What was found out about a run."""
+
+    placements: tuple[Placement, ...]
+    measured: Measured
+    size: Size
+    quality: Quality | None
+    missing: dict[str, str]
+    clips: tuple[Clip, ...]
+    gates: tuple[Gate, ...]
+    output_snr_db: float | None
+
+
+def judge_run(
+    source: Source, floats: Sequence[FloatPart], shipped: Sequence[Shipped], recipe: Recipe,
+    manifest: Manifest | None, run: RunDirectory, clock: StageClock,
+) -> Judged:
+    """Measures everything the report shows and holds it against the recipe's gates."""
+    with clock.stage("delegate placement") as stage:
+        level = parse_level(recipe.delegate.android)
+        placements = tuple(p for part in shipped for p in place_all(part.tflite, part.key, level=level))
+        asked = [p for p in placements if p.delegate == DELEGATES[recipe.delegate.name]]
+        stage.fact = ", ".join(f"{p.part} {p.delegated_ops}/{p.total_ops} in {p.partitions}" for p in asked)
+    with clock.stage("benchmark on the host CPU") as stage:
+        measured = bench_parts(
+            _bench_parts(source, floats, shipped, run), recipe.bench,
+            lambda done, total, note: clock.listener.progress("benchmark on the host CPU", done, total, note),
+        )
+        best = max(recipe.bench.threads)
+        stage.fact = ", ".join(f"{c.part} ×{c.ratio:.2f}" for c in measured.comparisons if c.threads == best)
+    size = _size(source, floats, shipped, run, recipe)
+    quality, missing, clips = _listen(source, shipped, recipe, manifest, run, clock)
+    output_snr_db = _output_snr(floats, shipped) if source.voice is None else None
+    main = "decoder" if source.voice is not None else "model"
+    evidence = Evidence(
+        quality=quality, missing_quality=missing.get("quality", ""), comparisons=measured.comparisons,
+        placements=tuple(asked), size=size, float_macs_ratio=_float_macs(shipped, main),
+        op_counts=_op_counts(shipped), output_snr_db=output_snr_db, main_part=main, threads=best,
+    )
+    rows = [row for part in floats for row in part.parity]
+    return Judged(
+        placements=placements, measured=measured, size=size, quality=quality, missing=missing, clips=clips,
+        gates=judge_gates(recipe.gates, rows, evidence), output_snr_db=output_snr_db,
+    )
+
+
+def _bench_parts(
+    source: Source, floats: Sequence[FloatPart], shipped: Sequence[Shipped], run: RunDirectory
+) -> list[BenchPart]:
+    parts = []
+    for part, result in zip(floats, shipped, strict=True):
+        stem = file_stem(part.source.key)
+        single = run.write_bytes(f".bench/{stem}.tflite", result.tflite)
+        seconds = None
+        if source.voice is not None and part.source.name != "encoder":
+            seconds = part.source.bucket * source.voice.hop / source.voice.sample_rate_hz
+        parts.append(BenchPart(
+            key=part.source.key, files={"float32": run.path / f"float32/{stem}.tflite", "result": single},
+            inputs=part.source.probes[0], interface=result.interface, audio_seconds=seconds,
+        ))
+    return parts
+
+
+def _size(
+    source: Source, floats: Sequence[FloatPart], shipped: Sequence[Shipped], run: RunDirectory, recipe: Recipe
+) -> Size:
+    sizes: list[PartSize] = []
+    for part in floats:
+        sizes.append(bundle.part_size(run.path / f"float32/{file_stem(part.source.key)}.tflite", part.source.key, "float32"))
+    for part in shipped:
+        sizes.append(bundle.part_size(run.path / f".bench/{file_stem(part.key)}.tflite", part.key, "result"))
+    baseline = sum(s.total_bytes for s in sizes if s.variant == "float32")
+    if source.voice is not None:
+        durations = run.path / "bundle" / "duration.onnx"
+        sizes.append(bundle.plain_size(durations, "durations", "result", "float16"))
+        baseline += source.voice.durations.float32_bytes
+    return bundle.total_size(run, sizes, baseline, recipe.gates.total_bytes_max)
+
+
+def shipped_runners(shipped: Sequence[Shipped], threads: int = 2) -> dict[str, dict[int, Runner]]:
+    """Runners of the shipped parts by name and bucket."""
+    runners: dict[str, dict[int, Runner]] = {}
+    for part in shipped:
+        runners.setdefault(part.name, {})[part.bucket] = tflite_runner(part.tflite, part.interface, num_threads=threads)
+    return runners
+
+
+def _listen(
+    source: Source, shipped: Sequence[Shipped], recipe: Recipe, manifest: Manifest | None, run: RunDirectory,
+    clock: StageClock,
+) -> tuple[Quality | None, dict[str, str], tuple[Clip, ...]]:
+    if source.voice is None or manifest is None:
+        return None, {"quality": "the model makes no speech; see the signal-to-noise ratio of the result"}, ()
+    if not recipe.quality.utterances:
+        return None, {"quality": "the recipe judges no sentences (quality.utterances is 0)"}, ()
+    from toolkit.models.voice import Buckets
+
+    sentences = manifest.split("evaluation")[: recipe.quality.utterances]
+    name = "speak held-out sentences"
+    buckets = Buckets(phonemes=recipe.buckets.phonemes, frames=recipe.buckets.frames)
+    with clock.stage(name) as stage:
+        def progress(done: int, total: int, note: str) -> None:
+            clock.listener.progress(name, done, total, note)
+
+        reference = listening.speak(
+            source.voice, source.voice.torch_runners(buckets), sentences, recipe.quality, progress
+        )
+        # The float voice's own durations and prior are kept, so that both say the same frames and every metric pairs.
+        candidate = listening.speak(
+            source.voice, shipped_runners(shipped), sentences, recipe.quality, progress, like=reference
+        )
+        stage.fact = f"{len(sentences)} sentences, {sum(map(len, reference.waves)) / source.voice.sample_rate_hz:.0f} s"
+    clips = listening.write_clips(run, reference, candidate, sentences, source.voice.sample_rate_hz)
+    with clock.stage("judge the speech") as stage:
+        quality, absent = listening.judge(reference, candidate, sentences, source.voice.sample_rate_hz, recipe.name)
+        stage.fact = ", ".join(f"{m.metric} {m.mean:+.3f} (worst {m.worst:+.3f})" for m in quality.metrics[:3])
+    return quality, {"quality": "; ".join(absent)} if absent else {}, clips
+
+
+def _output_snr(floats: Sequence[FloatPart], shipped: Sequence[Shipped]) -> float:
+    worst = parity_of.ParityReport(tensors={})
+    for part, result in zip(floats, shipped, strict=True):
+        runner = tflite_runner(result.tflite, result.interface)
+        for probe, expected in zip(part.source.probes, part.reference, strict=True):
+            worst = worst.combined(parity_of.compare(expected, runner(probe)))
+    return worst.worst_snr_db
+
+
+def _float_macs(shipped: Sequence[Shipped], main: str) -> float | None:
+    rows = [row for part in shipped if part.name == main for row in part.audit if row.macs]
+    total = sum(row.macs or 0 for row in rows)
+    if not total:
+        return None
+    return sum(row.macs or 0 for row in rows if row.realised not in ("int8", "int16x8")) / total
+
+
+def _op_counts(shipped: Sequence[Shipped]) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for part in shipped:
+        if part.name in _SHUFFLED_PARTS:
+            counts.update(op.kind for op in read_tflite(part.tflite).ops)
+    return dict(counts)
+
+

@@ -1,0 +1,114 @@
+"""One conversion from request to report. Every artefact lands in a run directory that appears whole or not at all."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolkit.data import Manifest, load_manifest
+from toolkit.pipeline import sources
+from toolkit.pipeline.artefacts import write_float, write_shipped, write_voice_files
+from toolkit.pipeline.assemble import Findings, assemble
+from toolkit.pipeline.evidence import judge_run
+from toolkit.pipeline.events import Listener, StageClock
+from toolkit.pipeline.float_chain import FloatPart, convert_float
+from toolkit.pipeline.manifest import write_manifest
+from toolkit.pipeline.parts import voice_parts
+from toolkit.pipeline.run_directory import RunDirectory, building, refuse_foreign_directory
+from toolkit.pipeline.shipping import ship
+from toolkit.pipeline.sources import Request, Source, SourcePart
+from toolkit.pipeline.verdict import verdict_text
+from toolkit.recipe.schema import Recipe
+from toolkit.results import RunResult, save
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """Choices that do not change the artefacts' bytes.
+
+    Attributes:
+        keep_keras: also write the trainable Keras models.
+        command: the command line, for the report.
+    """
+
+    keep_keras: bool = False
+    command: str = "toolkit convert"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a run ends with.
+
+    Attributes:
+        result: everything measured.
+        verdict: a few lines for the terminal.
+        passed: whether every gate holds.
+    """
+
+    result: RunResult
+    verdict: str
+    passed: bool
+
+
+def run(request: Request, recipe: Recipe, out: Path, options: Options, listener: Listener) -> Outcome:
+    """Converts, compresses, verifies, measures and reports.
+
+    Raises:
+        ToolError: input, parity, audit or tool failure; ``out`` is untouched then.
+    """
+    started = time.time()
+    refuse_foreign_directory(out)
+    clock = StageClock(listener)
+    source, parts, manifest = _open(request, recipe, clock)
+    repro = out.with_name(f"{out.name}-repro")
+    resume = out.with_name(f".{out.name}.resume")
+    with building(out) as directory:
+        floats = [_float_part(part, recipe, clock, repro, directory, options) for part in parts]
+        shipped = ship(floats, source, recipe, manifest, clock, resume)
+        write_shipped(directory, shipped, recipe)
+        if source.voice is not None:
+            write_voice_files(directory, source.voice)
+        findings = judge_run(source, floats, shipped, recipe, manifest, directory, clock)
+        write_manifest(directory, source, recipe)
+        result = assemble(Findings(
+            source=source, recipe=recipe, floats=tuple(floats), shipped=tuple(shipped), judged=findings,
+            stages=tuple(clock.records), command=options.command, started=started, directory=directory.path,
+        ))
+        _report(result, directory, clock)
+    shutil.rmtree(resume, ignore_errors=True)
+    return Outcome(result=result, verdict=verdict_text(result, out), passed=result.passed)
+
+
+def _open(request: Request, recipe: Recipe, clock: StageClock) -> tuple[Source, list[SourcePart], Manifest | None]:
+    if sources.kind_of(request) == "model":
+        with clock.stage("open model") as stage:
+            source, part = sources.open_model(request, recipe.seed)
+            stage.fact = source.label
+        return source, [part], None
+    with clock.stage("open voice") as stage:
+        manifest = load_manifest()
+        source = sources.open_voice(request)
+        parts = voice_parts(source, recipe, manifest.split("calibration"))
+        stage.fact = f"{source.name}: {source.label}"
+    return source, parts, manifest
+
+
+def _float_part(
+    part: SourcePart, recipe: Recipe, clock: StageClock, repro: Path, directory: RunDirectory, options: Options
+) -> FloatPart:
+    found = convert_float(part, recipe, clock, repro)
+    write_float(directory, found, keep_keras=options.keep_keras)
+    return found
+
+
+def _report(result: RunResult, directory: RunDirectory, clock: StageClock) -> None:
+    from toolkit.report import write_report
+
+    with clock.stage("report") as stage:
+        save(result, directory.path / "results.json")
+        paths = write_report(result, directory.path)
+        stage.fact = paths.html.name
+
+

@@ -1,0 +1,31 @@
+"""The few lines a run ends with on the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from toolkit.results import Gate, RunResult
+
+_MARKS = {"pass": "pass", "fail": "FAIL", "skipped": "skip", "error": "ERROR"}
+
+
+def verdict_text(result: RunResult, out: Path) -> str:
+    """PASS or FAIL, every gate with its limit, and where the report lies."""
+    lines = ["", f"{'PASS' if result.passed else 'FAIL'}  {result.run.model}"]
+    lines += [_line(gate) for gate in result.gates]
+    if not result.validity.valid:
+        lines.append("  measurements INVALID: " + "; ".join(result.validity.reasons))
+    lines += [f"  note: {warning.message}" for warning in result.warnings]
+    lines.append(f"  report: {out / 'index.html'}")
+    return "\n".join(lines)
+
+
+def _line(gate: Gate) -> str:
+    if gate.value is None:
+        return f"  {_MARKS[gate.status]:<6}{gate.title}: {gate.explanation}"
+    limit = "" if gate.limit is None else f"  ({gate.comparison} {_number(gate.limit)})"
+    return f"  {_MARKS[gate.status]:<6}{gate.title}: {_number(gate.value)} {gate.unit}{limit}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
