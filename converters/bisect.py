@@ -233,11 +233,11 @@ def _write(path: Path, data: bytes) -> None:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}")
     with os.fdopen(handle, "wb") as file:
         file.write(data)
-    os.replace(name, path)
+    Path(name).replace(path)
 
 
 def _write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     temporary = path.with_name(f".{path.name}")
     with temporary.open("wb") as file:
         np.savez(file, **arrays)
-    os.replace(temporary, path)
+    temporary.replace(path)

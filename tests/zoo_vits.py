@@ -1,4 +1,4 @@
-"""Small modules with the structure of VITS and GPT-SoVITS: coupling flow, HiFi-GAN generator, relative-attention encoder.
+"""Small modules with the structure of VITS: coupling flow, HiFi-GAN generator, relative-attention encoder.
 
 They follow the published classes line by line where those lines are what breaks converters: channel flips,
 slices of convolution outputs, 1x1 Conv1d projections, relative positions by padding and reshaping.

@@ -14,6 +14,7 @@ from converters.onnx_graph.pass_types import PassResult, RewriteOptions
 
 NAME = "fold_constants"
 _ROUNDS = 12
+_SHARED_LIMIT = 4096  # constants up to this size are compared by value when duplicates are sought
 _RANDOM = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
 _DATA_DEPENDENT = {"NonZero", "Unique", "Compress", "NonMaxSuppression"}
 _NEUTRAL = {"Add": 0.0, "Sub": 0.0, "Mul": 1.0, "Div": 1.0}
@@ -182,7 +183,7 @@ def merge_duplicates(graph: Graph) -> int:
         for node in graph.nodes:
             inputs = tuple(
                 ("const", a.dtype.str, a.shape, a.tobytes())
-                if (a := graph.constant(n)) is not None and a.size <= 16
+                if (a := graph.constant(n)) is not None and a.size <= _SHARED_LIMIT
                 else ("value", n)
                 for n in node.inputs
             )

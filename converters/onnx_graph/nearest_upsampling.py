@@ -1,4 +1,4 @@
-"""`repeat_interleave` along time as a nearest Resize: one operator on rank 4 instead of a reshape, a tile and a reshape.
+"""`repeat_interleave` along time as a nearest Resize: one operator instead of reshape, tile and reshape.
 
 Unsqueeze(x, -1) -> Tile [1,1,1,r] -> Reshape [N,C,T*r]   =>   Resize(x, scales [1,1,r], nearest)
 """

@@ -27,6 +27,7 @@ from converters.onnx_graph import (
     nearest_upsampling,
     normalisation,
     polyphase,
+    renumber,
     restore_slices,
     transposes,
 )
@@ -51,6 +52,7 @@ PASSES: tuple[OnnxPass, ...] = (
     OnnxPass(name=polyphase.NAME, apply=polyphase.apply, after=("gather_down",)),
     OnnxPass(name=conv_bias.NAME, apply=conv_bias.apply, after=("polyphase", "normalisation")),
     OnnxPass(name=lift_rank.NAME, apply=lift_rank.apply, after=("restore_slices", "polyphase", "nearest_upsampling")),
+    OnnxPass(name=renumber.NAME, apply=renumber.apply, after=("lift_rank",)),
 )
 
 MIN_SNR_DB = 100.0
