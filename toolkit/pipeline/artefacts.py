@@ -57,16 +57,17 @@ def write_shipped(run: RunDirectory, shipped: Sequence[Shipped], recipe: Recipe)
 
 def interface_facts(interface: Interface) -> dict[str, object]:
     """Shapes in torch and in the file, per tensor."""
-    tensors = (*interface.spec.inputs, *interface.spec.outputs)
+    roles = [(t, "input") for t in interface.spec.inputs] + [(t, "output") for t in interface.spec.outputs]
     return {
         t.name: {
+            "role": role,
             "torch_shape": list(t.shape),
             "expanded": list(interface.layouts[t.name].expanded),
             "permutation": list(interface.layouts[t.name].permutation),
             "dtype": t.dtype,
             "axes": list(t.axes),
         }
-        for t in tensors
+        for t, role in roles
     }
 
 

@@ -1,0 +1,70 @@
+"""What ``toolkit inspect`` shows of a TFLite file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from converters.tflite_graph.read import TfliteGraph, read_tflite
+from toolkit.delegates.levels import DEPRECATION_NOTE, parse_level
+from toolkit.delegates.place import place_graph
+from toolkit.pipeline.evidence import DELEGATES
+from toolkit.results import Placement
+
+
+def inspect_tflite(path: Path, delegate: str | None, android: str) -> dict[str, Any]:
+    """Operators, precision, sizes and, when a delegate is named, its placement.
+
+    Raises:
+        InputError: the file is missing, damaged or foreign.
+        DelegateError: the delegate or level is unknown.
+    """
+    graph = read_tflite(path)
+    level = parse_level(android)
+    placement = place_graph(graph, path.stem, DELEGATES[delegate or "xnnpack"], level=level)
+    macs = {op.index: op.macs or 0 for op in placement.ops}
+    found: dict[str, Any] = {
+        "path": str(path),
+        "size_bytes": path.stat().st_size,
+        "macs": sum(macs.values()),
+        "tensors": [*_tensors(graph, graph.inputs, "input"), *_tensors(graph, graph.outputs, "output")],
+        "ops": [
+            {"index": op.index, "op": op.kind, "name": op.name, "macs": macs.get(op.index, 0), "precision": _precision(graph, op)}
+            for op in graph.ops
+        ],
+    }
+    if delegate is not None:
+        found["placement"] = _placement(placement, delegate)
+    return found
+
+
+def _tensors(graph: TfliteGraph, indices: tuple[int, ...], role: str) -> list[dict[str, Any]]:
+    return [
+        {"role": role, "name": t.name, "dtype": t.dtype.lower(), "shape": list(t.shape)}
+        for t in (graph.tensors[index] for index in indices)
+    ]
+
+
+def _precision(graph: TfliteGraph, op: Any) -> str:
+    return graph.tensors[op.outputs[0]].dtype.lower() if op.outputs else "-"
+
+
+def _placement(placement: Placement, delegate: str) -> dict[str, Any]:
+    refused = [op for op in placement.ops if op.partition is None and not op.folded]
+    counts = Counter((op.op, op.reason, op.source, op.hint) for op in refused)
+    notes = list(placement.notes)
+    if delegate == "nnapi" and DEPRECATION_NOTE not in notes:
+        notes.append(DEPRECATION_NOTE)
+    notes += [f"known wrong result: {op.op} {op.name}: {op.reason}" for op in placement.wrong_results]
+    return {
+        "delegate": placement.delegate,
+        "level": placement.level or placement.method,
+        "accepted": placement.delegated_ops,
+        "partitions": placement.partitions,
+        "fallbacks": [
+            {"op": op, "count": count, "reason": reason, "source": source, "fix": hint}
+            for (op, reason, source, hint), count in sorted(counts.items())
+        ],
+        "notes": notes,
+    }
