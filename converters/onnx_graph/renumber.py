@@ -26,13 +26,13 @@ def apply(graph: Graph, options: RewriteOptions) -> PassResult:
     used |= dict.fromkeys(name for name in graph.outputs if name in graph.constants)
     constants = _numbered([name for name in used if name not in ends], ends | set(values.values()))
     mapping = {**values, **constants}
+    graph.constants = {mapping.get(name, name): graph.constants[name] for name in used}
+    live = {name for node in graph.nodes for name in (*node.inputs, *node.outputs)} | ends
+    graph.shapes = {mapping.get(name, name): graph.shapes[name] for name in live if name in graph.shapes}
+    graph.dtypes = {mapping.get(name, name): graph.dtypes[name] for name in live if name in graph.dtypes}
     for node in graph.nodes:
         node.inputs = [mapping.get(name, name) for name in node.inputs]
         node.outputs = [mapping.get(name, name) for name in node.outputs]
-    graph.constants = {mapping.get(name, name): graph.constants[name] for name in used}
-    live = {name for node in graph.nodes for name in (*node.inputs, *node.outputs)} | {*graph.inputs, *graph.outputs}
-    graph.shapes = {n: s for old, s in graph.shapes.items() if (n := mapping.get(old, old)) in live}
-    graph.dtypes = {n: d for old, d in graph.dtypes.items() if (n := mapping.get(old, old)) in live}
     graph.touch()
     return PassResult(name=NAME, changed=sum(old != new for old, new in mapping.items()))
 
