@@ -154,7 +154,7 @@ def load_manifest(root: Path | str | None = None) -> Manifest:
         else:
             _require_digest(_file_digest(folder, entry, where), entry.sha256, str(folder / entry.file))
             clips.append(entry)
-    _require_disjoint(sentences, path)
+    require_disjoint([(sentence.text, sentence.split) for sentence in sentences], path)
     return Manifest(
         root=folder,
         sentences=tuple(sentences),
@@ -200,15 +200,21 @@ def _require_digest(found: str, wanted: str, where: str) -> None:
         )
 
 
-def _require_disjoint(sentences: Iterable[Sentence], path: Path) -> None:
-    """No text may be in both splits: quality would be judged on what was trained on."""
+def require_disjoint(texts: Iterable[tuple[str, Split]], path: Path) -> None:
+    """No text may be in both splits: quality would be judged on what was trained on.
+
+    Args:
+        texts: each with its split.
+        path: where they come from, for the message.
+
+    Raises:
+        DataError: one is in both.
+    """
     seen: dict[str, str] = {}
-    for sentence in sentences:
-        key = " ".join(sentence.text.casefold().split())
-        other = seen.setdefault(key, sentence.split)
-        if other != sentence.split:
+    for text, split in texts:
+        if seen.setdefault(" ".join(text.casefold().split()), split) != split:
             raise DataError(
-                f"{sentence.text!r} is in both splits",
+                f"{text!r} is in both splits",
                 code="data/leak",
                 where=str(path),
                 hint="remove it from calibration.txt or evaluation.txt and run `toolkit data regenerate`",

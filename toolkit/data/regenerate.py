@@ -9,7 +9,17 @@ from pathlib import Path
 
 from converters.errors import ExtraMissing
 from toolkit.data.audio import write_wave
-from toolkit.data.manifest import DEFAULT_ROOT, MANIFEST_NAME, Clip, Manifest, Sentence, load_manifest, sentence_digest
+from toolkit.data.manifest import (
+    DEFAULT_ROOT,
+    MANIFEST_NAME,
+    Clip,
+    Manifest,
+    Sentence,
+    Split,
+    load_manifest,
+    require_disjoint,
+    sentence_digest,
+)
 from toolkit.data.phonemize import espeak_phonemes
 from toolkit.models.voice import Buckets, Voice
 
@@ -27,8 +37,7 @@ def regenerate(
     add_calibration: Iterable[str] = (),
     clips: bool = True,
 ) -> Manifest:
-    """Writes phonemes, ids, lengths, clips and the manifest anew from ``calibration.txt``, ``evaluation.txt`` and
-    ``clips.txt``.
+    """Writes phonemes, ids, lengths, clips and the manifest anew from the three text files of the folder.
 
     Args:
         voice: the voice whose phoneme table and speaking rate are recorded; the default voice for the committed data.
@@ -41,17 +50,22 @@ def regenerate(
 
     Raises:
         ExtraMissing: espeak-ng, or hibari-tts when clips are wanted, is not installed.
-        DataError: the result does not verify, e.g. a sentence is in both splits.
+        DataError: a sentence is in both splits; nothing was written then.
     """
     folder = root or DEFAULT_ROOT
     added = [text.strip() for text in add_calibration if text.strip()]
+    texts: dict[Split, list[str]] = {
+        "calibration": [*_lines(folder / "calibration.txt"), *added],
+        "evaluation": _lines(folder / "evaluation.txt"),
+    }
+    require_disjoint([(text, split) for split, lines in texts.items() for text in lines], folder)
+    entries: list[Sentence | Clip] = [
+        _sentence(voice, f"{split}-{index:03d}", split, text)
+        for split, lines in texts.items()
+        for index, text in enumerate(lines)
+    ]
     if added:
-        path = folder / "calibration.txt"
-        _write(path, "".join(f"{text}\n" for text in [*_lines(path), *added]))
-    entries: list[Sentence | Clip] = []
-    for split in ("calibration", "evaluation"):
-        for index, text in enumerate(_lines(folder / f"{split}.txt")):
-            entries.append(_sentence(voice, f"{split}-{index:03d}", split, text))
+        _write(folder / "calibration.txt", "".join(f"{text}\n" for text in texts["calibration"]))
     entries += _speak_clips(folder) if clips else load_manifest(folder).clips
     rows = [json.dumps(entry.model_dump(), ensure_ascii=False, separators=(", ", ": ")) for entry in entries]
     _write(folder / MANIFEST_NAME, "".join(f"{row}\n" for row in rows))
@@ -70,7 +84,7 @@ def _write(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
-def _sentence(voice: Voice, name: str, split: str, text: str) -> Sentence:
+def _sentence(voice: Voice, name: str, split: Split, text: str) -> Sentence:
     phonemes = espeak_phonemes(text, voice.language)
     ids = voice.phoneme_ids(phonemes)
     bucket = -(-max(len(ids), 32) // 32) * 32
