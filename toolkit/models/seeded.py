@@ -56,6 +56,7 @@ def seeded_voice(seed: int = 0, resblock: str = "2") -> Voice:
             values = noise.standard_normal(tuple(parameter.shape)) * (0.1 if parameter.ndim == 1 else fan_in**-0.5)
             parameter.data.copy_(torch.from_numpy(values.astype(np.float32)))
     return Voice(
+        name="random-voice",
         label=LABEL,
         config=config,
         modules=modules,

@@ -56,18 +56,19 @@ def load_voice(onnx_path: Path | str, json_path: Path | str | None = None, speak
         InputError: a file is missing, damaged or foreign; there is no such speaker.
     """
     onnx_path = Path(onnx_path)
-    settings = _read_settings(Path(json_path) if json_path else onnx_path.with_name(onnx_path.name + ".json"))
+    json_path = Path(json_path) if json_path else onnx_path.with_name(onnx_path.name + ".json")
+    settings = _read_settings(json_path)
     graph = piper_graph.read(onnx_path)
     config = read_config(graph)
     vector = speaker_vector(graph, speaker)
     tensors = graph.tensors if vector is None else fold_speaker(graph.tensors, config, vector)
     modules = parts.build(config)
     load_into(modules, tensors, str(onnx_path))
-    label = onnx_path.name.removesuffix(".onnx") + (f", speaker {speaker}" if vector is not None else "")
+    name = onnx_path.name.removesuffix(".onnx")
     return Voice(
-        label=label,
-        source=onnx_path.name,
-        sha256=sha256_of(onnx_path),
+        name=name,
+        label=name if vector is None else f"{name}, speaker {speaker}",
+        sources={path.name: sha256_of(path) for path in (onnx_path, json_path)},
         config=config,
         modules=modules,
         durations=extract_durations(graph, vector),

@@ -47,7 +47,8 @@ def test_one_speaker_agrees_with_the_file(make_piper: MakePiper, resblock: str) 
 def test_the_settings_file_is_read(make_piper: MakePiper) -> None:
     voice = load_voice(make_piper(1, "2"))
     assert (voice.sample_rate_hz, voice.language, voice.defaults.noise_scale) == (16000, "de", 0.5)
-    assert voice.label == "fake-1-2" and len(voice.sha256) == 64
+    assert voice.label == voice.name == "fake-1-2"
+    assert set(voice.sources) == {"fake-1-2.onnx", "fake-1-2.onnx.json"}
 
 
 @pytest.mark.parametrize("speaker", [0, 2])
