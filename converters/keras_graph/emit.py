@@ -25,7 +25,7 @@ _MERGES = {
     "maximum": tf_keras.layers.Maximum,
     "minimum": tf_keras.layers.Minimum,
 }
-_ACTIVATIONS = frozenset({"tanh", "sigmoid", "exp", "elu", "selu", "softplus", "softsign"})
+_ACTIVATIONS = frozenset({"tanh", "sigmoid", "elu", "selu", "softplus", "softsign"})
 
 
 def emit(node: Node, tensors: list[Any], name: str) -> list[Any]:
@@ -133,8 +133,9 @@ def _with_constants(node: Node, tensors: list[Any], name: str) -> list[Any]:
             operands.append(next(remaining))
         else:
             dtype = np.asarray(item).dtype.name
-            layer = layers.Constant(item.shape, dtype=dtype, weights=[item], name=f"{name}/constant_{index}")
+            layer = layers.Constant(item.shape, dtype=dtype, name=f"{name}/constant_{index}")
             operands.append(layer(tensors[0]))
+            layer.set_weights([item])
     return operands
 
 
@@ -152,7 +153,6 @@ def _binary(node: Node, tensors: list[Any], name: str) -> Any:
             constant.shape,
             first,
             dtype=constant.dtype.name,
-            weights=None,
             name=name,
         )
         result = layer(tensors[0])
@@ -293,7 +293,7 @@ EMITTERS: dict[str, Emitter] = {
     "compare": lambda n, t, name: layers.BinaryMath(n.attributes["function"], name=name)(_with_constants(n, t, name)),
     "unary": _unary,
     "softmax": lambda n, t, name: tf_keras.layers.Softmax(n.attributes["axis"], name=name)(t[0]),
-    "log_softmax": lambda n, t, name: layers.UnaryMath("log_softmax", name=name)(t[0]),
+    "log_softmax": lambda n, t, name: layers.LogSoftmax(n.attributes["axis"], name=name)(t[0]),
     "slice": _slice,
     "pad": _pad,
     "concat": lambda n, t, name: (

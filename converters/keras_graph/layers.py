@@ -94,9 +94,20 @@ class UnaryMath(_Configured):
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         if self.function == "clip":
             return tf.clip_by_value(inputs, self.low, self.high)
-        if self.function == "log_softmax":
-            return tf.nn.log_softmax(inputs, axis=-1)
-        return getattr(tf.math, self.function, None or getattr(tf.nn, self.function, None))(inputs)
+        owner = tf.math if hasattr(tf.math, self.function) else tf.nn
+        return getattr(owner, self.function)(inputs)
+
+
+@_register
+class LogSoftmax(_Configured):
+    """The logarithm of the softmax along an axis."""
+
+    def __init__(self, axis: int, **kwargs: Any) -> None:
+        super().__init__(axis=int(axis), **kwargs)
+        self.axis = int(axis)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return tf.nn.log_softmax(inputs, axis=self.axis)
 
 
 @_register

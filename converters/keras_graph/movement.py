@@ -63,19 +63,19 @@ def _collapse(graph: Graph, chain: list[Node]) -> bool:
         return True
     if len(chain) == 1:
         return False
-    permutation = _as_permutation(source.shape, flat)
-    if permutation is None:
+    shape = end.output.shape
+    trailing = _trailing_permutation(shape, flat)
+    if trailing is None:
         return False
-    shape = tuple(source.shape[axis] for axis in permutation)
-    if shape == end.output.shape:
-        _become(end, "permute", source, {"permutation": permutation})
+    before = tuple(shape[axis] for axis in np.argsort(trailing))
+    if before == source.shape:
+        _become(end, "permute", source, {"permutation": trailing})
         return True
-    if len(chain) == 2:
+    if [node.kind for node in chain] == ["reshape", "permute"]:
         return False
-    middle = Value(shape, source.dtype)
-    position = graph.nodes.index(end)
-    graph.nodes.insert(position, Node("permute", [source], [middle], {"permutation": permutation}, end.source))
-    _become(end, "reshape", middle, {"shape": end.output.shape})
+    middle = Value(before, source.dtype)
+    graph.nodes.insert(graph.nodes.index(end), Node("reshape", [source], [middle], {"shape": before}, end.source))
+    _become(end, "permute", middle, {"permutation": trailing})
     return True
 
 
@@ -83,13 +83,17 @@ def _become(node: Node, kind: str, source: Value, attributes: dict[str, object])
     node.kind, node.inputs, node.attributes = kind, [source], attributes
 
 
-def _as_permutation(shape: tuple[int, ...], flat: np.ndarray) -> tuple[int, ...] | None:
-    """The permutation of ``shape`` whose order is ``flat``, if there is one."""
+def _trailing_permutation(shape: tuple[int, ...], flat: np.ndarray) -> tuple[int, ...] | None:
+    """The permutation that gives ``flat`` when it comes last, after a reshape; ``None`` when no single one does."""
     if len(shape) > 5:
         return None
-    numbers = np.arange(flat.size, dtype=np.int32).reshape(shape)
-    for permutation in itertools.permutations(range(len(shape))):
-        if np.array_equal(numbers.transpose(permutation).reshape(-1), flat):
+    moved = flat.reshape(shape)
+    numbers = np.arange(flat.size, dtype=np.int32)
+    candidates = itertools.permutations(range(len(shape)))
+    if len(shape) == 4:  # with axes of size one several do; these two are the ones that cancel
+        candidates = itertools.chain(((0, 3, 1, 2), (0, 2, 3, 1)), candidates)
+    for permutation in candidates:
+        if np.array_equal(moved.transpose(np.argsort(permutation)).reshape(-1), numbers):
             return permutation
     return None
 
@@ -103,17 +107,31 @@ def sink_permutes(graph: Graph) -> bool:
         if node.kind not in _AGNOSTIC and not (node.kind == "reduce" and node.attributes["keepdims"]):
             continue
         moves = [producers.get(value) for value in node.data_inputs()]
-        if not moves or any(move is None or move.kind != "permute" for move in moves):
+        permutations = {m.attributes["permutation"] for m in moves if m is not None and m.kind == "permute"}
+        if len(permutations) != 1:
             continue
-        permutation = moves[0].attributes["permutation"]
-        if any(move.attributes["permutation"] != permutation for move in moves):
+        permutation = permutations.pop()
+        if any(len(value.shape) != len(permutation) for value in (*node.data_inputs(), *node.outputs)):
             continue
-        if any(value.shape != (1,) * 0 and len(value.shape) != len(permutation) for value in node.outputs):
+        still = [m is None or m.kind != "permute" for m in moves]
+        values = node.data_inputs()
+        if any(free and not _order_free(value.shape, permutation) for free, value in zip(still, values, strict=True)):
             continue
         alone = {
-            move for move in moves if move.output not in outputs and {*consumers[move.output]} == {node}
+            move.output
+            for move, free in zip(moves, still, strict=True)
+            if not free and move.output not in outputs and {*consumers[move.output]} == {node}
         }
-        if len(alone) < len(node.outputs):
+        inverse = tuple(int(axis) for axis in np.argsort(permutation))
+        cancels = all(
+            value not in outputs
+            and all(
+                reader.kind == "permute" and reader.attributes["permutation"] == inverse
+                for reader in consumers.get(value, [])
+            )
+            for value in node.outputs
+        )
+        if len(alone) < len(node.outputs) and not cancels:
             continue
         _sink(graph, node, permutation)
         producers, consumers = graph.producers(), graph.consumers()
@@ -131,7 +149,13 @@ def _sink(graph: Graph, node: Node, permutation: tuple[int, ...]) -> None:
 
     def unmoved(item: Operand) -> Operand:
         if isinstance(item, Value):
-            return producers[item].data_inputs()[0]
+            move = producers.get(item)
+            if move is not None and move.kind == "permute":
+                return move.data_inputs()[0]
+            shape = _reordered(item.shape, inverse)
+            flat = Value(shape, item.dtype)
+            graph.nodes.insert(graph.nodes.index(node), Node("reshape", [item], [flat], {"shape": shape}, node.source))
+            return flat
         if item.ndim == 0 or item.size == 1:
             return item.reshape(())
         return item.reshape((1,) * (rank - item.ndim) + item.shape).transpose(inverse)
@@ -152,6 +176,12 @@ def _sink(graph: Graph, node: Node, permutation: tuple[int, ...]) -> None:
             node.outputs[index] = new
             move = Node("permute", [new], [old], {"permutation": permutation}, node.source)
             graph.nodes.insert(position + 1, move)
+
+
+def _order_free(shape: tuple[int, ...], permutation: tuple[int, ...]) -> bool:
+    """Whether undoing ``permutation`` leaves the order of the elements as it is: only unit axes move."""
+    moved = [axis for axis in np.argsort(permutation) if shape[axis] != 1]
+    return moved == sorted(moved)
 
 
 def _reordered(items: Sequence[object], order: tuple[int, ...]) -> tuple:

@@ -51,7 +51,8 @@ def patched(module: ModuleType, captured: dict[str, Any], operators: set[str], *
     * the inference of the whole graph on all-ones inputs does not run (it guides guesses the segments leave no room
       for); onnx2tf treats its failure as "no hints";
     * the test images it downloads when an input has three channels are not fetched;
-    * with ``absolute``, no tensor counts as moved to channels-last, and `_EXACT` operators follow their definition.
+    * operators of `_EXACT` (`_EXACT_LAST` in channels-last segments) follow their definition;
+    * with ``absolute``, no tensor counts as moved to channels-last.
     """
     restore: list[tuple[ModuleType, str, Any]] = []
 
@@ -69,13 +70,15 @@ def patched(module: ModuleType, captured: dict[str, Any], operators: set[str], *
         put(module, "get_tf_model_outputs", outputs_and_capture)
         put(module, "dummy_onnx_inference", _no_inference)
         put(module, "download_test_image_data", _no_download)
-        if absolute:
-            for name in sorted(operators):
-                try:
-                    operator = importlib.import_module(f"{module.__package__}.ops.{name}")
-                except ModuleNotFoundError:
-                    continue  # onnx2tf itself reports the operator, with the node it stands in
+        for name in sorted(operators):
+            try:
+                operator = importlib.import_module(f"{module.__package__}.ops.{name}")
+            except ModuleNotFoundError:
+                continue  # onnx2tf itself reports the operator, with the node it stands in
+            if absolute:
                 put(operator, "make_node", _absolute(_EXACT.get(name) or operator.make_node))
+            elif name in _EXACT_LAST:
+                put(operator, "make_node", _EXACT_LAST[name])
         yield
     finally:
         for owner, name, value in reversed(restore):
@@ -103,15 +106,19 @@ def _absolute(make_node: MakeNode) -> MakeNode:
     return wrapped
 
 
-def _exact(build: Callable[..., Any]) -> MakeNode:
-    """An operator by its definition: ``build(node, operands)`` returns the output tensor."""
+def _exact(build: Callable[..., Any], *, last: bool = False) -> MakeNode:
+    """An operator by its definition: ``build(tf, node, *operands)`` returns the output tensor.
+
+    With ``last`` the data is channels-last, so constants of rank 4 are re-laid too.
+    """
 
     def make_node(*, graph_node: Any, tf_layers_dict: dict[str, Any], **_: object) -> None:
         tf = frameworks.tensorflow()
         operands = []
         for tensor in graph_node.inputs:
             if hasattr(tensor, "values"):
-                operands.append(np.asarray(tensor.values))
+                values = np.asarray(tensor.values)
+                operands.append(values.transpose(0, 2, 3, 1) if last and values.ndim == 4 else values)
             elif not tensor.name:
                 operands.append(None)
             else:
@@ -121,6 +128,7 @@ def _exact(build: Callable[..., Any]) -> MakeNode:
             "optype": graph_node.op,
             "shape": output.shape,
             "dtype": output.dtype,
+            "nhwc": last,
             "tf_node": build(tf, graph_node, *operands),
         }
 
@@ -182,6 +190,10 @@ def _concat(tf: Any, node: Any, *parts: Any) -> Any:
     return tf.concat(list(parts), axis=int(node.attrs["axis"]), name=node.name)
 
 
+def _concat_last(tf: Any, node: Any, *parts: Any) -> Any:
+    return tf.concat(list(parts), axis=(0, 3, 1, 2)[int(node.attrs["axis"])], name=node.name)
+
+
 def _where(tf: Any, node: Any, condition: Any, yes: Any, no: Any) -> Any:
     return tf.where(condition, yes, no, name=node.name)
 
@@ -190,8 +202,21 @@ def _softmax(tf: Any, node: Any, data: Any) -> Any:
     return tf.nn.softmax(data, axis=int(node.attrs.get("axis", -1)), name=node.name)
 
 
+def _gather(tf: Any, node: Any, table: Any, indices: Any) -> Any:
+    axis = int(node.attrs.get("axis", 0))
+    if isinstance(indices, np.ndarray):  # token ids are never negative; constant indices may be, and are counted here
+        size = int(table.shape[axis])
+        indices = np.where(indices < 0, indices + size, indices).astype(np.int32)
+    return tf.gather(table, indices, axis=axis, name=node.name)
+
+
 def _binary(symbol: str) -> Callable[..., Any]:
     return lambda tf, node, left, right: getattr(tf.math, symbol)(left, right, name=node.name)
+
+
+def _divide(tf: Any, node: Any, left: Any, right: Any) -> Any:
+    whole = np.issubdtype(np.dtype(node.outputs[0].dtype), np.integer)
+    return getattr(tf, "truncatediv" if whole else "divide")(left, right, name=node.name)
 
 
 def _matmul(tf: Any, node: Any, left: Any, right: Any) -> Any:
@@ -209,10 +234,20 @@ _EXACT: dict[str, MakeNode] = {
     "Slice": _exact(_slice),
     "Pad": _exact(_pad),
     "Concat": _exact(_concat),
+    "Gather": _exact(_gather),
     "Where": _exact(_where),
     "Softmax": _exact(_softmax),
     "MatMul": _exact(_matmul),
     "Add": _exact(_binary("add")),
     "Sub": _exact(_binary("subtract")),
     "Mul": _exact(_binary("multiply")),
+    "Div": _exact(_divide),
+}
+
+_EXACT_LAST: dict[str, MakeNode] = {
+    "Add": _exact(_binary("add"), last=True),
+    "Sub": _exact(_binary("subtract"), last=True),
+    "Mul": _exact(_binary("multiply"), last=True),
+    "Div": _exact(_divide, last=True),
+    "Concat": _exact(_concat_last, last=True),
 }
