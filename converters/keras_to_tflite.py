@@ -1,0 +1,128 @@
+"""Keras to TFLite: one static function, one named signature, the same bytes every time."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from converters import frameworks
+from converters.errors import ForeignToolFailed, InputError
+from converters.spec import Arrays, Interface
+from converters.tflite_graph.normalise import normalise
+
+if TYPE_CHECKING:
+    import tf_keras
+
+Quantization = Literal["none", "qat_int8", "dynamic_range", "int8", "int16x8"]
+_LAST_LINES = 12
+SIGNATURE = "serving_default"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TfliteOptions:
+    """How numbers are stored in the file.
+
+    Attributes:
+        quantization: ``none`` (float32), ``qat_int8`` (layers with fake quantisation become int8, the others stay
+            float32), ``dynamic_range`` (int8 weights), ``int8`` and ``int16x8`` (ranges from
+            ``representative_dataset``).
+        io_dtype: type of float inputs and outputs in the file.
+        representative_dataset: inputs in torch's layout, for ``int8`` and ``int16x8``.
+        signature: key of the signature.
+    """
+
+    quantization: Quantization = "none"
+    io_dtype: Literal["float32", "int8"] = "float32"
+    representative_dataset: Sequence[Arrays] = ()
+    signature: str = SIGNATURE
+
+
+def to_tflite(model: tf_keras.Model, interface: Interface, options: TfliteOptions | None = None) -> bytes:
+    """Writes ``model`` as a flatbuffer whose signature has the spec's names.
+
+    Args:
+        model: functional model, inputs and outputs in the order of the spec.
+        interface: the part's interface with Keras' layouts (static, batch included).
+        options: number formats.
+
+    Raises:
+        InputError: quantisation from ranges without a representative dataset.
+        ForeignToolFailed: TensorFlow's converter raised.
+    """
+    options = options or TfliteOptions()
+    if options.quantization in ("int8", "int16x8") and not options.representative_dataset:
+        raise InputError(
+            f"{options.quantization} needs a representative dataset",
+            where=interface.spec.name,
+            hint="pass real inputs of the part as representative_dataset",
+        )
+    tf = frameworks.tensorflow()
+    function = _concrete_function(model, interface)
+    # Without a trackable object the converter freezes the function; with one it writes a SavedModel first.
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    _configure(converter, interface, options)
+    log = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+            content = converter.convert()
+    except Exception as error:
+        last = [line for line in f"{log.getvalue()}\n{error}".splitlines() if line.strip()][:_LAST_LINES]
+        raise ForeignToolFailed(
+            "\n".join([f"TensorFlow {version('tensorflow')} could not write TFLite:", *last]),
+            where=interface.spec.name,
+            hint="the lines above name the operator; its layer has the torch name",
+        ) from error
+    return normalise(bytes(content), interface, options.signature)
+
+
+def _concrete_function(model: tf_keras.Model, interface: Interface) -> Any:
+    tf = frameworks.tensorflow()
+    spec = interface.spec
+    signature = [
+        tf.TensorSpec(interface.layouts[tensor.name].target_shape, tensor.dtype, name=tensor.name)
+        for tensor in spec.inputs
+    ]
+
+    def call(*arguments: Any) -> list[Any]:
+        results = model(list(arguments) if len(arguments) > 1 else arguments[0], training=False)
+        results = results if isinstance(results, (list, tuple)) else [results]
+        return [tf.identity(result) for result in results]
+
+    return tf.function(call, input_signature=signature).get_concrete_function()
+
+
+def _configure(converter: Any, interface: Interface, options: TfliteOptions) -> None:
+    tf = frameworks.tensorflow()
+    if options.quantization == "none":
+        return
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if options.quantization in ("int8", "int16x8"):
+        converter.representative_dataset = _dataset(interface, options.representative_dataset)
+    if options.quantization == "int16x8":
+        sets = tf.lite.OpsSet
+        converter.target_spec.supported_ops = [
+            sets.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8,
+            sets.TFLITE_BUILTINS,
+        ]
+    elif options.quantization == "int8" and options.io_dtype == "int8":
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    if options.io_dtype == "int8":
+        converter.inference_input_type = converter.inference_output_type = tf.int8
+
+
+def _dataset(interface: Interface, samples: Sequence[Arrays]) -> Callable[[], Iterator[list[np.ndarray]]]:
+    def generate() -> Iterator[list[np.ndarray]]:
+        for sample in samples:
+            yield [
+                interface.layouts[tensor.name].to_target(np.asarray(sample[tensor.name], tensor.dtype))
+                for tensor in interface.spec.inputs
+            ]
+
+    return generate

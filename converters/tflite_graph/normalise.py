@@ -1,0 +1,71 @@
+"""Gives a file TensorFlow wrote the names of the spec, and takes out what is not needed and may vary."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ai_edge_litert import schema_py_generated as schema
+
+from converters.errors import ForeignToolFailed
+from converters.spec import Interface, TensorSpec
+from converters.tflite_graph.flatbuffer import dump, load
+
+
+def normalise(content: bytes, interface: Interface, signature: str) -> bytes:
+    """Adds the signature ``signature`` with the spec's names; removes TensorFlow's metadata and description.
+
+    Args:
+        content: a file with one graph whose inputs and outputs are in the order of the spec.
+        interface: names and shapes.
+        signature: key of the signature.
+
+    Raises:
+        ForeignToolFailed: the file's inputs or outputs are not those of the spec.
+    """
+    model = load(content)
+    graph = model.subgraphs[0]
+    spec = interface.spec
+    inputs = _match(graph, list(graph.inputs), spec.inputs, interface)
+    outputs = _match(graph, list(graph.outputs), spec.outputs, interface)
+    definition = schema.SignatureDefT()
+    definition.signatureKey = signature
+    definition.subgraphIndex = 0
+    definition.inputs = [_entry(name, index) for name, index in inputs.items()]
+    definition.outputs = [_entry(name, index) for name, index in outputs.items()]
+    model.signatureDefs = [definition]
+    graph.inputs = list(inputs.values())
+    graph.outputs = list(outputs.values())
+    graph.name = spec.name
+    model.description = "converted"
+    model.metadata, model.metadataBuffer = [], None
+    for name, index in inputs.items():
+        graph.tensors[index].name = name
+    return dump(model)
+
+
+def _match(graph: Any, indices: list[int], tensors: tuple[TensorSpec, ...], interface: Interface) -> dict[str, int]:
+    """Ties the file's tensors to the spec's, by name where TensorFlow kept it and else by order."""
+    if len(indices) != len(tensors):
+        raise ForeignToolFailed(
+            f"the TFLite file has {len(indices)} inputs or outputs where the part has {len(tensors)}",
+            where=interface.spec.name,
+        )
+    names = [graph.tensors[index].name.decode().partition(":")[0].removeprefix("serving_default_") for index in indices]
+    by_name = all(tensor.name in names for tensor in tensors)
+    found = {
+        tensor.name: int(indices[names.index(tensor.name) if by_name else position])
+        for position, tensor in enumerate(tensors)
+    }
+    for tensor in tensors:
+        shape = tuple(int(size) for size in graph.tensors[found[tensor.name]].shape)
+        if shape != interface.layouts[tensor.name].target_shape:
+            raise ForeignToolFailed(
+                f"the TFLite file gives {tensor.name!r} the shape {shape}", where=interface.spec.name
+            )
+    return found
+
+
+def _entry(name: str, index: int) -> Any:
+    entry = schema.TensorMapT()
+    entry.name, entry.tensorIndex = name, index
+    return entry
