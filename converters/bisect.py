@@ -183,9 +183,8 @@ def write_onnx_repro(
     renamed = {name: f"input_{index}" for index, name in enumerate(sources)}
     node.inputs = [renamed.get(name, name) for name in node.inputs]
     alone.nodes, alone.inputs, alone.outputs = [node], list(renamed.values()), [node.output]
-    for old, new in renamed.items():
-        alone.shapes[new], alone.dtypes[new] = graph.shapes[old], graph.dtypes[old]
-    alone.shapes[node.output], alone.dtypes[node.output] = graph.shapes[node.output], graph.dtypes[node.output]
+    for name, array in {**feeds, node.output: values[node_name]}.items():
+        alone.shapes[name], alone.dtypes[name] = array.shape, array.dtype
     directory.mkdir(parents=True, exist_ok=True)
     _write(directory / "model.onnx", alone.to_model().SerializeToString())
     _write_npz(directory / "inputs.npz", feeds)

@@ -15,6 +15,7 @@ from typing import Any
 
 from converters import frameworks, torch_patches
 from converters.errors import InputError, UnsupportedOp
+from converters.int32_interface import int32_interface
 from converters.onnx_graph import name_nodes
 from converters.onnx_graph.graph import Graph
 from converters.onnx_graph.pass_types import RewriteOptions
@@ -79,7 +80,9 @@ def _run(module: Any, samples: tuple[Any, ...]) -> tuple[Any, ...]:
     torch = frameworks.torch()
     name = type(module).__name__
     shapes = ", ".join(str(tuple(s.shape)) for s in samples)
-    runnable = module.module() if isinstance(module, torch.export.ExportedProgram) else module
+    runnable = module
+    if isinstance(module, torch.export.ExportedProgram):
+        runnable, samples = module.module(), _as_exported(module, samples)
     try:
         with torch.no_grad():
             if runnable is module:
@@ -102,6 +105,14 @@ def _run(module: Any, samples: tuple[Any, ...]) -> tuple[Any, ...]:
                 hint="wrap the module so that forward() returns a tensor or a flat tuple of tensors",
             )
     return results
+
+
+def _as_exported(program: Any, samples: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Integer samples in the dtype the program was exported for; it accepts no other."""
+    values = {node.name: node.meta["val"] for node in program.graph.nodes if node.op == "placeholder"}
+    return tuple(
+        sample.to(values[name].dtype) for sample, name in zip(samples, program.graph_signature.user_inputs, strict=True)
+    )
 
 
 def _check_outputs(graph: Graph, spec: PartSpec) -> None:
@@ -164,18 +175,19 @@ def _export_program(program: Any, spec: PartSpec) -> Any:
 
 
 def _restate_interface(model: Any, spec: PartSpec) -> None:
-    """Names and static shapes exactly as declared, whatever the exporter left."""
+    """Names, dtypes and static shapes exactly as declared, whatever the exporter left."""
     onnx = frameworks.onnx()
     types = {"float32": onnx.TensorProto.FLOAT, "int32": onnx.TensorProto.INT32}
     present = {i.name for i in model.graph.input}
     outputs = [o.name for o in model.graph.output]
     for tensor in spec.inputs:
-        if tensor.name not in present:
+        if tensor.name not in present:  # an input forward() does not read
             model.graph.input.append(
                 onnx.helper.make_tensor_value_info(tensor.name, types[tensor.dtype], list(tensor.shape))
             )
     if outputs != [t.name for t in spec.outputs]:
         raise InputError(f"the exported graph returns {outputs}, declared are {[t.name for t in spec.outputs]}")
+    int32_interface(model, spec.inputs)
 
 
 def _tail(error: BaseException) -> str:
