@@ -71,8 +71,10 @@ def interface_facts(interface: Interface) -> dict[str, object]:
     }
 
 
-def write_voice_files(run: RunDirectory, voice: Voice) -> None:
+def write_voice_files(run: RunDirectory, voice: Voice, recipe: Recipe) -> None:
     """What the phone's host code needs beside the graphs: duration predictor, phoneme table, sample rate."""
+    from toolkit.models.voice import Buckets
+
     folder = run.path / "bundle"
     folder.mkdir(exist_ok=True)
-    voice.write_host_files(folder)
+    voice.write_host_files(folder, Buckets(phonemes=recipe.buckets.phonemes, frames=recipe.buckets.frames))

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from toolkit.bench.machine import environment
 from toolkit.delegates.levels import level_title, parse_level
 from toolkit.pipeline.events import StageRecord
 from toolkit.pipeline.evidence import Judged
 from toolkit.pipeline.float_chain import FloatPart
-from toolkit.pipeline.provenance import commit, environment
+from toolkit.pipeline.provenance import commit, lock_sha256
 from toolkit.pipeline.run_directory import file_sha256
 from toolkit.pipeline.shipping import Shipped
 from toolkit.pipeline.sources import Source
@@ -72,7 +73,9 @@ def assemble(found: Findings) -> RunResult:
             wall_seconds=time.time() - found.started,
             peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         ),
-        environment=environment(recipe.delegate.name, level),
+        environment=environment(recipe.delegate.name).model_copy(
+            update={"delegate_version": level or None, "lock_sha256": lock_sha256()}
+        ),
         artifacts=artefacts(found.directory),
         stages=tuple(Stage(name=s.name, seconds=s.seconds, facts={"fact": s.fact} if s.fact else {}) for s in found.stages),
         parity=tuple(row for part in found.floats for row in part.parity),

@@ -42,6 +42,16 @@ def plain_size(path: Path, part: str, variant: str, dtype: str) -> PartSize:
     )
 
 
+def float32_bytes(path: Path) -> int:
+    """Bytes the weights of an ONNX file take in float32."""
+    import numpy as np
+
+    from converters import frameworks
+
+    model = frameworks.onnx().load(str(path))
+    return sum(4 * int(np.prod(tensor.dims)) for tensor in model.graph.initializer)
+
+
 def total_size(run: RunDirectory, parts: list[PartSize], baseline_bytes: int, limit_bytes: int | None) -> Size:
     """The whole bundle against what came in."""
     files = sorted(p for p in (run.path / "bundle").rglob("*") if p.is_file())

@@ -106,7 +106,7 @@ def _size(
     if source.voice is not None:
         durations = run.path / "bundle" / "duration.onnx"
         sizes.append(bundle.plain_size(durations, "durations", "result", "float16"))
-        baseline += source.voice.durations.float32_bytes
+        baseline += bundle.float32_bytes(durations)
     return bundle.total_size(run, sizes, baseline, recipe.gates.total_bytes_max)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from toolkit.pipeline.provenance import lock_sha256, tool_versions
+import toolkit
+from toolkit.bench.machine import tool_versions
+from toolkit.pipeline.provenance import lock_sha256
 from toolkit.pipeline.run_directory import MANIFEST, RunDirectory
 from toolkit.pipeline.sources import Source
 from toolkit.recipe import load as recipes
@@ -25,6 +27,6 @@ def write_manifest(run: RunDirectory, source: Source, recipe: Recipe, data_sha25
         },
         "outputs": run.digests(),
         "recipe": {"name": recipe.name, "sha256": recipes.sha256(recipe)},
-        "tools": tool_versions(),
+        "tools": {"toolkit": toolkit.__version__, **tool_versions()},
         "lock_sha256": lock_sha256(),
     })

@@ -69,9 +69,9 @@ def run(request: Request, recipe: Recipe, out: Path, options: Options, listener:
         shipped = ship(floats, source, recipe, manifest, clock, resume)
         write_shipped(directory, shipped, recipe)
         if source.voice is not None:
-            write_voice_files(directory, source.voice)
+            write_voice_files(directory, source.voice, recipe)
         findings = judge_run(source, floats, shipped, recipe, manifest, directory, clock)
-        write_manifest(directory, source, recipe)
+        write_manifest(directory, source, recipe, manifest.sha256 if manifest else None)
         result = assemble(Findings(
             source=source, recipe=recipe, floats=tuple(floats), shipped=tuple(shipped), judged=findings,
             stages=tuple(clock.records), command=options.command, started=started, directory=directory.path,
