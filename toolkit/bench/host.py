@@ -23,8 +23,15 @@ class Race:
     comparisons: tuple[LatencyComparison, ...]
 
 
-def measure(model: bytes | Path, part: str, variant: str, plan: Plan, *, inputs: Inputs | None = None,
-            audio_seconds: float | None = None) -> tuple[Latency, ...]:  # fmt: skip
+def measure(
+    model: bytes | Path,
+    part: str,
+    variant: str,
+    plan: Plan,
+    *,
+    inputs: Inputs | None = None,
+    audio_seconds: float | None = None,
+) -> tuple[Latency, ...]:
     """Measures one file alone, once per thread count.
 
     Args:
@@ -44,8 +51,16 @@ def measure(model: bytes | Path, part: str, variant: str, plan: Plan, *, inputs:
     )
 
 
-def race(models: Mapping[str, bytes | Path], part: str, plan: Plan, *, baseline: str, threads: int,
-         inputs: Inputs | None = None, audio_seconds: float | None = None) -> Race:  # fmt: skip
+def race(
+    models: Mapping[str, bytes | Path],
+    part: str,
+    plan: Plan,
+    *,
+    baseline: str,
+    threads: int,
+    inputs: Inputs | None = None,
+    audio_seconds: float | None = None,
+) -> Race:
     """Measures several files in turns, in one process.
 
     Every round runs each file once, starting with another one each time, so that whatever slows the computer down hits
@@ -85,8 +100,16 @@ def race(models: Mapping[str, bytes | Path], part: str, plan: Plan, *, baseline:
     return Race(latencies=latencies, comparisons=comparisons)
 
 
-def _alone(model: bytes | Path, part: str, variant: str, threads: int, plan: Plan, *, inputs: Inputs | None,
-           audio_seconds: float | None) -> Latency:  # fmt: skip
+def _alone(
+    model: bytes | Path,
+    part: str,
+    variant: str,
+    threads: int,
+    plan: Plan,
+    *,
+    inputs: Inputs | None,
+    audio_seconds: float | None,
+) -> Latency:
     session = Session(model, threads, inputs)
     for _ in range(plan.warmup_runs):
         session.invoke_ms()
@@ -97,8 +120,16 @@ def _alone(model: bytes | Path, part: str, variant: str, threads: int, plan: Pla
     return _latency(session, samples, part, variant, threads, plan, audio_seconds=audio_seconds)
 
 
-def _latency(session: Session, samples: list[float], part: str, variant: str, threads: int, plan: Plan, *,
-             audio_seconds: float | None) -> Latency:  # fmt: skip
+def _latency(
+    session: Session,
+    samples: list[float],
+    part: str,
+    variant: str,
+    threads: int,
+    plan: Plan,
+    *,
+    audio_seconds: float | None,
+) -> Latency:
     stats = summarise(samples)
     reasons = plan.objections(stats)
     return Latency(
@@ -117,8 +148,18 @@ def _latency(session: Session, samples: list[float], part: str, variant: str, th
     )
 
 
-def _comparison(samples: dict[str, list[float]], part: str, baseline: str, candidate: str,
-                threads: int) -> LatencyComparison:  # fmt: skip
+def _comparison(
+    samples: dict[str, list[float]], part: str, baseline: str, candidate: str, threads: int
+) -> LatencyComparison:
     ratio, low, high = paired_ratio(samples[baseline], samples[candidate])
-    return LatencyComparison(part=part, baseline=baseline, candidate=candidate, threads=threads, where=where(),
-                             ratio=ratio, ci_low=low, ci_high=high, pairs=len(samples[baseline]))  # fmt: skip
+    return LatencyComparison(
+        part=part,
+        baseline=baseline,
+        candidate=candidate,
+        threads=threads,
+        where=where(),
+        ratio=ratio,
+        ci_low=low,
+        ci_high=high,
+        pairs=len(samples[baseline]),
+    )

@@ -9,8 +9,19 @@ from pathlib import Path
 
 from toolkit.results import Environment, Host
 
-_TOOLS = ("torch", "onnx", "onnx2tf", "onnxruntime", "tensorflow", "tf-keras", "tensorflow-model-optimization",
-          "ai-edge-litert", "numpy", "distillmos", "resemblyzer")  # fmt: skip
+_TOOLS = (
+    "torch",
+    "onnx",
+    "onnx2tf",
+    "onnxruntime",
+    "tensorflow",
+    "tf-keras",
+    "tensorflow-model-optimization",
+    "ai-edge-litert",
+    "numpy",
+    "distillmos",
+    "resemblyzer",
+)
 
 
 def cpu_name() -> str:

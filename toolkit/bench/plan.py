@@ -52,7 +52,8 @@ class Plan:
             direction = "slower" if stats.drift_ratio > 0 else "faster"
             reasons.append(f"second half {abs(stats.drift_ratio):.0%} {direction}; at most {self.max_drift_ratio:.0%}")
         if stats.iqr_ms > self.max_noise_ratio * stats.p50_ms:
-            reasons.append(f"interquartile range {stats.iqr_ms / stats.p50_ms:.0%} of the median; at most {self.max_noise_ratio:.0%}")  # fmt: skip  # noqa: E501
+            noise = stats.iqr_ms / stats.p50_ms
+            reasons.append(f"interquartile range {noise:.0%} of the median; at most {self.max_noise_ratio:.0%}")
         width = (stats.ci_high_ms - stats.ci_low_ms) / stats.p50_ms
         if width > self.max_interval_ratio:
             reasons.append(f"median known to {width:.0%} only; at most {self.max_interval_ratio:.0%}")

@@ -32,8 +32,11 @@ class Session:
             self._interpreter = Interpreter(**source, num_threads=threads)
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
-            raise BenchError(f"LiteRT cannot load the file: {error}", code="bench/unloadable",
-                             where="" if isinstance(model, bytes) else str(model)) from error  # fmt: skip
+            raise BenchError(
+                f"LiteRT cannot load the file: {error}",
+                code="bench/unloadable",
+                where="" if isinstance(model, bytes) else str(model),
+            ) from error
         self.init_ms = _since_ms(start)
         self._fill(inputs, seed)
         self.first_ms = self.invoke_ms()
@@ -58,8 +61,11 @@ class Session:
             detail = details[index]
             array = np.asarray(inputs[name])
             if tuple(array.shape) != tuple(detail["shape"]):
-                raise BenchError(f"input {name!r} has shape {array.shape}, the file wants {tuple(detail['shape'])}",
-                                 code="bench/wrong-inputs", hint="give arrays in the layout of the file")  # fmt: skip
+                raise BenchError(
+                    f"input {name!r} has shape {array.shape}, the file wants {tuple(detail['shape'])}",
+                    code="bench/wrong-inputs",
+                    hint="give arrays in the layout of the file",
+                )
             self._interpreter.set_tensor(index, _quantised(array, detail))
 
     def _names(self, details: dict[int, Any]) -> dict[str, int]:

@@ -34,17 +34,27 @@ def judge_op(view: OpView, layer: Layer) -> Verdict:
     entry = gpu_table()["ops"].get(view.op.kind)
     if entry is None or not entry[layer]["supported"]:
         line = "3080" if layer == "classic_v2" else "6766"
-        return Verdict(refusals=(Refusal(kind="no_parser", source=_source(layer, line),
-                                         message=f"the delegate has no {view.op.kind}"),))  # fmt: skip
+        return Verdict(
+            refusals=(
+                Refusal(kind="no_parser", source=_source(layer, line), message=f"the delegate has no {view.op.kind}"),
+            )
+        )
     rules = entry[layer]
     if view.op.kind == "CUSTOM":
         names = tuple(rules["names"])
         unknown = view.op.custom_code not in names
-        refusal = Refusal(kind="custom", source=_source(layer, rules["switch_line"]),
-                          message=f"custom operator {view.op.custom_code!r}; known: {', '.join(names)}")  # fmt: skip
+        refusal = Refusal(
+            kind="custom",
+            source=_source(layer, rules["switch_line"]),
+            message=f"custom operator {view.op.custom_code!r}; known: {', '.join(names)}",
+        )
         return Verdict(refusals=(refusal,) if unknown else ())
-    broken = [*_version(view, layer, rules), *_compatibility(view, layer, entry), *_own_checks(view, layer, rules),
-              *_tensors(view, layer)]  # fmt: skip
+    broken = [
+        *_version(view, layer, rules),
+        *_compatibility(view, layer, entry),
+        *_own_checks(view, layer, rules),
+        *_tensors(view, layer),
+    ]
     warning = wrong_result(view) if not broken else None
     return Verdict(refusals=tuple(broken), warnings=(warning,) if warning else ())
 
@@ -107,8 +117,14 @@ def allowed_types(kind: str, layer: Layer) -> tuple[set[str], set[str]]:
         inputs, outputs = set(both), set(both)
         if kind in (*_COMPARISONS, "LOGICAL_AND"):
             outputs.add("BOOL")
-        inputs |= {"CAST": {"BOOL", "INT32"}, "ONE_HOT": {"INT32"}, "SELECT": {"BOOL"}, "SELECT_V2": {"BOOL"},
-                   "LOGICAL_AND": {"BOOL"}, "GATHER": {"INT32"}}.get(kind, set())  # fmt: skip
+        inputs |= {
+            "CAST": {"BOOL", "INT32"},
+            "ONE_HOT": {"INT32"},
+            "SELECT": {"BOOL"},
+            "SELECT_V2": {"BOOL"},
+            "LOGICAL_AND": {"BOOL"},
+            "GATHER": {"INT32"},
+        }.get(kind, set())
         outputs |= {"CAST": {"BOOL", "INT32"}}.get(kind, set())
         return inputs, outputs
     inputs = {*rule["allowed"], *rule["allowed_if_quant_enabled_in"]}
@@ -158,7 +174,9 @@ def _tensors(view: OpView, layer: Layer) -> list[Refusal]:
 def _message(check: dict[str, Any], view: OpView) -> str:
     kind = check["kind"]
     if kind in ("runtime_const_outputs", "runtime_inputs_outputs"):
-        wanted = f"{check['runtime_inputs']} computed" + (f" and {check['const_inputs']} constant" if "const_inputs" in check else "")  # fmt: skip  # noqa: E501
+        wanted = f"{check['runtime_inputs']} computed" + (
+            f" and {check['const_inputs']} constant" if "const_inputs" in check else ""
+        )
         return f"wants {wanted} inputs; found {view.runtime_inputs} computed and {view.const_inputs} constant"
     if kind == "any_of":
         return f"found {view.runtime_inputs} computed and {view.const_inputs} constant inputs, which fits no variant"

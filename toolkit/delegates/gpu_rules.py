@@ -217,7 +217,12 @@ def _bool_cast(v: OpView) -> bool:
     source = v.op.inputs[0]
     producers = [op.kind for op in v.graph.ops if source in op.outputs]
     consumers = [op for op in v.graph.ops if source in op.inputs]
-    return producers != [p for p in producers if p in _LOGICAL] or len(producers) != 1 or len(consumers) != 1 or source in v.graph.outputs  # fmt: skip  # noqa: E501
+    return (
+        producers != [p for p in producers if p in _LOGICAL]
+        or len(producers) != 1
+        or len(consumers) != 1
+        or source in v.graph.outputs
+    )
 
 
 def _grouped(v: OpView) -> bool:

@@ -47,9 +47,10 @@ def parse_level(text: str | int) -> int:
         if found:
             return found
     raise DelegateError(
-        f"unknown NNAPI level {text!r}", code="delegate/unknown-level",
+        f"unknown NNAPI level {text!r}",
+        code="delegate/unknown-level",
         hint="give an Android version (8.1 to 16), an API level (27 to 36) or a feature level (fl1 to fl8)",
-    )  # fmt: skip
+    )
 
 
 def level_title(level: int) -> str:

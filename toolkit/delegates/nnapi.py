@@ -26,8 +26,15 @@ def judge_op(view: OpView, target: Target) -> Verdict:
     table = nnapi_table()
     rules = table["ops"].get(view.op.kind)
     if rules is None:
-        return Verdict(refusals=(Refusal(kind="unmapped", source=_source(_UNSUPPORTED_LINE),
-                                         message=f"NNAPI has no operation for {view.op.kind}"),))  # fmt: skip
+        return Verdict(
+            refusals=(
+                Refusal(
+                    kind="unmapped",
+                    source=_source(_UNSUPPORTED_LINE),
+                    message=f"NNAPI has no operation for {view.op.kind}",
+                ),
+            )
+        )
     refusals: list[Refusal] = []
     for check in rules["checks"]:
         if not holds(check.get("when"), view, target):

@@ -40,8 +40,14 @@ def compare(value: int, operator: str, limit: int | list[int]) -> bool:
     """``value operator limit`` for the operators the tables use."""
     if operator == "in":
         return value in limit  # type: ignore[operator]
-    return {"==": value == limit, "!=": value != limit, "<=": value <= limit, ">=": value >= limit,
-            "<": value < limit, ">": value > limit}[operator]  # type: ignore[operator]  # fmt: skip
+    return {
+        "==": value == limit,
+        "!=": value != limit,
+        "<=": value <= limit,
+        ">=": value >= limit,
+        "<": value < limit,
+        ">": value > limit,
+    }[operator]  # type: ignore[operator]
 
 
 def holds(when: dict[str, Any] | None, view: OpView, target: Target) -> bool:

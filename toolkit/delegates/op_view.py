@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from toolkit.delegates.temporary_graph import TfliteGraph, TfliteOp, TfliteTensor
+from converters.tflite_graph.read import TfliteGraph, TfliteOp, TfliteTensor
 
 QUANTIZED = ("UINT8", "INT8")
 """Types NNAPI calls quantised; int16 is left out by the delegate itself."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from toolkit.delegates.temporary_graph import TfliteGraph
+from converters.tflite_graph.read import TfliteGraph
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +81,9 @@ def largest(parts: Sequence[Epoch], limit: int | None) -> tuple[Epoch, ...]:
     return tuple(ranked if limit is None else ranked[:limit])
 
 
-def partition(graph: TfliteGraph, supported: Collection[int], limit: int | None,
-              constants: Mapping[int, tuple[int, int]]) -> tuple[Epoch, ...]:  # fmt: skip
+def partition(
+    graph: TfliteGraph, supported: Collection[int], limit: int | None, constants: Mapping[int, tuple[int, int]]
+) -> tuple[Epoch, ...]:
     """Final split of a graph, float16 constants included.
 
     Args:
@@ -120,8 +121,18 @@ def transitions(graph: TfliteGraph, parts: Sequence[Epoch]) -> tuple[int, int]:
     return len(crossing), sum(tensor_bytes(graph, tensor) for tensor in crossing)
 
 
-_WIDTH_BYTES = {"FLOAT32": 4, "INT32": 4, "UINT32": 4, "FLOAT16": 2, "INT16": 2, "INT8": 1, "UINT8": 1, "BOOL": 1,
-                "INT64": 8, "FLOAT64": 8}  # fmt: skip
+_WIDTH_BYTES = {
+    "FLOAT32": 4,
+    "INT32": 4,
+    "UINT32": 4,
+    "FLOAT16": 2,
+    "INT16": 2,
+    "INT8": 1,
+    "UINT8": 1,
+    "BOOL": 1,
+    "INT64": 8,
+    "FLOAT64": 8,
+}
 
 
 def tensor_bytes(graph: TfliteGraph, tensor: int) -> int:

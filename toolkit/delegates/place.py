@@ -6,11 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
-from toolkit.delegates.temporary_graph import TfliteGraph, read_tflite
+from converters.tflite_graph.read import TfliteGraph, read_tflite
 from toolkit.delegates import gpu, nnapi, xnnpack
 from toolkit.delegates.hints import hint
 from toolkit.delegates.levels import DEFAULT_LEVEL, DEPRECATION_NOTE, level_title
-from toolkit.delegates.op_cost import multiply_adds
 from toolkit.delegates.op_view import OpView, float16_constants, view
 from toolkit.delegates.partition import Epoch, partition, transitions
 from toolkit.delegates.tables import gpu_table, nnapi_table
@@ -22,7 +21,14 @@ _METHOD = "static: rules read from LiteRT's source"
 _FOLDED = "float16 constant: the delegate reads it directly"
 
 
-def place(tflite: bytes | Path, part: str, delegate: DelegateName, *, level: int = DEFAULT_LEVEL) -> Placement:
+def place(
+    tflite: bytes | Path,
+    part: str,
+    delegate: DelegateName,
+    *,
+    level: int = DEFAULT_LEVEL,
+    signature: str | None = None,
+) -> Placement:
     """Places a file under one delegate.
 
     Args:
@@ -30,17 +36,20 @@ def place(tflite: bytes | Path, part: str, delegate: DelegateName, *, level: int
         part: name of the part, for the report.
         delegate: ``nnapi``, ``gpu_classic``, ``gpu_litert`` or ``xnnpack``.
         level: NNAPI feature level; the other delegates ignore it.
+        signature: which graph of the file; its first when left out.
 
     Raises:
         DelegateError: the delegate is unknown, or a rule cannot be interpreted.
         InputError: the file is damaged.
     """
-    return place_graph(read_tflite(tflite), part, delegate, level=level)
+    return place_graph(read_tflite(tflite, signature=signature), part, delegate, level=level)
 
 
-def place_all(tflite: bytes | Path, part: str, *, level: int = DEFAULT_LEVEL) -> tuple[Placement, ...]:
+def place_all(
+    tflite: bytes | Path, part: str, *, level: int = DEFAULT_LEVEL, signature: str | None = None
+) -> tuple[Placement, ...]:
     """Places a file under every delegate, NNAPI first."""
-    graph = read_tflite(tflite)
+    graph = read_tflite(tflite, signature=signature)
     return tuple(place_graph(graph, part, delegate, level=level) for delegate in get_args(DelegateName))
 
 
@@ -85,9 +94,16 @@ def _unpacked_by_xnnpack(graph: TfliteGraph, judge: Callable[[OpView], Verdict])
     return found
 
 
-def _placement(graph: TfliteGraph, part: str, delegate: DelegateName, level: int,
-               judge: Callable[[OpView], Verdict], limit: int | None,
-               constants: dict[int, tuple[int, int]], folded: set[int]) -> Placement:  # fmt: skip
+def _placement(
+    graph: TfliteGraph,
+    part: str,
+    delegate: DelegateName,
+    level: int,
+    judge: Callable[[OpView], Verdict],
+    limit: int | None,
+    constants: dict[int, tuple[int, int]],
+    folded: set[int],
+) -> Placement:
     remap = {output: constant for output, (constant, _) in constants.items()}
     views = {op.index: view(graph, op, remap) for op in graph.ops}
     verdicts = {i: Verdict() if i in folded else judge(v) for i, v in views.items()}
@@ -142,19 +158,28 @@ def _op(seen: OpView, verdict: Verdict, number: int | None, *, folded: bool) -> 
         reason=reason,
         source=first.source if first else "",
         hint=hint(seen.op.kind, first.kind) if first else "",
-        macs=multiply_adds(seen),
+        macs=seen.graph.multiply_adds(seen.op),
     )
 
 
 def _warned(seen: OpView, warning: Refusal) -> OpPlacement:
     return OpPlacement(
-        index=seen.op.index, op=seen.op.kind, name=seen.op.name, accepted=True, partition=None, folded=False,
-        reason=warning.message, source=warning.source, hint=hint(seen.op.kind, warning.kind), macs=None,
-    )  # fmt: skip
+        index=seen.op.index,
+        op=seen.op.kind,
+        name=seen.op.name,
+        accepted=True,
+        partition=None,
+        folded=False,
+        reason=warning.message,
+        source=warning.source,
+        hint=hint(seen.op.kind, warning.kind),
+        macs=None,
+    )
 
 
-def _notes(delegate: str, has_float16: bool, limit: int | None, parts: tuple[Epoch, ...],
-           ops: list[OpPlacement]) -> tuple[str, ...]:  # fmt: skip
+def _notes(
+    delegate: str, has_float16: bool, limit: int | None, parts: tuple[Epoch, ...], ops: list[OpPlacement]
+) -> tuple[str, ...]:
     notes = []
     if delegate == "nnapi":
         notes.append(DEPRECATION_NOTE)

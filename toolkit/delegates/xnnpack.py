@@ -39,8 +39,25 @@ class Rule:
     rank: int | None = None
 
 
-_FLOAT_UNARY = ("ABS", "CEIL", "COS", "EXP", "FLOOR", "GELU", "HARD_SWISH", "LOG", "NEG", "RELU_N1_TO_1", "RELU", "RELU6",
-                "ROUND", "RSQRT", "SIN", "SQRT", "SQUARE")  # fmt: skip
+_FLOAT_UNARY = (
+    "ABS",
+    "CEIL",
+    "COS",
+    "EXP",
+    "FLOOR",
+    "GELU",
+    "HARD_SWISH",
+    "LOG",
+    "NEG",
+    "RELU_N1_TO_1",
+    "RELU",
+    "RELU6",
+    "ROUND",
+    "RSQRT",
+    "SIN",
+    "SQRT",
+    "SQUARE",
+)
 _FLOAT_BINARY = ("DIV", "MAXIMUM", "MINIMUM", "PRELU", "SQUARED_DIFFERENCE")
 _REDUCE = ("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN")
 

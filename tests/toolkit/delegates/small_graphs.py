@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from toolkit.delegates.temporary_graph import TfliteGraph, TfliteOp, TfliteTensor
+from converters.tflite_graph.read import TfliteGraph, TfliteOp, TfliteTensor
 
 
 def tensor(

@@ -1,0 +1,1 @@
+"""The sections of the page, each built from a result and nothing else."""

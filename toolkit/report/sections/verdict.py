@@ -1,0 +1,288 @@
+"""Section 0: does it hold, and the six numbers that say so."""
+
+from __future__ import annotations
+
+from markupsafe import Markup
+
+from toolkit.report import charts
+from toolkit.report import selection as pick
+from toolkit.report.blocks import Block, Card, Cards, Cell, Column, Note, Section, Table
+from toolkit.report.format import change, milliseconds, percent, quantity, seconds, sig3, signed, size
+from toolkit.results import Gate, RunResult
+
+_GLYPHS = {"pass": "✓", "fail": "✕", "skipped": "○", "error": "!"}
+_SIGNS = {"<=": "≤", ">=": "≥", "==": "="}
+_WORDS = {"pass": "holds", "fail": "fails", "skipped": "not measured", "error": "broke"}
+
+
+def build(result: RunResult) -> Section:
+    """The verdict strip and every gate."""
+    cards = Cards(
+        cards=(_latency(result), _tail(result), _memory(result), _size(result), _quality(result), _share(result))
+    )
+    blocks: list[Block] = [cards, *(_invalid(result)), _gates(result)]
+    return Section(id="verdict", title="Verdict", blocks=tuple(blocks))
+
+
+def sentence(result: RunResult) -> str:
+    """What the run came to, in one sentence made of its own numbers."""
+    words = []
+    latency = pick.headline_latency(result)
+    if latency is not None:
+        audio = f" for {seconds(latency.audio_seconds)} of audio" if latency.audio_seconds else ""
+        part = "" if pick.base(latency.part) in ("model", "total") else f" in the {pick.base(latency.part)}"
+        words.append(
+            f"{milliseconds(latency.stats.p50_ms)}{part}{audio} on the {latency.where}, {latency.threads} threads"
+        )
+    placement = pick.headline_placement(result)
+    if placement is not None:
+        partitions = "one partition" if placement.partitions == 1 else f"{placement.partitions} partitions"
+        name = pick.DELEGATE_TITLES[placement.delegate]
+        words.append(f"{name} takes {placement.delegated_ops} of {placement.total_ops} operators in {partitions}")
+    if result.size is not None and result.size.baseline_bytes:
+        words.append(f"{size(result.size.total_bytes)} on disk instead of {size(result.size.baseline_bytes)}")
+    mos = pick.metric(result, "distillmos")
+    if mos is not None:
+        words.append(f"listening score {signed(mos.mean)} points against the float voice")
+    return "; ".join(words) + "." if words else "Nothing was measured."
+
+
+def tally(result: RunResult) -> str:
+    """How many gates hold, fail, and were not measured."""
+    states = [gate.status for gate in result.gates]
+    parts = [f"{states.count('pass')} of {len(states)} gates hold"]
+    for status in ("fail", "error", "skipped"):
+        if status in states:
+            parts.append(f"{states.count(status)} {_WORDS[status] if status != 'fail' else 'fail'}")
+    return ", ".join(parts) if states else "no gate was set"
+
+
+def _status(gate: Gate | None) -> str:
+    return "" if gate is None else gate.status
+
+
+def _bar(gate: Gate | None, baseline: float | None = None) -> Markup | None:
+    if gate is None or gate.value is None:
+        return None
+    return charts.bullet(
+        gate.value,
+        gate.limit,
+        higher_is_better=gate.comparison == ">=",
+        baseline=baseline,
+        status=gate.status,
+        label=_bar_label(gate),
+    )
+
+
+def _bar_label(gate: Gate) -> str:
+    return f"{gate.title}: {quantity(gate.value, gate.unit)}, limit {gate.comparison} {quantity(gate.limit, gate.unit)}"
+
+
+def _budget(gate: Gate | None) -> tuple[str, ...]:
+    if gate is None or gate.limit is None:
+        return ()
+    sign = {"<=": "at most", ">=": "at least", "==": "exactly"}[gate.comparison]
+    return (f"budget {sign} {quantity(gate.limit, gate.unit)}",)
+
+
+def _absent(title: str, why: str, href: str) -> Card:
+    return Card(title=title, value="–", status="skipped", href=href, why=why)
+
+
+def _latency(result: RunResult) -> Card:
+    found = pick.headline_latency(result)
+    if found is None:
+        return _absent("Latency", pick.why_missing(result, "latency", "no benchmark was run"), "#latency")
+    gate = pick.gate(result, "latency_ratio", "latency_p50", "latency")
+    ratio = pick.comparison(result, found.part, found.threads)
+    lines = []
+    if found.real_time_factor is not None:
+        lines.append(f"real-time factor {sig3(found.real_time_factor)}")
+    if ratio is not None:
+        lines.append(f"{sig3(ratio.ratio)} of float32 [{sig3(ratio.ci_low)}, {sig3(ratio.ci_high)}]")
+    return Card(
+        title=f"Latency, median ({pick.base(found.part)})",
+        value=sig3(found.stats.p50_ms),
+        unit="ms",
+        href="#latency",
+        status=_status(gate) if found.valid else "skipped",
+        lines=(*lines, *_budget(gate)),
+        chart=_bar(gate, 1.0),
+    )
+
+
+def _tail(result: RunResult) -> Card:
+    found = pick.headline_latency(result)
+    if found is None:
+        return _absent(
+            "Slowest twentieth (p95)", pick.why_missing(result, "latency", "no benchmark was run"), "#latency"
+        )
+    base = pick.counterpart(result, found)
+    gate = pick.gate(result, "latency_p95")
+    lines = [f"{sig3(found.stats.p95_ms / found.stats.p50_ms)} of the median"]
+    if base is not None:
+        lines.append(f"float32 {milliseconds(base.stats.p95_ms)} ({change(found.stats.p95_ms / base.stats.p95_ms)})")
+        chart = _bar(gate) or charts.bullet(
+            found.stats.p95_ms, None, baseline=base.stats.p95_ms, label="p95 beside float32's"
+        )
+    else:
+        chart = _bar(gate)
+    return Card(
+        title="Slowest twentieth (p95)",
+        value=sig3(found.stats.p95_ms),
+        unit="ms",
+        href="#latency",
+        status=_status(gate),
+        lines=(*lines, *_budget(gate)),
+        chart=chart,
+    )
+
+
+def _memory(result: RunResult) -> Card:
+    found = pick.headline_memory(result)
+    if found is None:
+        return _absent("Peak memory", pick.why_missing(result, "size", "no memory probe was run"), "#size")
+    base = next((m for m in result.memory if m.part == found.part and m.variant == "float32"), None)
+    gate = pick.gate(result, "memory", "peak_memory")
+    lines = [f"{pick.base(found.part)}, {found.threads} threads; the runtime alone is not counted"]
+    chart = _bar(gate)
+    if base is not None:
+        lines.append(
+            f"float32 {size(base.over_runtime_bytes)} ({change(found.over_runtime_bytes / base.over_runtime_bytes)})"
+        )
+        chart = chart or charts.bullet(
+            found.over_runtime_bytes, None, baseline=base.over_runtime_bytes, label="memory beside float32's"
+        )
+    value, _, unit = size(found.over_runtime_bytes).rpartition("\u202f")
+    return Card(
+        title="Peak memory",
+        value=value,
+        unit=unit,
+        href="#size",
+        status=_status(gate),
+        lines=(*lines, *_budget(gate)),
+        chart=chart,
+    )
+
+
+def _size(result: RunResult) -> Card:
+    if result.size is None:
+        return _absent("Size on disk", pick.why_missing(result, "size", "no file was written"), "#size")
+    gate = pick.gate(result, "total_bytes", "size")
+    compressed = [p.compressed_bytes for p in result.size.parts if p.variant == "result"]
+    lines = [
+        f"float32 {size(result.size.baseline_bytes)} ({change(result.size.total_bytes / result.size.baseline_bytes)})"
+    ]
+    if compressed and all(c is not None for c in compressed):
+        lines.append(f"{size(sum(c for c in compressed if c is not None))} of .tflite when compressed")
+    value, _, unit = size(result.size.total_bytes).rpartition("\u202f")
+    return Card(
+        title="Size on disk",
+        value=value,
+        unit=unit,
+        href="#size",
+        status=_status(gate),
+        lines=(*lines, *_budget(gate)),
+        chart=_bar(gate, result.size.baseline_bytes),
+    )
+
+
+def _quality(result: RunResult) -> Card:
+    mos = pick.metric(result, "distillmos")
+    if mos is None:
+        gate = pick.gate(result, "output_snr", "parity")
+        if gate is None or gate.value is None:
+            return _absent("Quality", pick.why_missing(result, "fidelity", "no quality metric was run"), "#fidelity")
+        return Card(
+            title="Fidelity",
+            value=sig3(gate.value),
+            unit=gate.unit,
+            href="#fidelity",
+            status=gate.status,
+            lines=(gate.title, *_budget(gate)),
+            chart=_bar(gate),
+        )
+    gate = pick.gate(result, "mos_drop_mean")
+    lines = [f"worst sentence {signed(mos.worst)}"]
+    speaker = pick.metric(result, "resemblyzer_cosine")
+    if speaker is not None:
+        lines.append(f"same speaker: cosine {speaker.mean:.4f}")
+    return Card(
+        title="Listening score (DistillMOS)",
+        value=signed(mos.mean),
+        unit="points",
+        href="#fidelity",
+        status=_status(gate),
+        lines=(*lines, *_budget(gate)),
+        chart=_bar(gate),
+    )
+
+
+def _share(result: RunResult) -> Card:
+    found = pick.headline_placement(result)
+    if found is None:
+        return _absent(
+            "On the delegate", pick.why_missing(result, "delegation", "no delegate was asked for"), "#delegation"
+        )
+    gate = pick.gate(result, "partitions")
+    lines = [
+        f"{pick.base(found.part)} on {pick.DELEGATE_TITLES[found.delegate]}: "
+        + ("1 partition" if found.partitions == 1 else f"{found.partitions} partitions")
+    ]
+    if found.delegated_macs_ratio is not None:
+        lines.append(f"{percent(found.delegated_macs_ratio)} of multiply-adds; share of time needs a phone")
+    ratio = found.delegated_ops / found.total_ops if found.total_ops else 0.0
+    chart = charts.share_bar(ratio, unit_class(found.delegate), f"{percent(ratio)} of operators delegated")
+    value, _, unit = percent(ratio).rpartition("\u202f")
+    return Card(
+        title="On the delegate (operators)",
+        value=value,
+        unit=unit,
+        href="#delegation",
+        status=_status(gate),
+        lines=tuple(lines),
+        chart=chart,
+    )
+
+
+def unit_class(delegate: str) -> str:
+    """Colour class of the compute unit a delegate stands for."""
+    return {"nnapi": "u-nnapi", "gpu_classic": "u-gpu", "gpu_litert": "u-gpu", "xnnpack": "u-xnnpack"}[delegate]
+
+
+def _invalid(result: RunResult) -> list[Note]:
+    if result.validity.valid:
+        return []
+    why = "; ".join(result.validity.reasons)
+    return [Note(text=f"The measurements may not be quoted: {why}.", tone="bad")]
+
+
+def _gates(result: RunResult) -> Block:
+    if not result.gates:
+        return Note(text="No gate was set: nothing passes or fails.", tone="missing")
+    order = {"error": 0, "fail": 0, "pass": 1, "skipped": 2}
+    rows = []
+    for gate in sorted(result.gates, key=lambda g: order[g.status]):
+        limit = "" if gate.limit is None else f"{_SIGNS[gate.comparison]} {quantity(gate.limit, gate.unit)}"
+        rows.append(
+            (
+                Cell(text=f"{_GLYPHS[gate.status]} {_WORDS[gate.status]}", tone=f"status {gate.status}"),
+                Cell(text=gate.title, sub=gate.explanation),
+                Cell(text=quantity(gate.value, gate.unit)),
+                Cell(text=limit),
+                Cell(chart=_bar(gate)),
+            )
+        )
+    return Table(
+        columns=(
+            Column(title=""),
+            Column(title="Gate"),
+            Column(title="Value", number=True),
+            Column(title="Limit", number=True),
+            Column(title="Against the limit", wide=True),
+        ),
+        rows=tuple(rows),
+        caption="Every gate of the recipe. Tick: the limit. Pale band: what it allows. Scales start at zero, or near a "
+        "limit that is a floor.",
+        form="stacking",
+    )
