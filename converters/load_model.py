@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import re
+import struct
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -95,7 +96,7 @@ def _load_script(path: Path) -> Any:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except (OSError, zipfile.BadZipFile) as error:
+    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError, struct.error) as error:
         raise InputError(f"not a TorchScript archive: {error}", where=str(path), hint=hint) from error
     if not any(name.endswith("/constants.pkl") for name in names):
         what = (

@@ -11,6 +11,7 @@ import contextlib
 import json
 import pickle
 import re
+import struct
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -59,7 +60,7 @@ def _inspect(path: Path) -> None:
                 if m.filename.endswith(".json") and m.file_size < _MAX_JSON_BYTES
             }
         parsed = {name: json.loads(data) for name, data in documents.items()}
-    except (OSError, zipfile.BadZipFile, ValueError, EOFError, NotImplementedError, RuntimeError) as error:
+    except (OSError, zipfile.BadZipFile, ValueError, EOFError, RuntimeError, struct.error) as error:
         raise InputError(f"not a readable archive: {_first_line(error)}", where=str(path), hint=_HINT) from error
     names = [m.filename for m in members]
     if not any(name.endswith("/archive_format") or name == "archive_format" for name in names):

@@ -1,17 +1,19 @@
-"""A transposed convolution as one convolution at the input rate and a depth-to-time step.
+"""A transposed convolution as plain convolutions at the input rate and a depth-to-time step.
 
-    ConvTranspose1d(C_in, C, k, stride s)      =>      Conv1d(C_in, s*C, taps) -> DepthToTime(s)
+ConvTranspose1d(C_in, C, k, stride s)      =>      Conv1d(C_in, s*C, taps) -> DepthToTime(s)
 
 Output sample ``t*s + r`` (phase r) sums the inputs ``t - d`` with kernel tap ``r + p + d*s``. Channels of the new
 convolution are phase-major (``r*C + c``), so in a channels-last layout DepthToTime is a plain view:
 ``[N, 1, T, s*C] -> [N, 1, T*s, C]``. In ONNX it is three nodes named ``<module>/DepthToTime/...``.
 
-Shifting the phase by a whole number of input steps is free, so the window of taps is as short as the kernel allows;
-taps a phase does not have are zeros, and their share is reported as ``added_macs_ratio``.
+Phases do not all read the same inputs: with k=16, s=8, p=4 the first four read ``t-1, t``, the others ``t, t+1``. One
+convolution over all three would multiply by zeros a third of the time, so phases that read the same inputs share a
+convolution and the results are concatenated: no multiply-add more than the transposed convolution has.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -61,8 +63,8 @@ def _obstacle(graph: Graph, node: Node) -> str:
     return ""
 
 
-def phase_kernel(weight: np.ndarray, stride: int, padding: int) -> tuple[np.ndarray, int, int]:
-    """Kernel of the convolution that computes all phases.
+def phase_kernels(weight: np.ndarray, stride: int, padding: int) -> list[tuple[np.ndarray, int, int]]:
+    """Kernels of the convolutions that compute all phases, in phase order.
 
     Args:
         weight: ``[C_in, C_out, k]`` of the transposed convolution.
@@ -70,58 +72,46 @@ def phase_kernel(weight: np.ndarray, stride: int, padding: int) -> tuple[np.ndar
         padding: samples cut from the start of its output.
 
     Returns:
-        ``[stride*C_out, C_in, taps]``, padding before and padding after.
+        For each run of phases that read the same inputs: ``[phases*C_out, C_in, taps]``, padding before and after.
     """
-    inputs, outputs, width = weight.shape
-    # Phase r reads input t - d through kernel tap r + padding + d*stride.
-    reach = [
-        (math.ceil(-(r + padding) / stride), (width - 1 - r - padding) // stride)
-        for r in range(stride)
-        if (width - 1 - r - padding) // stride >= math.ceil(-(r + padding) / stride)
-    ]
-    first, last = min(low for low, _ in reach), max(high for _, high in reach)
-    taps = last - first + 1
-    kernel = np.zeros((stride * outputs, inputs, taps), weight.dtype)
+    width = weight.shape[2]
+    # Phase r reads input t - d through kernel tap r + padding + d*stride, for d from low to high.
+    reach = []
     for phase in range(stride):
-        for delay in range(first, last + 1):
-            tap = phase + padding + delay * stride
-            if 0 <= tap < width:
-                kernel[phase * outputs : (phase + 1) * outputs, :, last - delay] = weight[:, :, tap].T
-    return kernel, last, -first
+        low, high = math.ceil(-(phase + padding) / stride), (width - 1 - phase - padding) // stride
+        # The window always holds input t itself: a convolution cannot start or end beyond it without negative padding.
+        reach.append((min(low, 0), max(high, 0)))
+    kernels = []
+    for (low, high), group in itertools.groupby(range(stride), key=lambda phase: reach[phase]):
+        blocks = []
+        for phase in group:
+            taps = [phase + padding + delay * stride for delay in range(high, low - 1, -1)]
+            empty = np.zeros((weight.shape[1], weight.shape[0]), weight.dtype)
+            blocks.append(np.stack([weight[:, :, t].T if 0 <= t < width else empty for t in taps], axis=2))
+        kernels.append((np.concatenate(blocks), high, -low))
+    return kernels
 
 
 def _rewrite(graph: Graph, node: Node) -> int:
-    """Returns the size of the new kernel."""
+    """Returns the size of the new kernels."""
     weight = graph.constants[node.inputs[1]]
     stride = int(node.attributes["strides"][0])
     padding = int(node.attributes.get("pads", [0, 0])[0])
-    kernel, before, after = phase_kernel(weight, stride, padding)
     outputs, (batch, _, frames) = weight.shape[1], graph.shapes[node.inputs[0]]
-    bias = graph.constants[node.inputs[2]] if len(node.inputs) > 2 and node.inputs[2] else np.zeros(outputs, np.float32)
+    has_bias = len(node.inputs) > 2 and bool(node.inputs[2])
+    bias = graph.constants[node.inputs[2]] if has_bias else np.zeros(outputs, np.float32)
     path = node.name.rpartition("/")[0]
-    value = graph.add(
-        "Conv",
-        [
-            node.inputs[0],
-            graph.add_constant(node.inputs[1], kernel),
-            graph.add_constant(node.inputs[2] if len(node.inputs) > 2 else f"{path}.bias", np.tile(bias, stride)),
-        ],
-        name=f"{path}/Conv",
-        shape=(batch, stride * outputs, frames),
-        before=node,
-        attributes={
-            "dilations": [1],
-            "group": 1,
-            "kernel_shape": [kernel.shape[2]],
-            "pads": [before, after],
-            "strides": [1],
-        },
-    )
-    length = frames * stride
+    bias_name = node.inputs[2] if has_bias else f"{path}.bias"
+    kernels = phase_kernels(weight, stride, padding)
+    pieces = [_convolution(graph, node, kernel, bias, bias_name) for kernel in kernels]
+    value = pieces[0]
+    if len(pieces) > 1:
+        shape = (batch, stride * outputs, frames)
+        value = graph.add("Concat", pieces, name=f"{path}/Concat", shape=shape, before=node, attributes={"axis": 1})
     for op, label, shape in (
         ("Reshape", "Reshape_in", (batch, stride, outputs, frames)),
         ("Transpose", "Transpose", (batch, outputs, frames, stride)),
-        ("Reshape", "Reshape_out", (batch, outputs, length)),
+        ("Reshape", "Reshape_out", (batch, outputs, frames * stride)),
     ):
         name = f"{path}/DepthToTime/{label}"
         inputs = [value] if op == "Transpose" else [value, graph.add_constant(f"{name}_shape", np.asarray(shape))]
@@ -136,4 +126,29 @@ def _rewrite(graph: Graph, node: Node) -> int:
         )
     graph.replace(node.output, value)
     graph.remove(node)
-    return int(kernel.size)
+    return sum(int(kernel.size) for kernel, _, _ in kernels)
+
+
+def _convolution(
+    graph: Graph, node: Node, kernel: tuple[np.ndarray, int, int], bias: np.ndarray, bias_name: str
+) -> str:
+    weight, before, after = kernel
+    batch, _, frames = graph.shapes[node.inputs[0]]
+    return graph.add(
+        "Conv",
+        [
+            node.inputs[0],
+            graph.add_constant(node.inputs[1], np.ascontiguousarray(weight)),
+            graph.add_constant(bias_name, np.tile(bias, weight.shape[0] // len(bias))),
+        ],
+        name=f"{node.name.rpartition('/')[0]}/Conv",
+        shape=(batch, weight.shape[0], frames + before + after - weight.shape[2] + 1),
+        before=node,
+        attributes={
+            "dilations": [1],
+            "group": 1,
+            "kernel_shape": [weight.shape[2]],
+            "pads": [before, after],
+            "strides": [1],
+        },
+    )

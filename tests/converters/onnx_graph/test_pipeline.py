@@ -99,7 +99,8 @@ def test_passes_respect_their_declared_order():
 def test_the_same_graph_twice_gives_the_same_bytes():
     case = BY_ID["vits_flow"]
     first, second = (
-        rewrite(export(case.build(), case.spec), case.spec).model.SerializeToString(deterministic=True) for _ in range(2)
+        rewrite(export(case.build(), case.spec), case.spec).model.SerializeToString(deterministic=True)
+        for _ in range(2)
     )
     assert first == second
 

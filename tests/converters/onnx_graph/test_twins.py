@@ -77,7 +77,7 @@ def test_one_changed_weight_is_named_against_torch():
 
 
 def test_one_changed_weight_is_named_after_all_passes():
-    case, module, model = _exported("vits_flow")
+    case, _, model = _exported("vits_flow")
     good = rewrite(model, case.spec)
     bad = rewrite(_spoil(model, "flows.4.enc.res_skip_layers.0.weight"), case.spec)
     found = first_divergence_onnx((model, Interface.torch(case.spec)), (bad.model, bad.interface), case.inputs())
