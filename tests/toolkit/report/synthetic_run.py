@@ -54,33 +54,65 @@ def _latency(part, variant, threads, centre, seed, audio=2.972):
     samples = centre * (1 + 0.015 * np.abs(rng.standard_normal(60)))
     samples[::17] *= 1.12
     stats = summarise(samples)
-    return Latency(part=part, variant=variant, threads=threads, where=WHERE, init_ms=centre * 0.4, first_ms=centre * 1.9,
-                   samples_ms=tuple(round(float(s), 3) for s in samples), stats=stats, audio_seconds=audio,
-                   real_time_factor=stats.p50_ms / 1000 / audio, valid=not Plan().objections(stats), reasons=Plan().objections(stats))
+    return Latency(
+        part=part,
+        variant=variant,
+        threads=threads,
+        where=WHERE,
+        init_ms=centre * 0.4,
+        first_ms=centre * 1.9,
+        samples_ms=tuple(round(float(s), 3) for s in samples),
+        stats=stats,
+        audio_seconds=audio,
+        real_time_factor=stats.p50_ms / 1000 / audio,
+        valid=not Plan().objections(stats),
+        reasons=Plan().objections(stats),
+    )
 
 
 def _decoder_ops(delegate, refuse):
-    kinds = (["CONV_2D"] + (["LEAKY_RELU", "TRANSPOSE_CONV"] + ["LEAKY_RELU", "CONV_2D", "ADD"] * 6 + ["MUL"]) * 3 + ["LEAKY_RELU", "CONV_2D", "TANH"])
+    kinds = (
+        ["CONV_2D"]
+        + (["LEAKY_RELU", "TRANSPOSE_CONV"] + ["LEAKY_RELU", "CONV_2D", "ADD"] * 6 + ["MUL"]) * 3
+        + ["LEAKY_RELU", "CONV_2D", "TANH"]
+    )
     ops, number, inside = [], 0, False
     for i, kind in enumerate(kinds):
         accepted = kind not in refuse
         if accepted and not inside and ops:
             number += 1
         inside = accepted
-        ops.append(OpPlacement(index=i, op=kind, name=f"dec.resblocks.{i // 8}.convs.{i % 3}/{kind.title()}", accepted=accepted,
-                               partition=number if accepted else None, reason="" if accepted else "op version 4, the delegate knows up to 3",
-                               source="" if accepted else f"tflite/delegates/gpu/common/model_builder.cc:2691@{COMMIT}",
-                               hint="" if accepted else "use VALID padding and a SLICE, or a polyphase convolution",
-                               macs=40_000_000 if "CONV" in kind else 0))
+        ops.append(
+            OpPlacement(
+                index=i,
+                op=kind,
+                name=f"dec.resblocks.{i // 8}.convs.{i % 3}/{kind.title()}",
+                accepted=accepted,
+                partition=number if accepted else None,
+                reason="" if accepted else "op version 4, the delegate knows up to 3",
+                source="" if accepted else f"tflite/delegates/gpu/common/model_builder.cc:2691@{COMMIT}",
+                hint="" if accepted else "use VALID padding and a SLICE, or a polyphase convolution",
+                macs=40_000_000 if "CONV" in kind else 0,
+            )
+        )
     runs = len({o.partition for o in ops if o.partition is not None})
     taken = sum(o.partition is not None for o in ops)
     macs = sum(o.macs for o in ops)
-    return Placement(delegate=delegate, part="decoder@256", level="Feature level 5, Android 12 (API 31)" if delegate == "nnapi" else "",
-                     method="static: rules read from LiteRT's source", ops=tuple(ops), partitions=runs, delegated_ops=taken, total_ops=len(ops),
-                     delegated_macs_ratio=sum(o.macs for o in ops if o.partition is not None) / macs, transitions=2 * (runs - 1),
-                     transition_bytes=1_048_576 * (runs - 1),
-                     notes=("NNAPI is deprecated since Android 15 (still present).",) if delegate == "nnapi" else (),
-                     wrong_results=())
+    return Placement(
+        delegate=delegate,
+        part="decoder@256",
+        level="Feature level 5, Android 12 (API 31)" if delegate == "nnapi" else "",
+        method="static: rules read from LiteRT's source",
+        ops=tuple(ops),
+        partitions=runs,
+        delegated_ops=taken,
+        total_ops=len(ops),
+        delegated_macs_ratio=sum(o.macs for o in ops if o.partition is not None) / macs,
+        transitions=2 * (runs - 1),
+        transition_bytes=1_048_576 * (runs - 1),
+        notes=("NNAPI is deprecated since Android 15 (still present).",) if delegate == "nnapi" else (),
+        wrong_results=(),
+    )
 
 
 def _quality():
@@ -88,37 +120,112 @@ def _quality():
     utterances = []
     for i, text in enumerate(SENTENCES):
         reference = 4.24 + 0.1 * rng.standard_normal()
-        utterances.append(Utterance(id=f"eval-{i:02d}", text=text, seconds=2.2 + 0.2 * i, metrics={
-            "distillmos": MetricValue(value=reference - abs(0.06 * rng.standard_normal()), reference=reference),
-            "resemblyzer_cosine": MetricValue(value=0.9945 + 0.002 * rng.random()),
-            "snr_db": MetricValue(value=17 + 2 * rng.random()), "mcd_db": MetricValue(value=1.2 + 0.3 * rng.random()),
-            "log_mel_l1": MetricValue(value=0.11 + 0.03 * rng.random())}))
+        utterances.append(
+            Utterance(
+                id=f"eval-{i:02d}",
+                text=text,
+                seconds=2.2 + 0.2 * i,
+                metrics={
+                    "distillmos": MetricValue(value=reference - abs(0.06 * rng.standard_normal()), reference=reference),
+                    "resemblyzer_cosine": MetricValue(value=0.9945 + 0.002 * rng.random()),
+                    "snr_db": MetricValue(value=17 + 2 * rng.random()),
+                    "mcd_db": MetricValue(value=1.2 + 0.3 * rng.random()),
+                    "log_mel_l1": MetricValue(value=0.11 + 0.03 * rng.random()),
+                },
+            )
+        )
 
     def over(metric, title, unit, higher, text):
         values = [u.metrics[metric] for u in utterances]
         numbers = [v.value - (v.reference or 0) for v in values]
         worst = min(range(10), key=lambda i: numbers[i] if higher else -numbers[i])
-        return Metric(metric=metric, title=title, unit=unit, higher_is_better=higher, mean=float(np.mean(numbers)), worst=numbers[worst],
-                      worst_utterance=utterances[worst].id, explanation=text)
+        return Metric(
+            metric=metric,
+            title=title,
+            unit=unit,
+            higher_is_better=higher,
+            mean=float(np.mean(numbers)),
+            worst=numbers[worst],
+            worst_utterance=utterances[worst].id,
+            explanation=text,
+        )
 
-    return Quality(reference="float voice in torch", candidate="bundle/decoder.tflite", held_out=True, utterances=tuple(utterances), metrics=(
-        over("distillmos", "DistillMOS against the float voice", "points", True, "A listening model's opinion score, 1 to 5; the difference to the float voice."),
-        over("resemblyzer_cosine", "Speaker similarity", "cosine", True, "Cosine of speaker embeddings; 1 is the same voice."),
-        over("snr_db", "Signal to noise", "dB", True, "Waveform error; depends on phase, which ears hardly hear."),
-        over("mcd_db", "Mel-cepstral distance", "dB", False, "Distance of spectral envelopes."),
-        over("log_mel_l1", "Log-mel distance", "log units", False, "Mean absolute difference of log-mel spectra.")))
+    return Quality(
+        reference="float voice in torch",
+        candidate="bundle/decoder.tflite",
+        held_out=True,
+        utterances=tuple(utterances),
+        metrics=(
+            over(
+                "distillmos",
+                "DistillMOS against the float voice",
+                "points",
+                True,
+                "A listening model's opinion score, 1 to 5; the difference to the float voice.",
+            ),
+            over(
+                "resemblyzer_cosine",
+                "Speaker similarity",
+                "cosine",
+                True,
+                "Cosine of speaker embeddings; 1 is the same voice.",
+            ),
+            over("snr_db", "Signal to noise", "dB", True, "Waveform error; depends on phase, which ears hardly hear."),
+            over("mcd_db", "Mel-cepstral distance", "dB", False, "Distance of spectral envelopes."),
+            over("log_mel_l1", "Log-mel distance", "log units", False, "Mean absolute difference of log-mel spectra."),
+        ),
+    )
 
 
 def _precision():
     rows = []
     for i in range(46):
         head = i in (0, 45)
-        rows.append(PrecisionOp(part="decoder@256", op=f"dec.resblocks.{i}/Conv", kind="CONV_2D", asked="float32" if head else "int8",
-                                realised="float32" if head else "int8", because="first and last layer carry the signal's full range" if head else "",
-                                macs=5_810_000_000 // 46, bytes=36_000 if not head else 90_000))
-    rows += [PrecisionOp(part="decoder@256", op=f"dec.act.{i}/LeakyRelu", kind="LEAKY_RELU", asked="int8", realised="int8" if i else "float32") for i in range(20)]
-    rows += [PrecisionOp(part="flow@256", op=f"flow.flows.{i}/Conv", kind="CONV_2D", asked="float16", realised="float16", because="flow layers stay float16", macs=2_000_000) for i in range(40)]
-    rows += [PrecisionOp(part="encoder@128", op=f"enc_p.encoder.{i}/MatMul", kind="FULLY_CONNECTED", asked="float32", realised="float32", macs=3_000_000) for i in range(24)]
+        rows.append(
+            PrecisionOp(
+                part="decoder@256",
+                op=f"dec.resblocks.{i}/Conv",
+                kind="CONV_2D",
+                asked="float32" if head else "int8",
+                realised="float32" if head else "int8",
+                because="first and last layer carry the signal's full range" if head else "",
+                macs=5_810_000_000 // 46,
+                bytes=36_000 if not head else 90_000,
+            )
+        )
+    rows += [
+        PrecisionOp(
+            part="decoder@256",
+            op=f"dec.act.{i}/LeakyRelu",
+            kind="LEAKY_RELU",
+            asked="int8",
+            realised="int8" if i else "float32",
+        )
+        for i in range(20)
+    ]
+    rows += [
+        PrecisionOp(
+            part="flow@256",
+            op=f"flow.flows.{i}/Conv",
+            kind="CONV_2D",
+            asked="float16",
+            realised="float16",
+            because="flow layers stay float16",
+            macs=2_000_000,
+        )
+        for i in range(40)
+    ]
+    rows += [
+        PrecisionOp(
+            part="encoder@128",
+            op=f"enc_p.encoder.{i}/MatMul",
+            kind="FULLY_CONNECTED",
+            asked="float32",
+            realised="float32",
+            macs=3_000_000,
+        )
+        for i in range(24)
+    ]
     return tuple(rows)
 
 
@@ -128,20 +235,88 @@ def synthetic(*, failing: bool = False) -> RunResult:
     latency, comparisons = [], []
     for n, (part, (base, result)) in enumerate(bases.items()):
         for threads in (1, 2):
-            pair = [_latency(part, v, threads, c / (1 if threads == 1 else 1.7), 10 * n + threads + k) for k, (v, c) in enumerate((("float32", base), ("result", result)))]
+            pair = [
+                _latency(part, v, threads, c / (1 if threads == 1 else 1.7), 10 * n + threads + k)
+                for k, (v, c) in enumerate((("float32", base), ("result", result)))
+            ]
             latency += pair
             ratio, low, high = paired_ratio(pair[0].samples_ms, pair[1].samples_ms)
-            comparisons.append(LatencyComparison(part=part, baseline="float32", candidate="result", threads=threads, where=WHERE, ratio=ratio, ci_low=low, ci_high=high, pairs=60))
+            comparisons.append(
+                LatencyComparison(
+                    part=part,
+                    baseline="float32",
+                    candidate="result",
+                    threads=threads,
+                    where=WHERE,
+                    ratio=ratio,
+                    ci_low=low,
+                    ci_high=high,
+                    pairs=60,
+                )
+            )
     quality = _quality()
     mos = quality.metrics[0]
     parity = []
-    for part, tensor, floor in (("encoder@128", "m_p", 117.0), ("flow@256", "z", 121.0), ("decoder@256", "audio", 112.0)):
-        for k, (a, b) in enumerate((("torch", "onnx"), ("onnx", "rewritten onnx"), ("rewritten onnx", "keras"), ("keras", "trainable keras"), ("trainable keras", "tflite float32"))):
-            parity.append(Parity(part=part, source=a, to=b, tensor=tensor, max_abs=1e-6 * (k + 1), snr_db=None if k == 3 else floor + 10 - 2 * k, cosine=1.0, limit_snr_db=100.0))
-    parity.append(Parity(part="decoder@256", source="tflite float32", to="tflite result", tensor="audio", max_abs=0.11, snr_db=18.3, cosine=0.993, inputs="real"))
-    parity.append(Parity(part="flow@256", source="tflite float32", to="tflite result", tensor="z", max_abs=0.004, snr_db=71.0, cosine=1.0, inputs="real"))
+    for part, tensor, floor in (
+        ("encoder@128", "m_p", 117.0),
+        ("flow@256", "z", 121.0),
+        ("decoder@256", "audio", 112.0),
+    ):
+        for k, (a, b) in enumerate(
+            (
+                ("torch", "onnx"),
+                ("onnx", "rewritten onnx"),
+                ("rewritten onnx", "keras"),
+                ("keras", "trainable keras"),
+                ("trainable keras", "tflite float32"),
+            )
+        ):
+            parity.append(
+                Parity(
+                    part=part,
+                    source=a,
+                    to=b,
+                    tensor=tensor,
+                    max_abs=1e-6 * (k + 1),
+                    snr_db=None if k == 3 else floor + 10 - 2 * k,
+                    cosine=1.0,
+                    limit_snr_db=100.0,
+                )
+            )
+    parity.append(
+        Parity(
+            part="decoder@256",
+            source="tflite float32",
+            to="tflite result",
+            tensor="audio",
+            max_abs=0.11,
+            snr_db=18.3,
+            cosine=0.993,
+            inputs="real",
+        )
+    )
+    parity.append(
+        Parity(
+            part="flow@256",
+            source="tflite float32",
+            to="tflite result",
+            tensor="z",
+            max_abs=0.004,
+            snr_db=71.0,
+            cosine=1.0,
+            inputs="real",
+        )
+    )
     rng = np.random.default_rng(3)
-    errors = tuple(TensorError(part="decoder@256", index=i, name=f"dec.resblocks.{i // 8}.convs.{i % 8}/Conv", snr_db=float(38 - 0.25 * i + 3 * rng.standard_normal())) for i in range(66))
+    errors = tuple(
+        TensorError(
+            part="decoder@256",
+            index=i,
+            name=f"dec.resblocks.{i // 8}.convs.{i % 8}/Conv",
+            snr_db=float(38 - 0.25 * i + 3 * rng.standard_normal()),
+        )
+        for i in range(66)
+    )
     gates = (
         judge("mos_drop_mean", "DistillMOS below the float voice, mean", -mos.mean, "points", 0.10, "<=", "Mean over ten held-out sentences."),
         judge("mos_drop_worst", "DistillMOS below the float voice, worst sentence", -mos.worst, "points", 0.25, "<=", "The worst of ten held-out sentences."),
@@ -156,42 +331,227 @@ def synthetic(*, failing: bool = False) -> RunResult:
         judge("output_snr", "Result against torch", None, "dB", 15.0, ">=", "The shipped file on the probe inputs.", skipped_because="voices are judged by listening models instead"),
     )  # fmt: skip
     sizes = []
-    for part, f32, result in (("encoder", {"float32": 25_300_000}, {"float16": 12_650_000, "int32": 4_000}), ("flow", {"float32": 28_400_000}, {"float16": 7_100_000}),
-                              ("decoder", {"float32": 6_580_000}, {"int8": 1_650_000, "int32": 22_000, "float32": 110_000})):
+    for part, f32, result in (
+        ("encoder", {"float32": 25_300_000}, {"float16": 12_650_000, "int32": 4_000}),
+        ("flow", {"float32": 28_400_000}, {"float16": 7_100_000}),
+        ("decoder", {"float32": 6_580_000}, {"int8": 1_650_000, "int32": 22_000, "float32": 110_000}),
+    ):
         for variant, table in (("float32", f32), ("result", result)):
             total = sum(table.values()) + 84_000
-            sizes.append(PartSize(part=part, variant=variant, by_dtype=table, total_bytes=total, compressed_bytes=int(total * 0.92)))
-    times = (("CONV_2D", 43, 241.0), ("TRANSPOSE_CONV", 3, 41.2), ("LEAKY_RELU", 32, 28.5), ("ADD", 27, 19.0), ("MUL", 24, 9.8), ("QUANTIZE", 2, 3.1), ("DEQUANTIZE", 2, 2.2), ("TANH", 1, 1.2))
+            sizes.append(
+                PartSize(
+                    part=part, variant=variant, by_dtype=table, total_bytes=total, compressed_bytes=int(total * 0.92)
+                )
+            )
+    times = (
+        ("CONV_2D", 43, 241.0),
+        ("TRANSPOSE_CONV", 3, 41.2),
+        ("LEAKY_RELU", 32, 28.5),
+        ("ADD", 27, 19.0),
+        ("MUL", 24, 9.8),
+        ("QUANTIZE", 2, 3.1),
+        ("DEQUANTIZE", 2, 2.2),
+        ("TANH", 1, 1.2),
+    )
     return RunResult(
-        run=Run(id="20261122-synthetic", model="en_US-joe-medium (synthetic figures)", started="2026-11-22T21:00:00Z", command="toolkit convert --delegate nnapi --out runs/demo",
-                recipe_sha256="4f" * 32, recipe_path="recipe.yaml", commit="0123456789abcdef", dirty=False, seeds={"data": 0, "training": 0},
-                input_sha256={"en_US-joe-medium.onnx": "58afce0321b8d9c46d7cdf9c16500cc55a793b4220212dba6b70fb788b3baf06"}, wall_seconds=612.0, peak_rss_bytes=3_600_000_000),
-        environment=Environment(host=Host(cpu="Made-up Processor 9000 @ 2.50GHz", logical_cores=2, memory_bytes=16_000_000_000, os="Linux 6.1"), delegate="nnapi",
-                                tools={"python": "3.11.2", "torch": "2.13.0", "onnx2tf": "1.29.24", "tensorflow": "2.19.0", "ai-edge-litert": "2.3.0"}, lock_sha256="ab" * 32),
-        artifacts=tuple(Artifact(stage="bundle", path=f"bundle/{n}", sha256=(h * 64)[:64], size_bytes=s, part=n.partition(".")[0]) for n, h, s in
-                        (("encoder.tflite", "1", 12_734_000), ("flow.tflite", "2", 7_184_000), ("decoder.tflite", "3", 1_866_000), ("duration.onnx", "4", 1_168_025))),
-        stages=tuple(Stage(name=n, seconds=s, cached=c, facts=f) for n, s, c, f in (
-            ("torch to ONNX", 14.2, False, {"parts": 3}), ("ONNX passes", 22.8, False, {"flips folded": 3}), ("Keras", 61.0, False, {"trainable weights": 214}),
-            ("fine-tune", 402.0, False, {"steps": 300, "learning rate": 1e-5}), ("TFLite", 31.5, True, {}), ("benchmark", 80.3, False, {}))),
-        parity=tuple(parity), tensor_errors=errors, precision=_precision(),
-        overrides=(PrecisionOverride(pattern="flow.*", precision="float16", because="flow layers are sensitive; kept in float16", matched=tuple(f"flow.flows.{i}" for i in range(12)), cost_bytes=3_550_000, gain_db=22.0),
-                   PrecisionOverride(pattern="dec.conv_post", precision="float32", because="feeds tanh, whose int8 scale is fixed", matched=("dec.conv_post",), cost_bytes=672, cost_ms=1.2, gain_db=2.4)),
-        delegation=(_decoder_ops("nnapi", ()), _decoder_ops("gpu_classic", ("TRANSPOSE_CONV",)), _decoder_ops("gpu_litert", ("TANH",)), _decoder_ops("xnnpack", ())),
-        latency=tuple(latency), comparisons=tuple(comparisons), op_times=tuple(OpTime(part="decoder@256", variant="result", threads=2, op_type=t, count=n, ms=ms) for t, n, ms in times),
-        memory=tuple(Memory(part=p, variant=v, threads=2, peak_rss_bytes=b + 41_000_000, over_runtime_bytes=b, how="peak resident memory of a fresh process") for p, v, b in
-                     (("decoder@256", "float32", 96_000_000), ("decoder@256", "result", 52_000_000), ("flow@256", "float32", 44_000_000), ("flow@256", "result", 30_000_000))),
-        size=Size(parts=tuple(sizes), baseline_bytes=62_600_000, total_bytes=23_412_880, limit_bytes=24_000_000, includes="encoder, flow, decoder, duration predictor, voice.json"),
-        quality=quality, clips=tuple(Clip(id=u.id, text=u.text, reference_path=f"audio/{u.id}.float.flac", candidate_path=f"audio/{u.id}.result.flac", seconds=u.seconds) for u in quality.utterances[:3]),
-        tried=(Tried(part="decoder", name="post-training int8, everything", float_macs_ratio=0.0, size_bytes=1_731_448, bytes_ratio=0.26, snr_db=12.5, mos_drop_mean=1.35, mos_drop_worst=1.52, speaker_cosine=0.854, latency_ratio=0.85),
-               Tried(part="decoder", name="equalised, calibrated ranges", float_macs_ratio=0.018, size_bytes=1_840_000, bytes_ratio=0.276, snr_db=18.9, mos_drop_mean=0.31, mos_drop_worst=0.55, speaker_cosine=0.989, latency_ratio=0.84),
-               Tried(part="decoder", name="equalised, fine-tuned", float_macs_ratio=0.044, size_bytes=1_866_000, bytes_ratio=0.281, snr_db=18.3, mos_drop_mean=0.06, mos_drop_worst=0.14, speaker_cosine=0.9951, latency_ratio=0.842, train_steps=300, chosen=True)),
-        gates=gates, validity=Validity(valid=not failing, reasons=("second half 14% slower; at most 10%",) if failing else ()),
-        warnings=(Warn(code="delegate/nnapi-deprecated", message="NNAPI is deprecated since Android 15; GPU and XNNPACK placements stand beside it.", section="delegation"),),
-        recommendations=(Recommendation(title="Make the transposed convolutions polyphase for the classic GPU delegate", because="3 operators split the decoder into 4 pieces there.", section="delegation", expected_gain="1 partition instead of 4"),
-                         Recommendation(title="Store the encoder's embeddings in int8", because="They are a third of the bundle.", section="size", expected_gain="about 6 MB")),
-        points=(Point(label="this run", latency_ms=203, quality=-0.06, quality_unit="DistillMOS points", size_bytes=23_412_880, current=True),
-                Point(label="float32", latency_ms=242, quality=0.0, quality_unit="DistillMOS points", size_bytes=62_600_000),
-                Point(label="post-training int8", latency_ms=206, quality=-1.35, quality_unit="DistillMOS points", size_bytes=22_900_000)),
+        run=Run(
+            id="20261122-synthetic",
+            model="en_US-joe-medium (synthetic figures)",
+            started="2026-11-22T21:00:00Z",
+            command="toolkit convert --delegate nnapi --out runs/demo",
+            recipe_sha256="4f" * 32,
+            recipe_path="recipe.yaml",
+            commit="0123456789abcdef",
+            dirty=False,
+            seeds={"data": 0, "training": 0},
+            input_sha256={"en_US-joe-medium.onnx": "58afce0321b8d9c46d7cdf9c16500cc55a793b4220212dba6b70fb788b3baf06"},
+            wall_seconds=612.0,
+            peak_rss_bytes=3_600_000_000,
+        ),
+        environment=Environment(
+            host=Host(
+                cpu="Made-up Processor 9000 @ 2.50GHz", logical_cores=2, memory_bytes=16_000_000_000, os="Linux 6.1"
+            ),
+            delegate="nnapi",
+            tools={
+                "python": "3.11.2",
+                "torch": "2.13.0",
+                "onnx2tf": "1.29.24",
+                "tensorflow": "2.19.0",
+                "ai-edge-litert": "2.3.0",
+            },
+            lock_sha256="ab" * 32,
+        ),
+        artifacts=tuple(
+            Artifact(stage="bundle", path=f"bundle/{n}", sha256=(h * 64)[:64], size_bytes=s, part=n.partition(".")[0])
+            for n, h, s in (
+                ("encoder.tflite", "1", 12_734_000),
+                ("flow.tflite", "2", 7_184_000),
+                ("decoder.tflite", "3", 1_866_000),
+                ("duration.onnx", "4", 1_168_025),
+            )
+        ),
+        stages=tuple(
+            Stage(name=n, seconds=s, cached=c, facts=f)
+            for n, s, c, f in (
+                ("torch to ONNX", 14.2, False, {"parts": 3}),
+                ("ONNX passes", 22.8, False, {"flips folded": 3}),
+                ("Keras", 61.0, False, {"trainable weights": 214}),
+                ("fine-tune", 402.0, False, {"steps": 300, "learning rate": 1e-5}),
+                ("TFLite", 31.5, True, {}),
+                ("benchmark", 80.3, False, {}),
+            )
+        ),
+        parity=tuple(parity),
+        tensor_errors=errors,
+        precision=_precision(),
+        overrides=(
+            PrecisionOverride(
+                pattern="flow.*",
+                precision="float16",
+                because="flow layers are sensitive; kept in float16",
+                matched=tuple(f"flow.flows.{i}" for i in range(12)),
+                cost_bytes=3_550_000,
+                gain_db=22.0,
+            ),
+            PrecisionOverride(
+                pattern="dec.conv_post",
+                precision="float32",
+                because="feeds tanh, whose int8 scale is fixed",
+                matched=("dec.conv_post",),
+                cost_bytes=672,
+                cost_ms=1.2,
+                gain_db=2.4,
+            ),
+        ),
+        delegation=(
+            _decoder_ops("nnapi", ()),
+            _decoder_ops("gpu_classic", ("TRANSPOSE_CONV",)),
+            _decoder_ops("gpu_litert", ("TANH",)),
+            _decoder_ops("xnnpack", ()),
+        ),
+        latency=tuple(latency),
+        comparisons=tuple(comparisons),
+        op_times=tuple(
+            OpTime(part="decoder@256", variant="result", threads=2, op_type=t, count=n, ms=ms) for t, n, ms in times
+        ),
+        memory=tuple(
+            Memory(
+                part=p,
+                variant=v,
+                threads=2,
+                peak_rss_bytes=b + 41_000_000,
+                over_runtime_bytes=b,
+                how="peak resident memory of a fresh process",
+            )
+            for p, v, b in (
+                ("decoder@256", "float32", 96_000_000),
+                ("decoder@256", "result", 52_000_000),
+                ("flow@256", "float32", 44_000_000),
+                ("flow@256", "result", 30_000_000),
+            )
+        ),
+        size=Size(
+            parts=tuple(sizes),
+            baseline_bytes=62_600_000,
+            total_bytes=23_412_880,
+            limit_bytes=24_000_000,
+            includes="encoder, flow, decoder, duration predictor, voice.json",
+        ),
+        quality=quality,
+        clips=tuple(
+            Clip(
+                id=u.id,
+                text=u.text,
+                reference_path=f"audio/{u.id}.float.flac",
+                candidate_path=f"audio/{u.id}.result.flac",
+                seconds=u.seconds,
+            )
+            for u in quality.utterances[:3]
+        ),
+        tried=(
+            Tried(
+                part="decoder",
+                name="post-training int8, everything",
+                float_macs_ratio=0.0,
+                size_bytes=1_731_448,
+                bytes_ratio=0.26,
+                snr_db=12.5,
+                mos_drop_mean=1.35,
+                mos_drop_worst=1.52,
+                speaker_cosine=0.854,
+                latency_ratio=0.85,
+            ),
+            Tried(
+                part="decoder",
+                name="equalised, calibrated ranges",
+                float_macs_ratio=0.018,
+                size_bytes=1_840_000,
+                bytes_ratio=0.276,
+                snr_db=18.9,
+                mos_drop_mean=0.31,
+                mos_drop_worst=0.55,
+                speaker_cosine=0.989,
+                latency_ratio=0.84,
+            ),
+            Tried(
+                part="decoder",
+                name="equalised, fine-tuned",
+                float_macs_ratio=0.044,
+                size_bytes=1_866_000,
+                bytes_ratio=0.281,
+                snr_db=18.3,
+                mos_drop_mean=0.06,
+                mos_drop_worst=0.14,
+                speaker_cosine=0.9951,
+                latency_ratio=0.842,
+                train_steps=300,
+                chosen=True,
+            ),
+        ),
+        gates=gates,
+        validity=Validity(valid=not failing, reasons=("second half 14% slower; at most 10%",) if failing else ()),
+        warnings=(
+            Warn(
+                code="delegate/nnapi-deprecated",
+                message="NNAPI is deprecated since Android 15; GPU and XNNPACK placements stand beside it.",
+                section="delegation",
+            ),
+        ),
+        recommendations=(
+            Recommendation(
+                title="Make the transposed convolutions polyphase for the classic GPU delegate",
+                because="3 operators split the decoder into 4 pieces there.",
+                section="delegation",
+                expected_gain="1 partition instead of 4",
+            ),
+            Recommendation(
+                title="Store the encoder's embeddings in int8",
+                because="They are a third of the bundle.",
+                section="size",
+                expected_gain="about 6 MB",
+            ),
+        ),
+        points=(
+            Point(
+                label="this run",
+                latency_ms=203,
+                quality=-0.06,
+                quality_unit="DistillMOS points",
+                size_bytes=23_412_880,
+                current=True,
+            ),
+            Point(
+                label="float32", latency_ms=242, quality=0.0, quality_unit="DistillMOS points", size_bytes=62_600_000
+            ),
+            Point(
+                label="post-training int8",
+                latency_ms=206,
+                quality=-1.35,
+                quality_unit="DistillMOS points",
+                size_bytes=22_900_000,
+            ),
+        ),
         not_measured={"history": "no earlier run of this model was given (--baseline)"},
     )
 
@@ -205,7 +565,10 @@ def write_clips(result: RunResult, directory: Path) -> None:
         t = np.arange(int(rate * 1.6)) / rate
         pitch = 110 + 20 * np.sin(2 * np.pi * 1.3 * t + n)
         phase = 2 * np.pi * np.cumsum(pitch) / rate
-        voice = sum(np.sin(k * phase) * np.exp(-(((k * pitch - (500 + 300 * np.sin(4 * t + n))) / 700) ** 2)) for k in range(1, 28))
+        voice = sum(
+            np.sin(k * phase) * np.exp(-(((k * pitch - (500 + 300 * np.sin(4 * t + n))) / 700) ** 2))
+            for k in range(1, 28)
+        )
         wave = (0.25 * voice * (0.5 + 0.5 * np.sin(2 * np.pi * 3 * t + n) ** 2)).astype(np.float32)
         noise = 0.006 * np.random.default_rng(n).standard_normal(len(t)).astype(np.float32)
         for path, samples in ((clip.reference_path, wave), (clip.candidate_path, wave + noise)):

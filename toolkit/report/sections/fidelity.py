@@ -199,8 +199,8 @@ def _tried(result: RunResult) -> list[Block]:
         Table(
             columns=columns,
             rows=tuple(_attempt(t) for t in result.tried),
-            caption="● shipped. MACs: multiply-adds. Bytes and latency are over float32; drops are DistillMOS points below "
-            "the float voice; cosine is the speaker's.",
+            caption="● shipped. MACs: multiply-adds. Bytes and latency are over float32; drops are DistillMOS points "
+            "below the float voice; cosine is the speaker's.",
         ),
     ]
 
