@@ -95,7 +95,34 @@ def _concrete_function(model: tf_keras.Model, interface: Interface) -> Any:
         results = results if isinstance(results, (list, tuple)) else [results]
         return [tf.identity(result) for result in results]
 
-    return tf.function(call, input_signature=signature).get_concrete_function()
+    with _native_dilation():
+        return tf.function(call, input_signature=signature).get_concrete_function()
+
+
+@contextlib.contextmanager
+def _native_dilation() -> Iterator[None]:
+    """Traces dilated convolutions as one operation each.
+
+    Keras writes them as space-to-batch, convolution, batch-to-space, which the converter folds back; but where two
+    convolutions read one tensor the first of these is shared, and then it does not.
+    """
+    tf, keras = frameworks.tensorflow(), frameworks.tf_keras()
+    base = keras.layers.Conv2D.__mro__[1]
+    original = base.convolution_op
+
+    def convolution_op(self: Any, inputs: Any, kernel: Any) -> Any:
+        if self.rank != 2 or max(self.dilation_rate) == 1 or self._is_causal or self._channels_first:
+            return original(self, inputs, kernel)
+        padding = self.padding.upper()
+        return tf.nn.conv2d(
+            inputs, kernel, self.strides, padding, dilations=self.dilation_rate, name=type(self).__name__
+        )
+
+    base.convolution_op = convolution_op
+    try:
+        yield
+    finally:
+        base.convolution_op = original
 
 
 def _configure(converter: Any, interface: Interface, options: TfliteOptions) -> None:

@@ -16,12 +16,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from converters import frameworks
 from converters.errors import ForeignToolFailed, UnsupportedOp
 from converters.keras_graph import segments
 from converters.keras_graph.onnx2tf_patches import patched, quiet
 from converters.keras_graph.onnx_constants import without_constant_nodes
-from converters.spec import Interface, Layout
+from converters.spec import Arrays, Interface, Layout
 
 if TYPE_CHECKING:
     import onnx
@@ -70,13 +72,17 @@ class KerasStage:
     names: Mapping[str, str]
 
 
-def to_keras(model: onnx.ModelProto, interface: Interface, *, log_path: Path | None = None) -> KerasStage:
+def to_keras(
+    model: onnx.ModelProto, interface: Interface, *, log_path: Path | None = None, exact_operators: bool = True
+) -> KerasStage:
     """Converts a rewritten ONNX graph (static shapes, signals ``[N, C, 1, T]``) to Keras.
 
     Args:
         model: the graph; not changed.
         interface: its tensors' layouts in ONNX.
         log_path: file that receives everything onnx2tf prints; a temporary one when a failure has to show it.
+        exact_operators: replace onnx2tf's translation of the operators it guesses about by their definition; without,
+            its known faults show (it drops slices with step -1, for one), which the checks are tested with.
 
     Raises:
         ForeignToolFailed: onnx2tf raised; the message carries its version and last lines.
@@ -89,7 +95,7 @@ def to_keras(model: onnx.ModelProto, interface: Interface, *, log_path: Path | N
     cuts = segments.cut(model, layouts)
     log = io.StringIO()
     try:
-        pieces = tuple(_convert(segments.extract(model, cut, shapes), cut, log) for cut in cuts)
+        pieces = tuple(_convert(segments.extract(model, cut, shapes), cut, log, exact_operators) for cut in cuts)
     finally:
         if log_path is not None:
             log_path.write_text(log.getvalue(), encoding="utf-8")
@@ -136,7 +142,7 @@ def _interface(interface: Interface, last: frozenset[str]) -> Interface:
     return Interface(spec=interface.spec, layouts=layouts)
 
 
-def _convert(model: onnx.ModelProto, segment: segments.Segment, log: io.StringIO) -> StagePiece:
+def _convert(model: onnx.ModelProto, segment: segments.Segment, log: io.StringIO, exact: bool) -> StagePiece:
     nodes = {name: node for node in model.graph.node for name in node.output if name}
     keep = [] if segment.layout == segments.CHANNELS_LAST else list(segment.inputs)
     keep += [value.name for value in model.graph.input if len(value.type.tensor_type.shape.dim) != 4]
@@ -151,7 +157,7 @@ def _convert(model: onnx.ModelProto, segment: segments.Segment, log: io.StringIO
             scratch = stack.enter_context(tempfile.TemporaryDirectory())
             import onnx2tf
 
-            stack.enter_context(patched(onnx2tf.onnx2tf, captured, operators, absolute=absolute))
+            stack.enter_context(patched(onnx2tf.onnx2tf, captured, operators, absolute=absolute, exact=exact))
             keras_model = onnx2tf.convert(
                 onnx_graph=safe,
                 output_folder_path=scratch,
@@ -164,7 +170,7 @@ def _convert(model: onnx.ModelProto, segment: segments.Segment, log: io.StringIO
                 enable_rnn_unroll=False,
                 verbosity="warn",
             )
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit) as error:  # noqa: BLE001 (always re-raised, as our own)
         log.seek(start)
         _raise_foreign(error, model, renamed, log.read())
     tensors = {name: captured[renamed[name]]["tf_node"] for name in nodes if renamed[name] in captured}
@@ -259,3 +265,43 @@ def _compose(
         wants_last = tuple(value.shape) != interface.layouts[tensor.name].target_shape
         outputs.append(tf.transpose(value, _TO_LAST) if wants_last else value)
     return keras.Model(inputs=inputs, outputs=outputs, name=interface.spec.name)
+
+
+def stage_intermediates(
+    stage: KerasStage, model: onnx.ModelProto, reference: Arrays, arrays: Arrays
+) -> dict[str, np.ndarray]:
+    """Value of every ONNX node in the stage, each piece fed with reference values: a wrong one poisons no other.
+
+    Args:
+        stage: what `to_keras` gave for ``model``.
+        model: the graph.
+        reference: first output of each ONNX node, by node name, as ONNX Runtime computes it.
+        arrays: the part's inputs in torch's layout.
+
+    Returns:
+        First output of each node by node name, in Keras' layout.
+    """
+    keras = frameworks.tf_keras()
+    known: dict[str, np.ndarray] = {}
+    for tensor in stage.interface.spec.inputs:
+        known[tensor.name] = np.asarray(arrays[tensor.name], tensor.dtype).reshape(
+            stage.interface.layouts[tensor.name].expanded
+        )
+    known |= {node.output[0]: reference[node.name] for node in model.graph.node if node.name in reference}
+    found: dict[str, np.ndarray] = {}
+    for piece in stage.pieces:
+        last = piece.segment.layout == segments.CHANNELS_LAST
+        feeds = []
+        for name in piece.segment.inputs:
+            value = known[name]
+            feeds.append(value.transpose(_TO_LAST) if last and value.ndim == 4 else value)
+        tensors = {name: t for name, t in piece.tensors.items() if hasattr(t, "_keras_history")}
+        probe = keras.Model(inputs=piece.model.inputs, outputs=list(tensors.values()))
+        results = probe(feeds if len(feeds) != 1 else feeds[0])
+        results = results if isinstance(results, (list, tuple)) else [results]
+        for name, result in zip(tensors, results, strict=True):
+            value = np.asarray(result)
+            if name == piece.nodes[name].output[0]:
+                found[piece.nodes[name].name] = value
+            known.setdefault(name, value.transpose(_TO_FIRST) if last and value.ndim == 4 else value)
+    return found

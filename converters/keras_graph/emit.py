@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import tf_keras
+import tf_keras  # noqa: TID253 (imported only where models are built)
 
 from converters.errors import UnsupportedOp
 from converters.keras_graph import layers
@@ -296,8 +296,8 @@ EMITTERS: dict[str, Emitter] = {
     "log_softmax": lambda n, t, name: layers.LogSoftmax(n.attributes["axis"], name=name)(t[0]),
     "slice": _slice,
     "pad": _pad,
-    "concat": lambda n, t, name: (
-        tf_keras.layers.Concatenate(n.attributes["axis"], name=name)(_with_constants(n, t, name))
+    "concat": lambda n, t, name: tf_keras.layers.Concatenate(n.attributes["axis"], name=name)(
+        _with_constants(n, t, name)
     ),
     "split": lambda n, t, name: layers.Split(n.attributes["sizes"], n.attributes["axis"], name=name)(t[0]),
     "reduce": lambda n, t, name: layers.Reduce(

@@ -56,6 +56,7 @@ class Node:
         outputs: tensors it computes.
         attributes: what the kind needs.
         source: name of the ONNX node it stems from, ``<torch module path>/<Op>``.
+        computes: name of the ONNX node whose output it computes, when another was merged into it.
     """
 
     kind: str
@@ -63,6 +64,7 @@ class Node:
     outputs: list[Value]
     attributes: dict[str, Any] = field(default_factory=dict)
     source: str = ""
+    computes: str = ""
 
     @property
     def output(self) -> Value:

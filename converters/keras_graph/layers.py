@@ -5,6 +5,7 @@ the model from being rebuilt at another one. Constants that came from torch are 
 """
 
 # Keras layers are classes of the framework: this module is only imported where models are built.
+# ruff: noqa: D102 (call, build and get_config are Keras' own methods)
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -126,11 +127,10 @@ class MatMul(_Configured):
 class Constant(_Configured):
     """A constant as a weight; the input only ties the layer to the graph."""
 
-    bakes_length = True
-
     def __init__(self, shape: Sequence[int], **kwargs: Any) -> None:
         super().__init__(shape=tuple(shape), **kwargs)
         self.shape = tuple(shape)
+        self.bakes_length = any(size > 1 for size in self.shape)
 
     def build(self, input_shape: Any) -> None:
         trainable = self.dtype == "float32"
@@ -167,9 +167,7 @@ class LayerNorm(_Configured):
 class StridedSlice(_Configured):
     """A slice of every axis. An ``end`` of ``None`` is the end of the axis, whatever its length."""
 
-    def __init__(
-        self, begin: Sequence[int], end: Sequence[int | None], strides: Sequence[int], **kwargs: Any
-    ) -> None:
+    def __init__(self, begin: Sequence[int], end: Sequence[int | None], strides: Sequence[int], **kwargs: Any) -> None:
         super().__init__(begin=tuple(begin), end=tuple(end), strides=tuple(strides), **kwargs)
         self.parts = tuple(slice(*part) for part in zip(begin, end, strides, strict=True))
         self.bakes_length = any(part.stop is not None for part in self.parts[1:-1])
@@ -206,11 +204,10 @@ class Reduce(_Configured):
 class Gather(_Configured):
     """Takes ``indices`` of an axis."""
 
-    bakes_length = True
-
     def __init__(self, indices: Any, axis: int, **kwargs: Any) -> None:
         super().__init__(indices=np.asarray(indices).tolist(), axis=int(axis), **kwargs)
         self.indices, self.axis = np.asarray(indices, np.int32), int(axis)
+        self.bakes_length = self.axis != 3  # 3 is the channel axis of signals
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         return tf.gather(inputs, self.indices, axis=self.axis)

@@ -44,14 +44,16 @@ def quiet(log: io.StringIO) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def patched(module: ModuleType, captured: dict[str, Any], operators: set[str], *, absolute: bool) -> Iterator[None]:
+def patched(
+    module: ModuleType, captured: dict[str, Any], operators: set[str], *, absolute: bool, exact: bool = True
+) -> Iterator[None]:
     """Takes and changes, for the time of one conversion:
 
     * its table of tensors, which ties Keras layers to ONNX nodes exactly, is handed out in ``captured``;
     * the inference of the whole graph on all-ones inputs does not run (it guides guesses the segments leave no room
       for); onnx2tf treats its failure as "no hints";
     * the test images it downloads when an input has three channels are not fetched;
-    * operators of `_EXACT` (`_EXACT_LAST` in channels-last segments) follow their definition;
+    * with ``exact``, operators of `_EXACT` (`_EXACT_LAST` in channels-last segments) follow their definition;
     * with ``absolute``, no tensor counts as moved to channels-last.
     """
     restore: list[tuple[ModuleType, str, Any]] = []
@@ -76,8 +78,9 @@ def patched(module: ModuleType, captured: dict[str, Any], operators: set[str], *
             except ModuleNotFoundError:
                 continue  # onnx2tf itself reports the operator, with the node it stands in
             if absolute:
-                put(operator, "make_node", _absolute(_EXACT.get(name) or operator.make_node))
-            elif name in _EXACT_LAST:
+                definition = _EXACT.get(name) if exact else None
+                put(operator, "make_node", _absolute(definition or operator.make_node))
+            elif exact and name in _EXACT_LAST:
                 put(operator, "make_node", _EXACT_LAST[name])
         yield
     finally:

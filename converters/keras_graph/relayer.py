@@ -28,7 +28,7 @@ class RelayeredModel:
     Attributes:
         model: functional model; inputs and outputs in the order of the spec, layers named after ONNX nodes.
         interface: the part's interface with Keras' layouts.
-        torch_names: layer name to the name of the ONNX node it computes, ``<torch module path>/<Op>``.
+        torch_names: layer name to the name of the ONNX node whose output it computes, ``<torch module path>/<Op>``.
     """
 
     model: tf_keras.Model
@@ -68,7 +68,7 @@ def relayer(stage: KerasStage) -> RelayeredModel:
     return RelayeredModel(
         model=model,
         interface=stage.interface,
-        torch_names={names[node]: node.source or names[node] for node in graph.nodes},
+        torch_names={names[node]: node.computes or node.source or names[node] for node in graph.nodes},
     )
 
 

@@ -118,18 +118,20 @@ def node_layouts(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]]) 
                     where=node.name,
                     hint="run the ONNX rewrite first (1-D signals become [N, C, 1, T]); 3-D volumes have no TFLite op",
                 )
-        elif node.op_type in _FOLLOWS_DATA and data and all(len(shapes[name]) == 4 for name in data):
-            if all(len(shapes[name]) in (0, 1, 4) and _broadcasts(shapes[name]) for name in node.input if name):
-                producers = [tensor_layout.get(name) for name in data]
-                if CHANNELS_LAST in producers or (None in producers and any(name in waiting for name in data)):
-                    layout = CHANNELS_LAST
+        elif _may_follow(node, data, shapes):
+            producers = [tensor_layout.get(name) for name in data]
+            if CHANNELS_LAST in producers or (None in producers and any(name in waiting for name in data)):
+                layout = CHANNELS_LAST
         layouts.append(layout)
         tensor_layout.update(dict.fromkeys(node.output, layout))
     return layouts
 
 
-def _broadcasts(shape: tuple[int, ...]) -> bool:
-    return len(shape) == 4 or shape in ((), (1,))
+def _may_follow(node: onnx.NodeProto, data: list[str], shapes: Mapping[str, tuple[int, ...]]) -> bool:
+    """Whether the node works element by element on rank 4 and its constants broadcast alike in both layouts."""
+    if node.op_type not in _FOLLOWS_DATA or not data or any(len(shapes[name]) != 4 for name in data):
+        return False
+    return all(len(shapes[name]) == 4 or shapes[name] in ((), (1,)) for name in node.input if name)
 
 
 def _inputs_wanted_channels_last(model: onnx.ModelProto) -> set[str]:
@@ -162,10 +164,7 @@ def cut(model: onnx.ModelProto, layouts: list[str]) -> list[Segment]:
         read = dict.fromkeys(n for node in nodes for n in node.input if n and n not in inside and n not in constants)
         members = set(indices)
         read_outside = {
-            name
-            for index, node in enumerate(model.graph.node)
-            if index not in members
-            for name in node.input
+            name for index, node in enumerate(model.graph.node) if index not in members for name in node.input
         }
         produced = [name for node in nodes for name in node.output if name in read_outside or name in graph_outputs]
         segments.append(
@@ -196,7 +195,10 @@ def extract(model: onnx.ModelProto, segment: Segment, shapes: Mapping[str, tuple
         [info(name) for name in segment.outputs],
         [item for item in model.graph.initializer if item.name in used],
         value_info=[
-            info(name) for node in nodes for name in node.output if name and name not in segment.outputs and name in types
+            info(name)
+            for node in nodes
+            for name in node.output
+            if name and name not in segment.outputs and name in types
         ],
     )
     return onnx.helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)

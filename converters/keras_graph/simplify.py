@@ -146,8 +146,7 @@ def _fold_bias(graph: Graph) -> bool:
         present = weighted.attributes["bias"]
         weighted.attributes["bias"] = added.copy() if present is None else present + added
         weighted.outputs = node.outputs
-        if present is None and weighted.kind == "dense" and node.source.partition("/")[0] != "":
-            weighted.source = weighted.source or node.source
+        weighted.computes = node.computes or node.source
         graph.nodes.remove(node)
         producers, consumers = graph.producers(), graph.consumers()
         changed = True

@@ -177,7 +177,9 @@ def read_tflite(source: bytes | Path, *, signature: str | None = None) -> Tflite
         tensors = tuple(_tensor(model, position, item) for position, item in enumerate(graph.tensors or ()))
         ops = tuple(_op(model, position, item, tensors) for position, item in enumerate(graph.operators or ()))
     except (ValueError, KeyError, UnicodeDecodeError, TypeError) as error:
-        raise InputError(f"the TFLite file is damaged ({error})", where=where, hint="write or fetch it again") from error
+        raise InputError(
+            f"the TFLite file is damaged ({error})", where=where, hint="write or fetch it again"
+        ) from error
     return TfliteGraph(
         ops=ops, tensors=tensors, inputs=_ints(graph.inputs), outputs=_ints(graph.outputs), signatures=signatures
     )

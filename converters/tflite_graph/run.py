@@ -104,9 +104,7 @@ def _interpreter(content: bytes, num_threads: int, use_reference_kernels: bool) 
 
     resolver = OpResolverType.BUILTIN_REF if use_reference_kernels else OpResolverType.AUTO
     try:
-        return Interpreter(
-            model_content=content, num_threads=num_threads, experimental_op_resolver_type=resolver
-        )
+        return Interpreter(model_content=content, num_threads=num_threads, experimental_op_resolver_type=resolver)
     except (RuntimeError, ValueError) as error:
         raise InputError(f"TensorFlow Lite cannot load the file: {error}") from error
 
