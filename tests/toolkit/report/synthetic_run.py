@@ -42,11 +42,18 @@ from toolkit.results import (
 
 WHERE = "host CPU: Made-up Processor 9000 @ 2.50GHz"
 COMMIT = "f67457790c9c"
-SENTENCES = ("The lighthouse keeper wrote the weather down every evening.", "Her train left at seven, an hour before the storm.",
-             "Please put the blue folder back on the second shelf.", "Nobody expected the river to freeze in March.",
-             "He folded the map, twice, and handed it back.", "Eleven children were waiting at the bus stop.",
-             "The bakery on the corner opens before sunrise.", "We measured the distance again, just to be certain.",
-             "A quiet engine makes for a better conversation.", "Turn left after the bridge, then look for the clock.")  # fmt: skip
+SENTENCES = (
+    "The lighthouse keeper wrote the weather down every evening.",
+    "Her train left at seven, an hour before the storm.",
+    "Please put the blue folder back on the second shelf.",
+    "Nobody expected the river to freeze in March.",
+    "He folded the map, twice, and handed it back.",
+    "Eleven children were waiting at the bus stop.",
+    "The bakery on the corner opens before sunrise.",
+    "We measured the distance again, just to be certain.",
+    "A quiet engine makes for a better conversation.",
+    "Turn left after the bridge, then look for the clock.",
+)
 
 
 def _latency(part, variant, threads, centre, seed, audio=2.972):
@@ -318,18 +325,91 @@ def synthetic(*, failing: bool = False) -> RunResult:
         for i in range(66)
     )
     gates = (
-        judge("mos_drop_mean", "DistillMOS below the float voice, mean", -mos.mean, "points", 0.10, "<=", "Mean over ten held-out sentences."),
-        judge("mos_drop_worst", "DistillMOS below the float voice, worst sentence", -mos.worst, "points", 0.25, "<=", "The worst of ten held-out sentences."),
-        judge("speaker_cosine", "Speaker similarity to the float voice", 0.9951, "cosine", 0.993 if not failing else 0.998, ">=", "Cosine of resemblyzer d-vectors."),
-        judge("latency_ratio", "Decoder latency over float32, 2 threads", 0.842, "ratio", 0.87, "<=", "Both run interleaved in one process on the host CPU."),
+        judge(
+            "mos_drop_mean",
+            "DistillMOS below the float voice, mean",
+            -mos.mean,
+            "points",
+            0.10,
+            "<=",
+            "Mean over ten held-out sentences.",
+        ),
+        judge(
+            "mos_drop_worst",
+            "DistillMOS below the float voice, worst sentence",
+            -mos.worst,
+            "points",
+            0.25,
+            "<=",
+            "The worst of ten held-out sentences.",
+        ),
+        judge(
+            "speaker_cosine",
+            "Speaker similarity to the float voice",
+            0.9951,
+            "cosine",
+            0.993 if not failing else 0.998,
+            ">=",
+            "Cosine of resemblyzer d-vectors.",
+        ),
+        judge(
+            "latency_ratio",
+            "Decoder latency over float32, 2 threads",
+            0.842,
+            "ratio",
+            0.87,
+            "<=",
+            "Both run interleaved in one process on the host CPU.",
+        ),
         judge("bytes_ratio", "Decoder bytes over float32", 0.281, "ratio", 0.30, "<=", "Size of the .tflite file."),
-        judge("total_bytes", "Whole bundle on disk", 23_412_880, "bytes", 24.0e6, "<=", "encoder, flow, decoder, duration predictor, voice.json"),
-        judge("float_macs_ratio", "Decoder multiply-adds left in float", 0.044, "ratio", 0.10, "<=", "Read back from the flatbuffer."),
-        judge("shuffle_ratio", "RESHAPE + TRANSPOSE + STRIDED_SLICE share of operators", 0.012, "ratio", 0.02, "<=", "Operators that only move data."),
-        judge("partitions", "Decoder partitions on the delegate (nnapi)", 1, "partitions", 1, "<=", "Static placement; 1 with nothing on the CPU means whole."),
+        judge(
+            "total_bytes",
+            "Whole bundle on disk",
+            23_412_880,
+            "bytes",
+            24.0e6,
+            "<=",
+            "encoder, flow, decoder, duration predictor, voice.json",
+        ),
+        judge(
+            "float_macs_ratio",
+            "Decoder multiply-adds left in float",
+            0.044,
+            "ratio",
+            0.10,
+            "<=",
+            "Read back from the flatbuffer.",
+        ),
+        judge(
+            "shuffle_ratio",
+            "RESHAPE + TRANSPOSE + STRIDED_SLICE share of operators",
+            0.012,
+            "ratio",
+            0.02,
+            "<=",
+            "Operators that only move data.",
+        ),
+        judge(
+            "partitions",
+            "Decoder partitions on the delegate (nnapi)",
+            1,
+            "partitions",
+            1,
+            "<=",
+            "Static placement; 1 with nothing on the CPU means whole.",
+        ),
         judge("parity", "Float hops against torch, worst", 112.0, "dB", 100.0, ">=", "Worst hop of all parts."),
-        judge("output_snr", "Result against torch", None, "dB", 15.0, ">=", "The shipped file on the probe inputs.", skipped_because="voices are judged by listening models instead"),
-    )  # fmt: skip
+        judge(
+            "output_snr",
+            "Result against torch",
+            None,
+            "dB",
+            15.0,
+            ">=",
+            "The shipped file on the probe inputs.",
+            skipped_because="voices are judged by listening models instead",
+        ),
+    )
     sizes = []
     for part, f32, result in (
         ("encoder", {"float32": 25_300_000}, {"float16": 12_650_000, "int32": 4_000}),

@@ -1,4 +1,4 @@
-"""The page: it parses, it is whole, it is offline, it says FAIL when a gate fails and why when something was not measured."""
+"""The page: well-formed, whole, offline; it says FAIL when a gate fails, and why when something was not measured."""
 
 import functools
 import re
