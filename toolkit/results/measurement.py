@@ -57,7 +57,7 @@ class LatencyComparison(Record):
 
 
 class OpTime(Record):
-    """Time of one operator type (or one named operator) in a part."""
+    """Time of one operator type (or one named operator) in a part; ``how`` says how it was measured."""
 
     part: str
     variant: str
@@ -66,6 +66,7 @@ class OpTime(Record):
     name: str | None = None
     count: int = 1
     ms: float
+    how: str = ""
 
 
 class Memory(Record):

@@ -7,7 +7,7 @@ from collections import Counter
 from toolkit.report import charts
 from toolkit.report import selection as pick
 from toolkit.report.blocks import Block, Cell, Column, Section, Table
-from toolkit.report.format import count, percent, sig3
+from toolkit.report.format import count, milliseconds, percent, sig3
 from toolkit.results import RunResult
 
 _TOP = 15
@@ -16,45 +16,46 @@ _TOP = 15
 def build(result: RunResult) -> Section:
     """Measured time by operator type where there is any; multiply-adds by operator otherwise, said to be just that."""
     if result.op_times:
-        return Section(
-            id="operators", title="Where the time goes", lead="Measured on the host CPU.", blocks=(_times(result),)
-        )
+        hows = sorted({t.how for t in result.op_times if t.how})
+        lead = "Measured on the host CPU" + (f": {'; '.join(hows)}." if hows else ".")
+        blocks = tuple(_times(result, part) for part in dict.fromkeys(t.part for t in result.op_times))
+        return Section(id="operators", title="Where the time goes", lead=lead, blocks=blocks)
     why = pick.missing(result, "operators", "the interpreter's Python interface reports no time per operator")
     return Section(id="operators", title="Where the work is", lead="", blocks=(why, *_macs(result)))
 
 
-def _times(result: RunResult) -> Table:
-    ordered = sorted(result.op_times, key=lambda t: -t.ms)[:_TOP]
-    whole = sum(t.ms for t in result.op_times)
+def _times(result: RunResult, part: str) -> Table:
+    own = [t for t in result.op_times if t.part == part]
+    shipped = [t for t in own if t.variant == "result"] or own
+    before = {(t.op_type, t.name): t for t in own if t.variant == "float32" and t not in shipped}
+    ordered = sorted(shipped, key=lambda t: -t.ms)[:_TOP]
+    whole = sum(t.ms for t in shipped)
+    top = max(t.ms for t in own)
     running = 0.0
     rows = []
     for t in ordered:
         running += t.ms
-        share = t.ms / whole
-        rows.append(
-            (
-                Cell(text=t.name or t.op_type, sub=t.op_type if t.name else ""),
-                Cell(text=count(t.count)),
-                Cell(text=sig3(t.ms)),
-                Cell(chart=charts.share_bar(t.ms / ordered[0].ms, "v-result", f"{percent(share)}")),
-                Cell(text=percent(share)),
-                Cell(text=percent(running / whole)),
+        bar = charts.share_bar(t.ms / top, "v-result", f"{t.op_type}: {percent(t.ms / whole)}")
+        base = before.get((t.op_type, t.name))
+        cells = [Cell(text=t.name or t.op_type, sub=t.op_type if t.name else ""), Cell(text=count(t.count))]
+        if before:
+            cells.append(
+                Cell(text="–" if base is None else sig3(base.ms), sub="" if base is None else f"{base.count} ×")
             )
-        )
-    first = result.op_times[0]
-    columns = (
-        Column(title="Operator"),
-        Column(title="Count", number=True),
-        Column(title="Time", unit="ms", number=True),
+        cells += [Cell(text=sig3(t.ms), tone="strong"), Cell(chart=bar), Cell(text=percent(t.ms / whole))]
+        rows.append((*cells, Cell(text=percent(running / whole))))
+    columns = [Column(title="Operator"), Column(title="Count", number=True)]
+    if before:
+        columns.append(Column(title="float32", unit="ms", number=True))
+    columns += [
+        Column(title=pick.VARIANT_TITLES.get(shipped[0].variant, shipped[0].variant), unit="ms", number=True),
         Column(title="", wide=True),
         Column(title="Share", number=True),
         Column(title="Cumulative", number=True),
-    )
-    return Table(
-        columns=columns,
-        rows=tuple(rows),
-        caption=f"{first.part}, {pick.VARIANT_TITLES.get(first.variant, first.variant)}, {first.threads} threads.",
-    )
+    ]
+    total_before = f", float32 {milliseconds(sum(b.ms for b in before.values()))}" if before else ""
+    totals = f" Sum {milliseconds(whole)}{total_before}."
+    return Table(columns=tuple(columns), rows=tuple(rows), caption=f"{part}, {shipped[0].threads} threads.{totals}")
 
 
 def _macs(result: RunResult) -> tuple[Block, ...]:

@@ -1,0 +1,38 @@
+import functools
+
+import pytest
+
+from tests.toolkit.delegates.small_graphs import convert, weights
+from toolkit.bench.operators import time_operators
+from toolkit.errors import ToolError
+
+
+@functools.cache
+def net(int8=False, float16=False):
+    import converters.frameworks as frameworks
+
+    tf = frameworks.tensorflow()
+    wide, narrow = weights(1, 9, 64, 64), weights(1, 1, 64, 8)
+
+    def f(x):
+        y = tf.nn.leaky_relu(tf.nn.conv2d(x, wide, 1, "SAME"), 0.1)
+        y = y + tf.nn.leaky_relu(tf.nn.conv2d(y, wide, 1, "SAME"), 0.1)
+        return tf.tanh(tf.nn.conv2d(y, narrow, 1, "SAME"))
+
+    return convert(f, (1, 1, 512, 64), int8=int8, float16=float16)
+
+
+@pytest.mark.parametrize(("int8", "float16"), [(False, False), (True, False), (False, True)])
+def test_every_operator_is_timed_and_the_heavy_one_comes_first(int8, float16):
+    found = time_operators(net(int8, float16), "p", "result", threads=1, runs=3)
+    counts = {t.op_type: t.count for t in found.times}
+    assert counts["CONV_2D"] == 3 and counts["LEAKY_RELU"] == 2 and counts["ADD"] == 1 and counts["TANH"] == 1
+    assert "DEQUANTIZE" not in counts or int8  # a float16 constant is widened when the file is loaded, not on each run
+    assert found.times[0].op_type == "CONV_2D" and found.times[0].ms > sum(t.ms for t in found.times[1:])
+    assert not found.skipped and all("alone" in t.how for t in found.times)
+    assert 0.2 < found.alone_ms / found.whole_ms < 5
+
+
+def test_damaged_file_is_refused():
+    with pytest.raises(ToolError):
+        time_operators(b"not a model at all", "p", "result")
