@@ -210,6 +210,8 @@ VITS = (
     _case("vits_wavenet", lambda: zoo_vits.WaveNet(6, 3, 2, 3), (1, 6, 16), (1, 1, 16), names=("x", "mask")),
     _case("vits_flow", zoo_vits.MiniFlow, (1, 8, 16), (1, 1, 16), names=("z_p", "mask")),
     _case("vits_flow_odd", lambda: zoo_vits.MiniFlow(flows=3), (1, 8, 16), (1, 1, 16), names=("z_p", "mask")),
+    _case("vits_flow_affine", zoo_vits.AffineFlow, (1, 8, 16), (1, 1, 16), (1, 5, 1), names=("z_p", "mask", "g")),
+    _case("vits_flow_decoder", zoo_vits.FlowThenDecoder, (1, 8, 12), (1, 1, 12), names=("z_p", "mask")),
     _case("vits_decoder", zoo_vits.MiniHifiGan, (1, 8, 12), (1, 1, 12), names=("z", "mask")),
     _case(
         "vits_decoder_k16s8",

@@ -240,3 +240,58 @@ class MiniTextEncoder(nn.Module):
         stats = self.proj(x * mask) * mask
         mean, logs = torch.split(stats, self.outputs, dim=1)
         return mean, logs
+
+
+class ConditionedWaveNet(WaveNet):
+    """WaveNet of a multi-speaker voice: one 1x1 convolution of the speaker vector, sliced for each layer."""
+
+    def __init__(self, hidden: int, kernel: int, dilation_rate: int, layers: int, speaker: int) -> None:
+        super().__init__(hidden, kernel, dilation_rate, layers)
+        self.cond_layer = nn.Conv1d(speaker, 2 * hidden * layers, 1)
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor, speaker: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        output = torch.zeros_like(x)
+        conditions = self.cond_layer(speaker)
+        for index in range(self.layers):
+            start = index * 2 * self.hidden
+            gates = self.in_layers[index](x) + conditions[:, start : start + 2 * self.hidden, :]
+            acts = torch.tanh(gates[:, : self.hidden, :]) * torch.sigmoid(gates[:, self.hidden :, :])
+            res_skip = self.res_skip_layers[index](acts)
+            if index < self.layers - 1:
+                x = (x + res_skip[:, : self.hidden, :]) * mask
+                output = output + res_skip[:, self.hidden :, :]
+            else:
+                output = output + res_skip
+        return output * mask
+
+
+class AffineFlow(nn.Module):
+    """Speaker-conditioned coupling layers with a log deviation (`mean_only=False`), flips between them."""
+
+    def __init__(self, channels: int = 8, hidden: int = 6, speaker: int = 5, flows: int = 4) -> None:
+        super().__init__()
+        self.half = channels // 2
+        self.pre = nn.ModuleList(nn.Conv1d(self.half, hidden, 1) for _ in range(flows))
+        self.enc = nn.ModuleList(ConditionedWaveNet(hidden, 3, 1, 2, speaker) for _ in range(flows))
+        self.post = nn.ModuleList(nn.Conv1d(hidden, channels, 1) for _ in range(flows))
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor, speaker: torch.Tensor) -> torch.Tensor:
+        for pre, enc, post in zip(self.pre, self.enc, self.post, strict=True):
+            x = torch.flip(x, [1])
+            x0, x1 = torch.split(x, [self.half] * 2, 1)
+            stats = post(enc(pre(x0) * mask, mask, speaker)) * mask
+            mean, logs = torch.split(stats, [self.half] * 2, 1)
+            x = torch.cat([x0, (x1 - mean) * torch.exp(-logs) * mask], 1)
+        return x
+
+
+class FlowThenDecoder(nn.Module):
+    """Flow and generator in one graph, as a voice without split parts."""
+
+    def __init__(self, flows: int = 3) -> None:
+        super().__init__()
+        self.flow = MiniFlow(flows=flows)
+        self.dec = MiniHifiGan()
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return self.dec(self.flow(x, mask) * mask, mask)

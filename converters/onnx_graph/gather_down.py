@@ -90,6 +90,9 @@ def _absorb(graph: Graph, node: Node, reader: Node, order: np.ndarray, axis: int
         graph.remove(reader)
         graph.tidy()
         return True
+    if reader.op == "Concat" and int(reader.attributes["axis"]) % graph.rank(reader.output) == axis:
+        _sink_below_concat(graph, node, reader, order, axis)
+        return True
     if not _can_absorb(graph, reader, node.output, axis):
         return False
     inverse = np.argsort(order)
@@ -107,6 +110,33 @@ def _absorb(graph: Graph, node: Node, reader: Node, order: np.ndarray, axis: int
     reader.inputs[0] = node.inputs[0]
     graph.tidy()
     return True
+
+
+def _sink_below_concat(graph: Graph, node: Node, concat: Node, order: np.ndarray, axis: int) -> None:
+    """Concat(Gather(a, p), b) is Gather(Concat(a, b), p and then b's channels)."""
+    orders, start = [], 0
+    for position, name in enumerate(concat.inputs):
+        size = graph.shapes[name][axis]
+        orders.append(start + (order if name == node.output else np.arange(size)))
+        start += size
+        if name == node.output:
+            concat.inputs[position] = node.inputs[0]
+    graph.touch()
+    following = graph.nodes.index(concat) + 1
+    before = graph.nodes[following] if following < len(graph.nodes) else None
+    former = f"{concat.output}_unordered"
+    graph.shapes[former], graph.dtypes[former] = graph.shapes[concat.output], graph.dtypes[concat.output]
+    output, concat.outputs, concat.metadata = concat.output, [former], {}
+    graph.touch()
+    value = add_gather(graph, former, np.concatenate(orders), axis, name=node.name, before=before)
+    gather = graph.producer(value)
+    if output in graph.outputs and gather is not None:
+        gather.outputs = [output]
+        value = output
+    for reader in graph.nodes:
+        reader.inputs = [value if name == output else name for name in reader.inputs]
+    graph.touch()
+    graph.tidy()
 
 
 def _others_follow(graph: Graph, reader: Node, value: str, axis: int) -> bool:

@@ -292,7 +292,9 @@ class Graph:
         producer.outputs = [old if name == new else name for name in producer.outputs]
         for node in self.nodes:
             node.inputs = [old if name == new else name for name in node.inputs]
-        self.shapes[old], self.dtypes[old] = self.shapes[new], self.dtypes[new]
+        for known in (self.shapes, self.dtypes):
+            if new in known:
+                known[old] = known[new]  # type: ignore[index]
         self.touch()
 
     def remove(self, node: Node) -> None:

@@ -33,8 +33,20 @@ def _convert(module, **options):
 
 @pytest.mark.parametrize(
     ("kernel", "stride", "padding", "output_padding"),
-    [(16, 8, 4, 0), (8, 4, 2, 0), (4, 2, 1, 0), (4, 4, 0, 0), (11, 5, 3, 0), (3, 2, 1, 1), (5, 3, 2, 2), (4, 4, 1, 2), (3, 4, 0, 1), (3, 1, 1, 0), (20, 10, 5, 0)],
-)  # fmt: skip
+    [
+        (16, 8, 4, 0),
+        (8, 4, 2, 0),
+        (4, 2, 1, 0),
+        (4, 4, 0, 0),
+        (11, 5, 3, 0),
+        (3, 2, 1, 1),
+        (5, 3, 2, 2),
+        (4, 4, 1, 2),
+        (3, 4, 0, 1),
+        (3, 1, 1, 0),
+        (20, 10, 5, 0),
+    ],
+)
 def test_every_geometry_that_multiplies_the_length_is_exact(kernel, stride, padding, output_padding):
     module = nn.ConvTranspose1d(3, 2, kernel, stride, padding=padding, output_padding=output_padding)
     result, report, step = _convert(module)

@@ -1,0 +1,133 @@
+"""Normalisations and missing operators, written with what TensorFlow Lite has."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from converters.onnx_graph import decompose, normalisation
+from tests.converters.onnx_graph.graphs import apply, make_graph, ops, run, weights
+
+X = {"x": (1, 6, 10)}
+
+
+def test_layer_norm_on_the_last_axis():
+    graph = make_graph(X, [("LayerNormalization", "x g b", "y", {"axis": -1})], ["y"], g=weights(10), b=weights(10))
+    apply(normalisation, graph)
+    assert "LayerNormalization" not in ops(graph) and ops(graph)["ReduceMean"] == 2
+
+
+def test_layer_norm_between_transposes_needs_no_transpose():
+    nodes = [
+        ("Transpose", "x", "t", {"perm": [0, 2, 1]}),
+        ("LayerNormalization", "t g b", "n", {"axis": -1}),
+        ("Transpose", "n", "y", {"perm": [0, 2, 1]}),
+    ]
+    graph = make_graph(
+        X,
+        [*nodes[:2], ("Transpose", "n", "u", {"perm": [0, 2, 1]}), ("Relu", "u", "y", {})],
+        ["y"],
+        g=weights(6),
+        b=weights(6),
+    )
+    apply(normalisation, graph)
+    assert "Transpose" not in ops(graph)
+
+
+@pytest.mark.parametrize("shape", [(1, 6, 10), (2, 6, 4, 5)])
+def test_instance_norm(shape):
+    graph = make_graph({"x": shape}, [("InstanceNormalization", "x g b", "y", {})], ["y"], g=weights(6), b=weights(6))
+    apply(normalisation, graph)
+    assert "InstanceNormalization" not in ops(graph)
+
+
+def test_group_norm_without_reshapes():
+    nodes = [
+        ("Reshape", "x s", "r", {}),
+        ("InstanceNormalization", "r one zero", "n", {}),
+        ("Reshape", "n t", "u", {}),
+        ("Relu", "u", "y", {}),
+    ]
+    constants = {
+        "s": np.int64([1, 3, -1]),
+        "t": np.int64([1, 6, 10]),
+        "one": np.ones(3, np.float32),
+        "zero": np.zeros(3, np.float32),
+    }
+    graph = make_graph(X, nodes, ["y"], **constants)
+    apply(normalisation, graph)
+    assert "Reshape" not in ops(graph) and ops(graph)["Conv"] == 2
+
+
+def test_batch_norm_folds_into_its_convolution():
+    nodes = [("Conv", "x w", "h", {}), ("BatchNormalization", "h g b m v", "n", {}), ("Relu", "n", "y", {})]
+    constants = {
+        "w": weights(8, 6, 3),
+        "g": weights(8),
+        "b": weights(8, seed=2),
+        "m": weights(8, seed=3),
+        "v": np.abs(weights(8)) + 0.5,
+    }
+    graph = make_graph(X, nodes, ["y"], **constants)
+    apply(normalisation, graph)
+    assert ops(graph) == {"Conv": 1, "Relu": 1}
+
+
+def test_batch_norm_after_a_shared_convolution_is_scale_and_shift():
+    nodes = [("Conv", "x w", "h", {}), ("BatchNormalization", "h g b m v", "y", {}), ("Relu", "h", "z", {})]
+    constants = {
+        "w": weights(8, 6, 3),
+        "g": weights(8),
+        "b": weights(8),
+        "m": weights(8),
+        "v": np.abs(weights(8)) + 0.5,
+    }
+    graph = make_graph(X, nodes, ["y", "z"], **constants)
+    apply(normalisation, graph)
+    assert ops(graph) == {"Conv": 1, "Mul": 1, "Add": 1, "Relu": 1}
+
+
+def test_normalisation_with_computed_scale_is_left_with_a_reason():
+    nodes = [("LayerNormalization", "x s", "y", {"axis": -1})]
+    graph = make_graph({**X, "s": (10,)}, nodes, ["y"])
+    assert "run time" in apply(normalisation, graph).skipped[0].reason
+
+
+def test_error_function_is_within_a_millionth():
+    graph = make_graph({"x": (1, 4000)}, [("Mul", "x c", "h", {}), ("Erf", "h", "y", {})], ["y"], c=np.float32(2.5))
+    before = run(graph)[0]
+    apply(decompose, graph)
+    assert "Erf" not in ops(graph) and np.abs(run(graph)[0] - before).max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("node", "left"),
+    [
+        (("Div", "x c", "y", {}), "Div"),
+        (("Pow", "x two", "y", {}), "Pow"),
+        (("Pow", "x three", "y", {}), "Pow"),
+        (("LogSoftmax", "x", "y", {"axis": 1}), "LogSoftmax"),
+    ],
+)
+def test_rewritten_operators_are_gone(node, left):
+    constants = {"c": weights(10), "two": np.float32(2.0), "three": np.float32(3.0)}
+    graph = make_graph(X, [node], ["y"], **constants)
+    apply(decompose, graph)
+    assert left not in ops(graph)
+
+
+def test_division_by_zero_stays_a_division():
+    graph = make_graph(X, [("Div", "x c", "y", {})], ["y"], c=np.float32(0.0))
+    decompose.apply(graph, None)
+    assert ops(graph) == {"Div": 1}
+
+
+def test_plain_linear_stays_gemm_and_scaled_one_does_not():
+    plain = [("Gemm", "x w b", "y", {"transB": 1})]
+    graph = make_graph({"x": (2, 6)}, plain, ["y"], w=weights(4, 6), b=weights(4))
+    apply(decompose, graph)
+    assert ops(graph) == {"Gemm": 1}
+    scaled = [("Gemm", "x w b", "y", {"alpha": 0.5, "beta": 2.0})]
+    graph = make_graph({"x": (2, 6)}, scaled, ["y"], w=weights(6, 4), b=weights(4))
+    apply(decompose, graph)
+    assert "Gemm" not in ops(graph)
