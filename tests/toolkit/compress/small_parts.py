@@ -1,0 +1,66 @@
+"""Small parts as the converter leaves them: functional Keras models with layers named after torch operators."""
+
+import numpy as np
+
+from converters import frameworks
+from converters.keras_graph.relayer import RelayeredModel
+from converters.spec import Interface, Layout, PartSpec, TensorSpec
+
+FRAMES, CHANNELS, OUT = 16, 8, 4
+
+
+def residual_part(seed=0, frames=FRAMES, channels=CHANNELS):
+    """Two residual convolutions (one dilated) between an input and an output convolution."""
+    keras = frameworks.tf_keras()
+    layers = keras.layers
+    start = keras.Input(batch_size=1, shape=(1, frames, channels), name="mel")
+    x = _conv(channels, "dec.conv_pre/Conv")(start)
+    x = layers.ReLU(name="dec/Relu")(x)
+    for index, dilation in enumerate((1, 3)):
+        y = layers.LeakyReLU(0.1, name=f"dec.resblocks.{index}/LeakyRelu")(x)
+        y = _conv(channels, f"dec.resblocks.{index}.convs.0/Conv", dilation)(y)
+        x = layers.Add(name=f"dec.resblocks.{index}/Add")([x, y])
+    x = _conv(OUT, "dec.conv_post/Conv")(x)
+    return _part(start, x, frames, channels, OUT, seed)
+
+
+def reshaped_part(seed=0):
+    """A convolution between two reshapes, which TensorFlow cannot merge with its neighbours."""
+    keras = frameworks.tf_keras()
+    start = keras.Input(batch_size=1, shape=(1, FRAMES, CHANNELS), name="mel")
+    x = _conv(CHANNELS, "enc.first/Conv")(start)
+    x = keras.layers.Reshape((1, FRAMES // 2, CHANNELS * 2), name="enc.in/Reshape")(x)
+    x = _conv(CHANNELS * 2, "enc.middle/Conv")(x)
+    x = keras.layers.Reshape((1, FRAMES, CHANNELS), name="enc.out/Reshape")(x)
+    x = keras.layers.Activation("tanh", name="enc/Tanh")(x)
+    return _part(start, x, FRAMES, CHANNELS, CHANNELS, seed)
+
+
+def inputs(count=4, seed=0, frames=FRAMES, channels=CHANNELS):
+    """Inputs in torch's layout."""
+    draw = np.random.default_rng(seed)
+    return [{"mel": draw.standard_normal((1, channels, frames)).astype(np.float32)} for _ in range(count)]
+
+
+def _conv(filters, name, dilation=1):
+    return frameworks.tf_keras().layers.Conv2D(
+        filters, (1, 3), padding="same", dilation_rate=(1, dilation), name=name, kernel_initializer="zeros"
+    )
+
+
+def _part(start, end, frames, channels, out, seed):
+    model = frameworks.tf_keras().Model(start, end, name="decoder")
+    draw = np.random.default_rng(seed)
+    for layer in model.layers:
+        layer.set_weights([(0.3 * draw.standard_normal(w.shape)).astype(np.float32) for w in layer.get_weights()])
+    spec = PartSpec(
+        name="decoder",
+        inputs=(TensorSpec(name="mel", shape=(1, channels, frames)),),
+        outputs=(TensorSpec(name="audio", shape=(1, out, frames)),),
+    )
+    layouts = {
+        "mel": Layout((1, channels, frames), (1, channels, 1, frames), (0, 2, 3, 1)),
+        "audio": Layout((1, out, frames), (1, out, 1, frames), (0, 2, 3, 1)),
+    }
+    names = {layer.name: layer.name for layer in model.layers if type(layer).__name__ != "InputLayer"}
+    return RelayeredModel(model=model, interface=Interface(spec=spec, layouts=layouts), torch_names=names)

@@ -1,0 +1,126 @@
+"""The audit must see what TensorFlow leaves in float without a word."""
+
+import dataclasses
+
+import pytest
+
+from converters.keras_to_tflite import TfliteOptions, to_tflite
+from converters.tflite_graph.read import read_tflite
+from tests.toolkit.compress.small_parts import inputs, reshaped_part, residual_part
+from toolkit.compress.audit import audit, read_back
+from toolkit.compress.precision import plan_precision
+from toolkit.errors import AuditError
+from toolkit.recipe.schema import PrecisionPolicy, PrecisionRule
+
+
+@pytest.fixture(scope="module")
+def part():
+    return residual_part()
+
+
+@pytest.fixture(scope="module")
+def files(part):
+    def write(kind):
+        options = TfliteOptions(quantization=kind, representative_dataset=inputs())
+        return to_tflite(part.model, part.interface, options)
+
+    return {kind: write(kind) for kind in ("none", "int8", "int16x8")}
+
+
+def plan(part, default, *rules):
+    rules = tuple(PrecisionRule(match=m, use=u, because="a reason for it") for m, u in rules)
+    return plan_precision(part, PrecisionPolicy(default=default, rules=rules), "decoder")
+
+
+@pytest.mark.parametrize(
+    ("kind", "asked", "ratio"), [("none", "float32", 1.0), ("int8", "int8", 0.0), ("int16x8", "int16x8", 0.0)]
+)
+def test_a_file_as_asked_passes(part, files, kind, asked, ratio):
+    report = audit(files[kind], plan(part, asked), part.torch_names)
+    assert report.differences == ()
+    assert report.float_macs_ratio == ratio
+    assert report.macs == 16 * 3 * 8 * (3 * 8 + 4)
+    assert len(report.rows) == len(read_tflite(files[kind]).ops)
+    convolutions = [row for row in report.rows if row.kind == "CONV_2D"]
+    assert {row.realised for row in convolutions} == {asked}
+    assert [row.op.split(" + ")[-1] for row in convolutions] == [
+        "dec.conv_pre/Conv", "dec.resblocks.0.convs.0/Conv", "dec.resblocks.1.convs.0/Conv", "dec.conv_post/Conv",
+    ]  # fmt: skip
+    assert convolutions[0].op == "dec/Relu + dec.conv_pre/Conv"  # the activation is merged
+    assert all(row.bytes > 0 for row in convolutions)
+
+
+def test_a_float_file_is_not_an_int8_file(part, files):
+    with pytest.raises(AuditError) as caught:
+        audit(files["none"], plan(part, "int8"), part.torch_names)
+    assert caught.value.code == "precision/not-realised"
+    assert "dec.conv_pre/Conv" in caught.value.message and "asked int8, is float32" in caught.value.message
+
+
+def test_one_rule_the_file_does_not_follow_is_found(part, files):
+    flipped = plan(part, "int8", ("dec.resblocks.1.convs.0", "float32"))
+    report = read_back(files["int8"], flipped, part.torch_names)
+    assert [(d.op, d.asked, d.realised) for d in report.differences] == [
+        ("dec.resblocks.1.convs.0/Conv", "float32", "int8")
+    ]
+    with pytest.raises(AuditError, match=r"1 of \d+ operators.*\n.*dec.resblocks.1.convs.0"):
+        audit(files["int8"], flipped, part.torch_names)
+
+
+def test_an_addition_without_weights_is_judged_too(part, files):
+    report = read_back(files["int8"], plan(part, "int8", ("dec.resblocks.0/Add", "float32")))
+    assert [(d.op, d.kind, d.macs) for d in report.differences] == [("dec.resblocks.0/Add", "ADD", 0)]
+
+
+def test_a_merged_activation_asked_to_be_float_is_named(part, files):
+    (difference,) = read_back(files["int8"], plan(part, "int8", ("dec/Relu", "float32"))).differences
+    assert difference.kind == "CONV_2D" and "dec/Relu" in difference.reason
+
+
+def test_reshapes_go_with_their_neighbours_and_a_convolution_between_them_is_judged():
+    part = reshaped_part()
+    content = to_tflite(part.model, part.interface)
+    report = read_back(content, plan(part, "float32", ("enc.middle", "int8")))
+    assert [(d.op, d.asked, d.realised) for d in report.differences] == [("enc.middle/Conv", "int8", "float32")]
+    moving = [row for row in report.rows if row.kind == "RESHAPE"]
+    assert moving and all(row.asked == row.realised for row in moving)
+    assert not read_back(content, plan(part, "float32", ("enc.*/Reshape", "int8"))).differences
+
+
+def test_float16_is_about_constants(part, files):
+    """Additions hold no constants: float16 and float32 are the same there."""
+    report = read_back(files["none"], plan(part, "float16"))
+    assert {row.kind for row in report.rows if row.asked != row.realised} == {"CONV_2D"}
+
+
+def test_constants_stored_in_float16_are_seen_through_their_widening(part, files):
+    graph = read_tflite(files["none"])
+    tensors, ops = list(graph.tensors), list(graph.ops)
+    wanted = ops[-1]
+    kernel = tensors[wanted.inputs[1]]
+    tensors.append(dataclasses.replace(kernel, index=len(tensors), dtype="FLOAT16", data=kernel.data.astype("<f2")))
+    tensors[kernel.index] = dataclasses.replace(kernel, data=None)
+    widen = dataclasses.replace(
+        wanted, kind="DEQUANTIZE", inputs=(len(tensors) - 1,), outputs=(kernel.index,), options={}, name=kernel.name
+    )
+    half = dataclasses.replace(graph, tensors=tuple(tensors), ops=(widen, *ops))
+    report = audit(half, plan(part, "float32", ("dec.conv_post", "float16")))
+    assert [row.realised for row in report.rows if row.kind == "CONV_2D"] == ["float32"] * 3 + ["float16"]
+    assert read_back(half, plan(part, "float32")).differences[0].realised == "float16"
+
+
+def test_names_of_wrapped_layers_are_understood(part, files):
+    graph = read_tflite(files["none"])
+    renamed = tuple(
+        dataclasses.replace(tensor, name=tensor.name.replace("decoder/dec", "decoder/quant_dec"))
+        for tensor in graph.tensors
+    )
+    report = audit(dataclasses.replace(graph, tensors=renamed), plan(part, "float32"))
+    assert "dec.resblocks.0.convs.0/Conv" in {row.op for row in report.rows}
+
+
+def test_a_convolution_that_cannot_be_traced_is_a_difference(part, files):
+    graph = read_tflite(files["none"])
+    renamed = tuple(dataclasses.replace(tensor, name=f"t{tensor.index}") for tensor in graph.tensors)
+    report = read_back(dataclasses.replace(graph, tensors=renamed), plan(part, "float32", ("dec.conv_pre", "float16")))
+    assert any("cannot be traced" in difference.reason for difference in report.differences)

@@ -1,0 +1,46 @@
+"""Globs over torch names: how rules of a recipe point at operators."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+
+from toolkit.errors import RecipeError
+
+_NEAREST = 4
+
+
+def torch_path(node: str) -> str:
+    """The torch module path of an operator named ``<torch module path>/<Op>``."""
+    return node.partition("/")[0] or node
+
+
+def matches(pattern: str, node: str) -> bool:
+    """Whether a glob matches the module path (``dec.conv_pre``) or the whole name (``dec/Add_1``); case matters."""
+    return fnmatchcase(torch_path(node), pattern) or fnmatchcase(node, pattern)
+
+
+def select(pattern: str, nodes: Iterable[str], *, where: str, what: str = "rule") -> tuple[str, ...]:
+    """The operators a glob matches, in order.
+
+    Raises:
+        RecipeError: it matches none; the hint has the names most like it.
+    """
+    known = list(dict.fromkeys(nodes))
+    found = tuple(node for node in known if matches(pattern, node))
+    if not found:
+        raise RecipeError(
+            f"the {what} {pattern!r} matches no operator",
+            code="recipe/rule-matches-nothing",
+            where=where,
+            hint=f"the nearest names are {', '.join(nearest(pattern, known)) or 'none: the part has no operators'}",
+        )
+    return found
+
+
+def nearest(pattern: str, nodes: Iterable[str]) -> list[str]:
+    """The module paths and operator names most like ``pattern``, best first."""
+    known = list(nodes)
+    names = sorted({torch_path(node) for node in known} | set(known))
+    return difflib.get_close_matches(pattern, names, n=_NEAREST, cutoff=0.0)
