@@ -79,7 +79,8 @@ def to_tflite(model: tf_keras.Model, interface: Interface, options: TfliteOption
             where=interface.spec.name,
             hint="the lines above name the operator; its layer has the torch name",
         ) from error
-    return normalise(bytes(content), interface, options.signature)
+    layers = [tensor._keras_history.layer.name for tensor in model.outputs]
+    return normalise(bytes(content), interface, options.signature, layers)
 
 
 def _concrete_function(model: tf_keras.Model, interface: Interface) -> Any:

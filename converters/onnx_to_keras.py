@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -208,7 +209,8 @@ def _raise_foreign(error: BaseException, model: onnx.ModelProto, renamed: dict[s
         ) from error
     with tempfile.NamedTemporaryFile("w", prefix="onnx2tf-", suffix=".log", delete=False, encoding="utf-8") as file:
         file.write(text + f"\n{type(error).__name__}: {error}\n")
-    last = [line for line in text.splitlines() if line.strip()][-_LAST_LINES:]
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    last = [line for line in plain.splitlines() if line.strip()][-_LAST_LINES:]
     raise ForeignToolFailed(
         "\n".join([f"onnx2tf {version('onnx2tf')} failed: {type(error).__name__}: {error}", *last]),
         where=where,

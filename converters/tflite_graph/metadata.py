@@ -11,6 +11,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from converters.errors import InputError
+from converters.tflite_graph.buffers import compact
 from converters.tflite_graph.flatbuffer import add_buffer, content_of, dump, load
 
 METADATA_NAME = "conversion"
@@ -31,6 +32,7 @@ def write_metadata(content: bytes, facts: Mapping[str, Any]) -> bytes:
     entry = schema.MetadataT()
     entry.name, entry.buffer = METADATA_NAME, add_buffer(model, text.encode("utf-8"))
     model.metadata.append(entry)
+    compact(model)
     return dump(model)
 
 

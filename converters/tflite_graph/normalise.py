@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
@@ -11,13 +12,14 @@ from converters.spec import Interface, TensorSpec
 from converters.tflite_graph.flatbuffer import dump, load
 
 
-def normalise(content: bytes, interface: Interface, signature: str) -> bytes:
+def normalise(content: bytes, interface: Interface, signature: str, output_layers: Sequence[str] = ()) -> bytes:
     """Adds the signature ``signature`` with the spec's names; removes TensorFlow's metadata and description.
 
     Args:
         content: a file with one graph whose inputs and outputs are in the order of the spec.
         interface: names and shapes.
         signature: key of the signature.
+        output_layers: Keras layer of each output; TensorFlow leaves those out of the outputs' names.
 
     Raises:
         ForeignToolFailed: the file's inputs or outputs are not those of the spec.
@@ -40,7 +42,18 @@ def normalise(content: bytes, interface: Interface, signature: str) -> bytes:
     model.metadata, model.metadataBuffer = [], None
     for name, index in inputs.items():
         graph.tensors[index].name = name
+    _name_outputs(model, graph, dict(zip(outputs.values(), output_layers, strict=False)), spec.name)
     return dump(model)
+
+
+def _name_outputs(model: Any, graph: Any, layers: dict[int, str], part: str) -> None:
+    for operator in graph.operators or ():
+        code = model.operatorCodes[operator.opcodeIndex]
+        if max(code.builtinCode, code.deprecatedBuiltinCode) == schema.BuiltinOperator.DEQUANTIZE:
+            continue  # stems from no layer
+        for index in operator.outputs:
+            if int(index) in layers:
+                graph.tensors[index].name = f"{part}/{layers[int(index)]}/output"
 
 
 def _match(graph: Any, indices: list[int], tensors: tuple[TensorSpec, ...], interface: Interface) -> dict[str, int]:

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from converters.errors import UnsupportedOp
+from converters.keras_graph.rebuild import copy_weights, rebuild_at_length
+from converters.keras_graph.run import keras_intermediates, keras_runner
+from converters.onnx_graph.run import intermediates
+from converters.parity import compare
+from converters.spec import PartSpec, TensorSpec
+from tests.converters.chain import Chain, build
+
+
+@pytest.fixture(scope="module")
+def decoder() -> Chain:
+    return build("vits_decoder")
+
+
+def test_every_convolution_is_a_trainable_keras_layer_named_after_torch(decoder: Chain) -> None:
+    import tf_keras
+
+    model = decoder.relayered.model
+    convolutions = [layer for layer in model.layers if type(layer) is tf_keras.layers.Conv2D]
+    torch_paths = {name for name, _ in decoder.module.named_modules()}
+    assert len(convolutions) >= 12
+    for layer in convolutions:
+        assert len(layer.trainable_weights) == 2
+        assert decoder.relayered.torch_names[layer.name].rpartition("/")[0] in torch_paths
+    assert not [layer for layer in model.layers if "TFOpLambda" in type(layer).__name__]
+
+
+def test_weights_are_the_ones_of_torch(decoder: Chain) -> None:
+    layer = decoder.relayered.model.get_layer("resblocks.0.convs.0/Conv")
+    expected = decoder.module.resblocks[0].convs[0].weight.detach().numpy()
+    assert np.array_equal(layer.kernel.numpy()[0], expected.transpose(2, 1, 0))
+
+
+def test_gradients_reach_the_first_convolution(decoder: Chain) -> None:
+    import tensorflow as tf
+
+    model = build("vits_wavenet").relayered.model
+    inputs = [tf.random.stateless_normal(tensor.shape, [1, 2]) for tensor in model.inputs]
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(tf.square(model(inputs)))
+    convolution = model.get_layer("in_layers.0/Conv") if _has(model, "in_layers.0/Conv") else model.layers[1]
+    gradient = tape.gradient(loss, convolution.trainable_weights)
+    assert all(item is not None and float(tf.reduce_max(tf.abs(item))) > 0 for item in gradient)
+
+
+def _has(model: object, name: str) -> bool:
+    return any(layer.name == name for layer in model.layers)
+
+
+def test_layers_compute_the_onnx_nodes_they_are_named_after(decoder: Chain) -> None:
+    inputs = decoder.case.inputs(3)
+    expected = intermediates(decoder.onnx.model, decoder.onnx.interface, inputs)
+    names = decoder.relayered.torch_names
+    found = keras_intermediates(decoder.relayered.model, decoder.relayered.interface, inputs, list(names))
+    checked = 0
+    for layer, value in found.items():
+        if names[layer] in expected and layer == names[layer]:
+            checked += 1
+            assert np.sort(value.ravel()) == pytest.approx(np.sort(expected[names[layer]].ravel()), abs=1e-5), layer
+    assert checked > 30
+
+
+def test_one_changed_weight_is_seen(decoder: Chain) -> None:
+    chain = build("vits_decoder")
+    inputs = chain.case.inputs(3)
+    layer = chain.relayered.model.get_layer("resblocks.0.convs.0/Conv")
+    kernel, bias = layer.get_weights()
+    kernel[0, 0, 0, 0] += 0.01
+    layer.set_weights([kernel, bias])
+    report = compare(chain.reference(inputs), keras_runner(chain.relayered.model, chain.relayered.interface)(inputs))
+    assert report.worst_snr_db < 90
+
+
+def _longer(spec: PartSpec, factor: int) -> PartSpec:
+    def stretch(tensor: TensorSpec) -> TensorSpec:
+        return TensorSpec(name=tensor.name, shape=(*tensor.shape[:-1], tensor.shape[-1] * factor), dtype=tensor.dtype)
+
+    return PartSpec(name=spec.name, inputs=tuple(map(stretch, spec.inputs)), outputs=tuple(map(stretch, spec.outputs)))
+
+
+def test_rebuilt_at_another_length_shares_weights_and_is_right(decoder: Chain) -> None:
+    import torch
+
+    spec = _longer(decoder.case.spec, 2)
+    longer = rebuild_at_length(decoder.relayered, spec)
+    rng = np.random.default_rng(0)
+    inputs = {
+        "z": rng.standard_normal(spec.inputs[0].shape).astype(np.float32),
+        "mask": np.ones(spec.inputs[1].shape, np.float32),
+    }
+    with torch.no_grad():
+        expected = decoder.module(torch.from_numpy(inputs["z"]), torch.from_numpy(inputs["mask"])).numpy()
+    report = compare({spec.outputs[0].name: expected}, keras_runner(longer.model, longer.interface)(inputs))
+    assert report.worst_snr_db > 100
+    first = decoder.relayered.model.get_layer("conv_pre/Conv")
+    assert longer.model.get_layer("conv_pre/Conv") is first
+
+
+def test_layer_that_holds_the_length_is_named() -> None:
+    chain = build("vits_encoder")
+    with pytest.raises(UnsupportedOp) as caught:
+        rebuild_at_length(chain.relayered, _longer(chain.case.spec, 2))
+    assert "length" in str(caught.value)
+    assert caught.value.where
+
+
+def test_weights_copy_by_name_and_refuse_strangers(decoder: Chain) -> None:
+    other = build("vits_decoder").relayered
+    layer = other.model.get_layer("conv_pre/Conv")
+    layer.set_weights([weight * 0 for weight in layer.get_weights()])
+    copy_weights(decoder.relayered.model, other.model)
+    assert np.array_equal(layer.get_weights()[0], decoder.relayered.model.get_layer("conv_pre/Conv").get_weights()[0])
+    with pytest.raises(UnsupportedOp):
+        copy_weights(build("conv1d").relayered.model, other.model)
+
+
+def test_layers_wrap_with_tfmot(decoder: Chain) -> None:
+    import tensorflow_model_optimization as tfmot
+
+    schedule = tfmot.sparsity.keras.ConstantSparsity(0.5, begin_step=0)
+    layer = decoder.relayered.model.get_layer("conv_pre/Conv")
+    wrapped = tfmot.sparsity.keras.prune_low_magnitude(type(layer).from_config(layer.get_config()), schedule)
+    assert wrapped.layer.name == layer.name
