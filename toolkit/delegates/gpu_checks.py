@@ -13,7 +13,12 @@ Check = dict[str, Any]
 Interpreter = Callable[[Check, OpView, bool], bool]
 """Takes the check, the operator and whether the delegate broadcasts as numpy does."""
 
-_OPTION_NAMES = {"dilation_h": "dilation_h_factor", "dilation_w": "dilation_w_factor"}
+_OPTION_NAMES = {
+    "dilation_h": "dilation_h_factor",
+    "dilation_w": "dilation_w_factor",
+    "stride_height": "stride_h",
+    "stride_width": "stride_w",
+}
 _LSTM_FULL_INPUTS = (20, 24)
 
 
