@@ -99,6 +99,7 @@ def _conv2d_transpose(node: Node, tensors: list[Any], name: str) -> Any:
         kernel_size=kernel.shape[:2],
         strides=node.attributes["strides"],
         padding=node.attributes["padding"].lower(),
+        output_padding=_output_padding(node, kernel),
         kernel_initializer="zeros",
         weights=[kernel, _bias(node, kernel.shape[2])],
         name=name,
@@ -111,6 +112,16 @@ def _conv2d_transpose(node: Node, tensors: list[Any], name: str) -> Any:
             hint="let the ONNX rewrite turn it into a convolution by phases",
         )
     return result
+
+
+def _output_padding(node: Node, kernel: np.ndarray) -> tuple[int, int] | None:
+    """What the output is longer than the kernel reaches, per axis; ``None`` when Keras' own length is right."""
+    if node.attributes["padding"] != "VALID":
+        return None
+    before, after = node.data_inputs()[0].shape, node.output.shape
+    strides = node.attributes["strides"]
+    extra = [after[a] - ((before[a] - 1) * strides[a - 1] + kernel.shape[a - 1]) for a in (1, 2)]
+    return (extra[0], extra[1]) if max(extra) > 0 else None
 
 
 def _dense(node: Node, tensors: list[Any], name: str) -> Any:

@@ -24,6 +24,7 @@ def simplify(graph: Graph) -> None:
     for _ in range(len(graph.nodes) + 1):
         changed = _drop_neutral(graph)
         changed |= _fold_bias(graph)
+        changed |= _fold_crop(graph)
         changed |= movement.collapse_chains(graph)
         changed |= movement.sink_permutes(graph)
         graph.drop_dead()
@@ -90,6 +91,37 @@ def _fold_padding(graph: Graph) -> None:
             node.inputs[0] = pad.inputs[0]
             node.attributes["padding"] = "SAME"
     graph.drop_dead()
+
+
+def _fold_crop(graph: Graph) -> bool:
+    """A transposed convolution cropped alike on both sides is one with SAME padding."""
+    producers, consumers = graph.producers(), graph.consumers()
+    changed = False
+    for node in list(graph.nodes):
+        if node.kind != "slice" or set(node.attributes["strides"]) != {1} or len(node.output.shape) != 4:
+            continue
+        full = producers.get(node.data_inputs()[0])
+        if full is None or full.kind != "conv2d_transpose" or full.attributes["padding"] != "VALID":
+            continue
+        if _only(consumers, graph, full.output) is not node or not _is_centred(full, node):
+            continue
+        full.attributes["padding"] = "SAME"
+        full.outputs = node.outputs
+        full.computes = node.computes or node.source
+        graph.nodes.remove(node)
+        changed = True
+    return changed
+
+
+def _is_centred(full: Node, crop: Node) -> bool:
+    data, begin = full.data_inputs()[0].shape, crop.attributes["begin"]
+    if begin[0] or begin[3] or crop.output.shape[3] != full.output.shape[3]:
+        return False
+    for axis in (1, 2):
+        size, stride = full.attributes["kernel"].shape[axis - 1], full.attributes["strides"][axis - 1]
+        if size < stride or begin[axis] != (size - stride) // 2 or crop.output.shape[axis] != data[axis] * stride:
+            return False
+    return True
 
 
 def _is_same(pad: Node, node: Node) -> bool:

@@ -126,3 +126,26 @@ def test_layers_wrap_with_tfmot(decoder: Chain) -> None:
     layer = decoder.relayered.model.get_layer("conv_pre/Conv")
     wrapped = tfmot.sparsity.keras.prune_low_magnitude(type(layer).from_config(layer.get_config()), schedule)
     assert wrapped.layer.name == layer.name
+
+
+@pytest.mark.parametrize("case_id", ["conv_transpose1d_k16s8p4", "conv_transpose1d_k3s2p1o1", "conv_transpose2d"])
+def test_native_transposed_convolution_is_one_layer(case_id: str) -> None:
+    from converters.keras_graph.relayer import relayer
+    from converters.onnx_graph.pass_types import RewriteOptions
+    from converters.onnx_graph.pipeline import rewrite
+    from converters.onnx_to_keras import to_keras
+    from converters.torch_to_onnx import export
+    from tests.model_zoo import BY_ID
+
+    case = BY_ID[case_id]
+    module = case.build()
+    rewritten = rewrite(export(module, case.spec), case.spec, options=RewriteOptions(transposed_conv="native"))
+    stage = to_keras(rewritten.model, rewritten.interface)
+    chain = Chain(case=case, module=module, onnx=rewritten, stage=stage, relayered=relayer(stage))
+    inputs = case.inputs(0)
+    found = keras_runner(chain.relayered.model, chain.relayered.interface)(inputs)
+    assert compare(chain.reference(inputs), found).worst_snr_db > 100
+    kinds = [type(layer).__name__ for layer in chain.relayered.model.layers]
+    assert kinds[:2] == ["InputLayer", "Conv2DTranspose"]
+    if case_id.endswith(("k16s8p4", "2d")):
+        assert len(kinds) == 2
