@@ -15,6 +15,7 @@ from converters.tflite_graph.read import TfliteGraph, TfliteOp, read_tflite
 from toolkit.compress.precision import LayerPrecision, PrecisionPlan
 from toolkit.compress.realised import WIDENING, Realisation, Realised
 from toolkit.errors import AuditError
+from toolkit.recipe.schema import Precision
 from toolkit.results.fidelity import PrecisionOp
 
 _SHOWN = 5
@@ -112,6 +113,12 @@ def read_back(
     return _Audit(graph, plan, torch_names or {}).report()
 
 
+def operators_asking(tflite: bytes | TfliteGraph, plan: PrecisionPlan, precision: Precision) -> frozenset[int]:
+    """Indices of the operators of a file that are asked to have ``precision``, to store their constants accordingly."""
+    graph = read_tflite(tflite) if isinstance(tflite, bytes) else tflite
+    return _Audit(graph, plan, {}).asking(precision)
+
+
 class _Audit:
     def __init__(self, graph: TfliteGraph, plan: PrecisionPlan, torch_names: Mapping[str, str]) -> None:
         self.graph, self.plan, self.torch_names = graph, plan, torch_names
@@ -130,6 +137,14 @@ class _Audit:
                 differences.append(difference)
         unseen = dict.fromkeys(self._node(item) for item in self.plan.layers if item.layer not in seen)
         return AuditReport(rows=tuple(rows), differences=tuple(differences), unseen=tuple(unseen))
+
+    def asking(self, precision: Precision) -> frozenset[int]:
+        found = set()
+        for op in self.graph.ops:
+            judged = _judged(self.layers_of(op), self.graph.multiply_adds(op))
+            if judged and judged[-1].asked == precision and self.realisation.of(op).real:
+                found.add(op.index)
+        return frozenset(found)
 
     def layers_of(self, op: TfliteOp) -> list[LayerPrecision]:
         """Layers an operator computes, last computed first; by its output, else by its weights."""

@@ -5,9 +5,10 @@ import dataclasses
 import pytest
 
 from converters.keras_to_tflite import TfliteOptions, to_tflite
+from converters.tflite_graph.float16_constants import float16_constants
 from converters.tflite_graph.read import read_tflite
 from tests.toolkit.compress.small_parts import inputs, reshaped_part, residual_part
-from toolkit.compress.audit import audit, read_back
+from toolkit.compress.audit import audit, operators_asking, read_back
 from toolkit.compress.precision import plan_precision
 from toolkit.errors import AuditError
 from toolkit.recipe.schema import PrecisionPolicy, PrecisionRule
@@ -93,20 +94,20 @@ def test_float16_is_about_constants(part, files):
     assert {row.kind for row in report.rows if row.asked != row.realised} == {"CONV_2D"}
 
 
-def test_constants_stored_in_float16_are_seen_through_their_widening(part, files):
-    graph = read_tflite(files["none"])
-    tensors, ops = list(graph.tensors), list(graph.ops)
-    wanted = ops[-1]
-    kernel = tensors[wanted.inputs[1]]
-    tensors.append(dataclasses.replace(kernel, index=len(tensors), dtype="FLOAT16", data=kernel.data.astype("<f2")))
-    tensors[kernel.index] = dataclasses.replace(kernel, data=None)
-    widen = dataclasses.replace(
-        wanted, kind="DEQUANTIZE", inputs=(len(tensors) - 1,), outputs=(kernel.index,), options={}, name=kernel.name
-    )
-    half = dataclasses.replace(graph, tensors=tuple(tensors), ops=(widen, *ops))
-    report = audit(half, plan(part, "float32", ("dec.conv_post", "float16")))
-    assert [row.realised for row in report.rows if row.kind == "CONV_2D"] == ["float32"] * 3 + ["float16"]
-    assert read_back(half, plan(part, "float32")).differences[0].realised == "float16"
+def test_constants_are_stored_in_float16_where_asked_and_seen_through_their_widening(part, files):
+    asked = plan(part, "float32", ("dec.conv_p*", "float16"))
+    chosen = operators_asking(files["none"], asked, "float16")
+    half = float16_constants(files["none"], lambda op: op.index in chosen)
+    report = audit(half, asked)
+    assert [row.realised for row in report.rows if row.kind == "CONV_2D"] == [
+        "float16", "float32", "float32", "float16"
+    ]  # fmt: skip
+    assert report.float_macs_ratio == 1.0
+    differences = read_back(half, plan(part, "float32")).differences
+    assert {(d.op.split(" + ")[-1], d.realised) for d in differences} == {
+        ("dec.conv_pre/Conv", "float16"), ("dec.conv_post/Conv", "float16")
+    }  # fmt: skip
+    assert sum(row.bytes for row in report.rows) < sum(row.bytes for row in read_back(files["none"], asked).rows)
 
 
 def test_names_of_wrapped_layers_are_understood(part, files):
