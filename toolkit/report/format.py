@@ -58,6 +58,8 @@ def percent(ratio: float | None) -> str:
     """A share of one as a percentage."""
     if ratio is None:
         return MISSING
+    if 0 < ratio < 0.001:
+        return f"< 0.1{NARROW}%"
     return f"{ratio * 100:.0f}{NARROW}%" if ratio in (0.0, 1.0) else f"{sig3(ratio * 100)}{NARROW}%"
 
 

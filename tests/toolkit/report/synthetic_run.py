@@ -168,7 +168,7 @@ def _quality():
                 "DistillMOS against the float voice",
                 "points",
                 True,
-                "A listening model's opinion score, 1 to 5; the difference to the float voice.",
+                "1 to 5; a listener's opinion, predicted.",
             ),
             over(
                 "resemblyzer_cosine",

@@ -73,44 +73,39 @@ def _overview(result: RunResult) -> Table:
 
 
 def _state(op: OpPlacement, placement: Placement) -> tuple[str, str]:
-    if op.folded:
-        return "u-folded", "read in place"
+    """Colour class of an operator, and where it runs in words."""
     if op.partition is not None:
-        return unit_class(
-            placement.delegate
-        ), f"{pick.DELEGATE_TITLES[placement.delegate]}, partition {op.partition + 1}"
+        title = pick.DELEGATE_TITLES[placement.delegate]
+        return unit_class(placement.delegate), f"{title}, partition {op.partition + 1}"
     return ("u-dropped", "CPU, partition too small") if op.accepted else ("u-cpu", "CPU")
 
 
+_STATE_TITLES = {
+    "u-nnapi": "NNAPI",
+    "u-gpu": "GPU",
+    "u-xnnpack": "XNNPACK (CPU)",
+    "u-cpu": "refused: plain CPU",
+    "u-dropped": "accepted, left on the CPU",
+}
+
+
 def _ribbon(p: Placement) -> Figure:
+    """Operators in execution order. Float16 constants that are read in place cost nothing and are only counted."""
     cells = []
     for op in p.ops:
+        if op.folded:
+            continue
         css, where = _state(op, p)
-        cells.append(
-            (
-                css,
-                f"{op.index}: {op.op} {op.name} | {where}"
-                + (f" | {op.reason}" if op.reason and not op.accepted else ""),
-            )
-        )
-    if not cells:
-        cells = [("u-cpu", "empty graph")]
+        why = f" | {op.reason}" if op.reason and not op.accepted else ""
+        cells.append((css, f"{op.index}: {op.op} {op.name} | {where}{why}"))
     used = {css for css, _ in cells}
-    texts = {
-        "u-nnapi": "NNAPI",
-        "u-gpu": "GPU",
-        "u-xnnpack": "XNNPACK (CPU)",
-        "u-cpu": "refused: plain CPU",
-        "u-dropped": "accepted, left on the CPU",
-        "u-folded": "float16 constant, read in place",
-    }
-    legend = tuple(Legend(swatch=css, text=text) for css, text in texts.items() if css in used)
+    folded = sum(op.folded for op in p.ops)
+    label = f"{p.part} under {p.delegate}: {p.delegated_ops} of {p.total_ops} operators delegated"
     return Figure(
-        chart=charts.ribbon(
-            _merge(cells), f"{p.part} under {p.delegate}: {p.delegated_ops} of {p.total_ops} operators delegated"
-        ),
+        chart=charts.ribbon(_merge(cells or [("u-cpu", "empty graph")]), label),
         title=f"{p.part} · {pick.DELEGATE_TITLES[p.delegate]}" + (f" · {p.level}" if p.level else ""),
-        legend=legend,
+        caption=f"Not drawn: {folded} constants that are stored in fewer bits and read in place." if folded else "",
+        legend=tuple(Legend(swatch=css, text=text) for css, text in _STATE_TITLES.items() if css in used),
         padded=False,
     )
 

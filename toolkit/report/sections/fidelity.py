@@ -43,7 +43,10 @@ def _listening(result: RunResult, players: tuple[Player, ...]) -> list[Block]:
     held = "not used for calibration" if q.held_out else "ALSO USED FOR CALIBRATION"
     rows = tuple(
         (
-            Cell(text=m.title, sub=m.explanation),
+            Cell(
+                text=m.title,
+                sub=m.explanation + (" Shown: difference to the float voice." if _relative(m, q.utterances) else ""),
+            ),
             Cell(text=_value(m, m.mean)),
             Cell(text=_value(m, m.worst)),
             Cell(text=m.worst_utterance, tone="muted"),
@@ -66,6 +69,11 @@ def _listening(result: RunResult, players: tuple[Player, ...]) -> list[Block]:
         blocks.append(Note(text="The audio files of this run are not beside the page.", tone="missing"))
     blocks.append(Folded(summary=f"All {len(q.utterances)} sentences", blocks=(_sentences(q.metrics, q.utterances),)))
     return blocks
+
+
+def _relative(metric: Metric, utterances: tuple[Utterance, ...]) -> bool:
+    values = (u.metrics.get(metric.metric) for u in utterances)
+    return any(v is not None and v.reference is not None for v in values)
 
 
 def _value(metric: Metric, value: float) -> str:

@@ -40,7 +40,10 @@ def _times(result: RunResult, part: str) -> Table:
         cells = [Cell(text=t.name or t.op_type, sub=t.op_type if t.name else ""), Cell(text=count(t.count))]
         if before:
             cells.append(
-                Cell(text="–" if base is None else sig3(base.ms), sub="" if base is None else f"{base.count} ×")
+                Cell(
+                    text="–" if base is None else sig3(base.ms),
+                    sub="" if base is None or base.count == t.count else f"{base.count} ×",
+                )
             )
         cells += [Cell(text=sig3(t.ms), tone="strong"), Cell(chart=bar), Cell(text=percent(t.ms / whole))]
         rows.append((*cells, Cell(text=percent(running / whole))))
