@@ -26,7 +26,8 @@ class Realised:
 
     Attributes:
         name: ``int8``, ``int16x8``, ``float16`` (float arithmetic on constants stored in 16 bits), ``float32``,
-            ``dynamic int8`` (float activations, int8 weights), ``mixed (…)``, or a whole-number type such as ``int32``.
+            ``dynamic int8`` (float activations, int8 weights), ``mixed (…)``, ``conversion`` (from one of them to
+            another), or a whole-number type such as ``int32``.
         plumbing: it only moves values and holds no weights.
         constants: it holds constants of more than one number, so that their storage is a choice.
         real: it computes with real numbers rather than with indices or truth values.
@@ -80,7 +81,8 @@ class Realisation:
         plumbing = op.kind in WIDENING or (op.kind in _MOVING and not weights)
         # The largest constant decides: biases are kept at a higher precision in every quantised form.
         stored = max(weights, key=_count).dtype if weights else None
-        return Realised(_name(signals, stored), plumbing, bool(weights), True)
+        name = "conversion" if plumbing and len(signals) > 1 else _name(signals, stored)
+        return Realised(name, plumbing, bool(weights), True)
 
 
 def _name(signals: set[str], stored: str | None) -> str:
