@@ -6,7 +6,7 @@ from collections import Counter
 
 from toolkit.report import selection as pick
 from toolkit.report.format import change, milliseconds, percent, quantity, sig3, signed, size
-from toolkit.report.sections.verdict import sentence, tally
+from toolkit.report.sections.verdict import objections, sentence, tally
 from toolkit.results import RunResult
 
 MAX_LINES = 40
@@ -35,7 +35,7 @@ def markdown(result: RunResult) -> str:
         for g in shown
     ]
     if not result.validity.valid:
-        lines.append(f"- **measurements invalid**: {'; '.join(result.validity.reasons)}")
+        lines.append(f"- **measurements invalid**: {objections(result)}")
     lines += _fallbacks(result)
     lines += [f"- {len(o.matched)} layers {o.precision} (`{o.pattern}`): {o.because}" for o in result.overrides[:_TOP]]
     lines += [f"- note: {w.message}" for w in result.warnings[:_TOP]]

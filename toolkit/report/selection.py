@@ -5,6 +5,22 @@ from __future__ import annotations
 from toolkit.report.blocks import Note
 from toolkit.results import Gate, Latency, LatencyComparison, Memory, Metric, Placement, RunResult
 
+SECTIONS = (
+    "verdict",
+    "run",
+    "latency",
+    "delegation",
+    "operators",
+    "fidelity",
+    "precision",
+    "size",
+    "tradeoff",
+    "history",
+    "warnings",
+    "reproduce",
+)
+"""Ids of the page's sections, in reading order; a warning may point at one."""
+
 VARIANT_TITLES = {"float32": "float32", "result": "shipped"}
 DELEGATE_TITLES = {
     "nnapi": "NNAPI",

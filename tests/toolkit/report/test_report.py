@@ -176,3 +176,20 @@ def test_result_survives_its_file(tmp_path):
     result = synthetic()
     save(result, tmp_path / "results.json")
     assert render(load(tmp_path / "results.json")) == good()
+
+
+def test_warning_about_an_unknown_section_has_no_link():
+    text = render(empty(warnings=({"code": "x", "message": "Mind the gap.", "section": "nowhere"},)))
+    assert "Mind the gap." in text and "#nowhere" not in text
+    check(text)
+
+
+def test_sections_are_the_ones_a_warning_may_point_at():
+    from toolkit.report.selection import SECTIONS as known
+
+    assert list(known) == SECTIONS
+
+
+def test_many_objections_are_summed_up():
+    result = empty(validity={"valid": False, "reasons": tuple(f"reason {i}" for i in range(9))})
+    assert "reason 2; and 6 more" in render(result) and "and 6 more" in markdown(result)

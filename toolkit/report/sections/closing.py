@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from toolkit.report import selection as pick
 from toolkit.report.blocks import Block, Cell, Code, Column, Facts, Heading, Note, Section, Table
 from toolkit.results import RunResult
 
@@ -9,7 +10,7 @@ from toolkit.results import RunResult
 def warnings(result: RunResult) -> Section:
     """Warnings, then recommendations by expected gain."""
     blocks: list[Block] = [
-        Note(text=w.message, tone="warn", hover=w.code, link=f"#{w.section}" if w.section else "")
+        Note(text=w.message, tone="warn", hover=w.code, link=f"#{w.section}" if w.section in pick.SECTIONS else "")
         for w in result.warnings
     ]
     if not blocks:

@@ -41,7 +41,7 @@ def build(result: RunResult) -> Section:
             (
                 Cell(text=s.name, sub="from the cache" if s.cached else ""),
                 Cell(text=seconds(s.seconds)),
-                Cell(text=", ".join(f"{k} {v}" for k, v in s.facts.items()), tone="muted"),
+                Cell(text=", ".join(str(v) if k == "fact" else f"{k} {v}" for k, v in s.facts.items()), tone="muted"),
             )
             for s in result.stages
         ),

@@ -11,6 +11,7 @@ from toolkit.report.format import change, milliseconds, percent, quantity, secon
 from toolkit.results import Gate, RunResult
 
 _GLYPHS = {"pass": "✓", "fail": "✕", "skipped": "○", "error": "!"}
+_REASONS = 3
 _SIGNS = {"<=": "≤", ">=": "≥", "==": "="}
 _WORDS = {"pass": "holds", "fail": "fails", "skipped": "not measured", "error": "broke"}
 
@@ -253,8 +254,14 @@ def unit_class(delegate: str) -> str:
 def _invalid(result: RunResult) -> list[Note]:
     if result.validity.valid:
         return []
-    why = "; ".join(result.validity.reasons)
-    return [Note(text=f"The measurements may not be quoted: {why}.", tone="bad")]
+    return [Note(text=f"The measurements may not be quoted: {objections(result)}.", tone="bad", link="#latency")]
+
+
+def objections(result: RunResult) -> str:
+    """Why the measurement is invalid: the first reasons, and how many more there are."""
+    reasons = result.validity.reasons
+    more = f"; and {len(reasons) - _REASONS} more" if len(reasons) > _REASONS else ""
+    return "; ".join(reasons[:_REASONS]) + more
 
 
 def _gates(result: RunResult) -> Block:
