@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from tests.toolkit.report.synthetic_run import synthetic, write_clips
+from toolkit.report import selection
 from toolkit.report.html import render, write_report
 from toolkit.report.markdown import MAX_LINES, markdown
 from toolkit.report.view import page
@@ -185,11 +186,10 @@ def test_warning_about_an_unknown_section_has_no_link():
 
 
 def test_sections_are_the_ones_a_warning_may_point_at():
-    from toolkit.report.selection import SECTIONS as known
-
-    assert list(known) == SECTIONS
+    assert list(selection.SECTIONS) == SECTIONS
 
 
 def test_many_objections_are_summed_up():
-    result = empty(validity={"valid": False, "reasons": tuple(f"reason {i}" for i in range(9))})
+    objections = Validity(valid=False, reasons=tuple(f"reason {i}" for i in range(9)))
+    result = empty().model_copy(update={"validity": objections})
     assert "reason 2; and 6 more" in render(result) and "and 6 more" in markdown(result)
