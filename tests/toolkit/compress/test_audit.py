@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from converters import frameworks
 from converters.keras_to_tflite import TfliteOptions, to_tflite
 from converters.tflite_graph.float16_constants import float16_constants
 from converters.tflite_graph.read import read_tflite
@@ -125,3 +126,22 @@ def test_a_convolution_that_cannot_be_traced_is_a_difference(part, files):
     renamed = tuple(dataclasses.replace(tensor, name=f"t{tensor.index}") for tensor in graph.tensors)
     report = read_back(dataclasses.replace(graph, tensors=renamed), plan(part, "float32", ("dec.conv_pre", "float16")))
     assert any("cannot be traced" in difference.reason for difference in report.differences)
+
+
+def test_what_tensorflow_leaves_in_float_around_trained_convolutions_is_found(part):
+    """Only the convolutions are annotated for TF-MOT: the converter says nothing, and every addition runs in float."""
+    keras, quantization = frameworks.tf_keras(), frameworks.tfmot().quantization.keras
+
+    def annotate(layer):
+        return quantization.quantize_annotate_layer(layer) if type(layer).__name__ == "Conv2D" else layer
+
+    model = quantization.quantize_apply(keras.models.clone_model(part.model, clone_function=annotate))
+    content = to_tflite(model, part.interface, TfliteOptions(quantization="qat_int8"))
+    report = read_back(content, plan(part, "int8"))
+    assert {d.op for d in report.differences} >= {"dec.resblocks.0/Add", "dec.resblocks.1/Add"}
+    assert report.float_macs_ratio == 0.0
+    assert {row.realised for row in report.rows if row.kind in ("QUANTIZE", "DEQUANTIZE")} == {"conversion"}
+    with pytest.raises(AuditError, match=r"dec\.resblocks\.0/Add"):
+        audit(content, plan(part, "int8"))
+    floats = ("dec/Relu", "dec.resblocks.*/LeakyRelu", "dec.resblocks.*/Add")
+    audit(content, plan(part, "int8", *((name, "float32") for name in floats)))
