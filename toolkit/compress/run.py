@@ -1,0 +1,189 @@
+"""Compresses one part: sparsity, equalisation, ranges, fine-tuning, export, audit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from converters.keras_to_tflite import Quantization, TfliteOptions, to_tflite
+from converters.spec import Arrays
+from toolkit.compress.audit import AuditReport, audit
+from toolkit.compress.calibrate import TensorStatistics, observe_statistics, search_ranges
+from toolkit.compress.equalise import equalise
+from toolkit.compress.finetune import Finetuned, finetune
+from toolkit.compress.keras_qat import wrap
+from toolkit.compress.keras_sparsity import SparseModel, prune
+from toolkit.compress.precision import LayerPrecision, PrecisionPlan, plan_precision
+from toolkit.compress.quantised_tensors import quantised_tensors
+from toolkit.compress.restore_floats import restore_floats
+from toolkit.compress.rewire import computing_layers
+from toolkit.compress.streamline import streamline
+
+if TYPE_CHECKING:
+    from converters.keras_graph.relayer import RelayeredModel
+    from toolkit.recipe.schema import Compression, PrecisionPolicy
+
+Progress = Callable[[str, int, int, str], None]
+"""``on_progress(stage, done, total, fact)``; stages: prune, streamline, equalise, ranges, finetune, export."""
+
+_GAIN_REASON = "channel scales of the input, applied before it is rounded to 8 bits"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompressedPart:
+    """A part in the precisions it was asked to have.
+
+    Attributes:
+        tflite: the file.
+        relayered: float weights the file was made of (equalised, trained).
+        plan: asked precision per layer.
+        audit: asked against realised precision per operator.
+        dropped_masks: torch names of mask multiplications taken out.
+        equalise_gain_db: predicted drop of the rounding noise at the output.
+        sparse: what pruning did, if any.
+        tuned: what fine-tuning did, if any.
+    """
+
+    tflite: bytes
+    relayered: RelayeredModel
+    plan: PrecisionPlan
+    audit: AuditReport
+    dropped_masks: tuple[str, ...] = ()
+    equalise_gain_db: float = 0.0
+    sparse: SparseModel | None = None
+    tuned: Finetuned | None = None
+
+
+def compress_part(
+    relayered: RelayeredModel,
+    policy: PrecisionPolicy,
+    settings: Compression,
+    calibration: Sequence[Arrays],
+    *,
+    seed: int = 0,
+    checkpoint_dir: Path | None = None,
+    on_progress: Progress | None = None,
+) -> CompressedPart:
+    """Gives a part the precisions of a policy.
+
+    Args:
+        relayered: the float part.
+        policy: default precision and rules.
+        settings: equalisation, sparsity and fine-tuning.
+        calibration: real inputs in torch's layout; never those the result is judged on.
+        seed: decides every random choice.
+        checkpoint_dir: where fine-tuning keeps its place.
+        on_progress: told about every stage.
+
+    Raises:
+        RecipeError: a rule matches nothing, or the precisions cannot stand in one file.
+        AuditError: an operator of the file is not in the precision it was asked to have.
+    """
+    tell = on_progress or (lambda stage, done, total, fact: None)
+    part = relayered.interface.spec.name
+    plan = plan_precision(relayered, policy, part)
+    sparse = None
+    if settings.sparsity is not None:
+        sparse = prune(relayered, settings.sparsity, calibration, seed, part=part,
+                       on_progress=lambda step, steps, loss: tell("prune", step, steps, f"loss {loss:.4g}"))  # fmt: skip
+        relayered = sparse.relayered
+    if "int8" not in plan.precisions():
+        return _whole(relayered, plan, calibration, sparse, tell)
+    lean = streamline(relayered, calibration[:3])
+    relayered = lean.relayered
+    if lean.dropped:
+        tell("streamline", 1, 1, f"{len(lean.dropped)} mask multiplications dropped, {lean.snr_db:.0f} dB")
+        plan = _without(plan, relayered)
+    gain = 0.0
+    if settings.equalise:
+        # Pruned weights stay zero: scales multiply them.
+        balanced = equalise(relayered, plan, calibration, seed)
+        relayered, gain = balanced.relayered, balanced.predicted_gain_db
+        relayered, plan = _known(relayered, plan)
+        tell("equalise", 1, 1, f"{gain:.1f} dB less rounding noise predicted")
+    names = quantised_tensors(relayered.model, plan).activations
+    statistics = observe_statistics(relayered, calibration, with_gain=True, seed=seed,
+                                    progress=lambda done, total: tell("ranges", done, total, ""))  # fmt: skip
+    ranges = choose_ranges(relayered, calibration, statistics, names)
+    tuned = None
+    if settings.finetune.steps:
+        tuned = finetune(
+            relayered.model, relayered.interface, plan, ranges, calibration, settings.finetune, seed=seed,
+            checkpoint_dir=checkpoint_dir,
+            on_progress=lambda step, steps, loss: tell("finetune", step, steps, f"loss {loss:.4f}"),
+        )  # fmt: skip
+        relayered, ranges = replace(relayered, model=tuned.model), tuned.ranges
+    content = export_int8(relayered, plan, ranges)
+    tell("export", 1, 1, f"{len(content):,} bytes")
+    return CompressedPart(
+        tflite=content,
+        relayered=relayered,
+        plan=plan,
+        audit=audit(content, plan, relayered.torch_names),
+        dropped_masks=lean.dropped,
+        equalise_gain_db=gain,
+        sparse=sparse,
+        tuned=tuned,
+    )
+
+
+def choose_ranges(
+    relayered: RelayeredModel,
+    calibration: Sequence[Arrays],
+    statistics: dict[str, TensorStatistics],
+    names: Sequence[str],
+) -> dict[str, tuple[float, float]]:
+    """Ranges of the 8-bit tensors; every third input is enough to choose between clipping and rounding."""
+    return search_ranges(relayered, list(calibration)[::3], statistics, names)
+
+
+def export_int8(relayered: RelayeredModel, plan: PrecisionPlan, ranges: dict[str, tuple[float, float]]) -> bytes:
+    """The int8 file of a part: fake quantisation is folded, float layers keep their float weights exactly."""
+    wrapped = wrap(relayered.model, plan, ranges)
+    content = to_tflite(wrapped, relayered.interface, TfliteOptions(quantization="qat_int8"))
+    return restore_floats(content, relayered.model, plan)
+
+
+def _whole(
+    relayered: RelayeredModel, plan: PrecisionPlan, calibration: Sequence[Arrays], sparse: SparseModel | None, tell: Any
+) -> CompressedPart:
+    """A part without int8 operators: float32, float16 constants, or 16-bit activations throughout."""
+    from converters.tflite_graph.float16_constants import float16_constants
+
+    wide = "int16x8" in plan.precisions()
+    quantization: Quantization = "int16x8" if wide else "none"
+    options = TfliteOptions(quantization=quantization, representative_dataset=tuple(calibration) if wide else ())
+    content = to_tflite(relayered.model, relayered.interface, options)
+    halves = plan.layers_asking("float16")
+    if halves:
+        content = float16_constants(content, lambda operator: _belongs(operator, halves))
+    tell("export", 1, 1, f"{len(content):,} bytes")
+    return CompressedPart(
+        tflite=content, relayered=relayered, plan=plan, audit=audit(content, plan, relayered.torch_names), sparse=sparse
+    )
+
+
+def _belongs(operator: Any, layers: frozenset[str]) -> bool:
+    return any(f"/{layer}/" in f"/{operator.name}/" or operator.name.startswith(layer) for layer in layers)
+
+
+def _known(relayered: RelayeredModel, plan: PrecisionPlan) -> tuple[RelayeredModel, PrecisionPlan]:
+    """Enters the channel gains put on the inputs into the plan; they run before the first rounding."""
+    asked = plan.by_layer()
+    added = tuple(
+        LayerPrecision(
+            layer=layer.name, torch_name=layer.name, op="", asked="float32", because=_GAIN_REASON, multiplies=False
+        )
+        for layer in computing_layers(relayered.model)
+        if layer.name not in asked
+    )
+    names = {**relayered.torch_names, **{item.layer: item.torch_name for item in added}}
+    return replace(relayered, torch_names=names), replace(plan, layers=(*added, *plan.layers))
+
+
+def _without(plan: PrecisionPlan, relayered: RelayeredModel) -> PrecisionPlan:
+    """The plan without layers that were taken out."""
+    present = {layer.name for layer in relayered.model.layers}
+    return replace(plan, layers=tuple(item for item in plan.layers if item.layer in present))
