@@ -8,7 +8,7 @@ from toolkit.results.record import Decibels, Record
 
 
 class Parity(Record):
-    """Two neighbouring representations of a part, compared on the same inputs."""
+    """A representation of a part (``to``), made from the one before it (``from``), against torch on the same inputs."""
 
     part: str
     source: str = Field(alias="from")

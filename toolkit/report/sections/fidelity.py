@@ -120,7 +120,7 @@ def _ladders(result: RunResult) -> list[Block]:
     table = Table(
         columns=(
             Column(title="Part"),
-            Column(title="Hop"),
+            Column(title="Made by"),
             Column(title="Tensor"),
             Column(title="Inputs"),
             Column(title="Largest error", number=True),
@@ -150,7 +150,7 @@ def _ladders(result: RunResult) -> list[Block]:
     return [
         Heading(text="Hop by hop"),
         Note(
-            text="Signal to noise, in dB, of each representation's output against the one it is compared with; "
+            text="Signal to noise, in dB, of each representation's output against torch, the worst output counting; "
             "100 dB is 1 part in 100 000. Dotted: the gate of a hop. “=” is bit-identical."
         ),
         Grid(blocks=tuple(figures), columns=min(3, len(figures))),

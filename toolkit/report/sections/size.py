@@ -22,7 +22,11 @@ def build(result: RunResult) -> Section:
     blocks += _memory(result)
     blocks += _sparsity(result)
     blocks += _files(result)
-    lead = "" if result.size is None or not result.size.includes else f"Counted in the total: {result.size.includes}."
+    lead = (
+        ""
+        if result.size is None or not result.size.includes
+        else f"Counted in the total: {result.size.includes.rstrip('.')}."
+    )
     return Section(id="size", title="Size and memory", lead=lead, blocks=tuple(blocks))
 
 
