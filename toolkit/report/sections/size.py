@@ -22,11 +22,8 @@ def build(result: RunResult) -> Section:
     blocks += _memory(result)
     blocks += _sparsity(result)
     blocks += _files(result)
-    lead = (
-        ""
-        if result.size is None or not result.size.includes
-        else f"Counted in the total: {result.size.includes.rstrip('.')}."
-    )
+    counted = result.size.includes.rstrip(".") if result.size is not None else ""
+    lead = f"Counted in the total: {counted}." if counted else ""
     return Section(id="size", title="Size and memory", lead=lead, blocks=tuple(blocks))
 
 
