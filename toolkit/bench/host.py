@@ -82,9 +82,7 @@ def race(
         raise BenchError(f"a race needs two files or more and its baseline {baseline!r} among {sorted(models)}")
     sessions = {variant: Session(model, threads, inputs) for variant, model in models.items()}
     order = list(sessions)
-    for _ in range(plan.warmup_runs):
-        for session in sessions.values():
-            session.invoke_ms()
+    _warm_up(tuple(sessions.values()), plan)
     samples: dict[str, list[float]] = {variant: [] for variant in order}
     started = time.perf_counter()
     rounds = 0
@@ -100,6 +98,14 @@ def race(
     return Race(latencies=latencies, comparisons=comparisons)
 
 
+def _warm_up(sessions: tuple[Session, ...], plan: Plan) -> None:
+    started, runs = time.perf_counter(), 0
+    while not plan.warm(runs, time.perf_counter() - started):
+        for session in sessions:
+            session.invoke_ms()
+        runs += 1
+
+
 def _alone(
     model: bytes | Path,
     part: str,
@@ -111,8 +117,7 @@ def _alone(
     audio_seconds: float | None,
 ) -> Latency:
     session = Session(model, threads, inputs)
-    for _ in range(plan.warmup_runs):
-        session.invoke_ms()
+    _warm_up((session,), plan)
     samples: list[float] = []
     started = time.perf_counter()
     while not plan.enough(len(samples), time.perf_counter() - started):

@@ -13,7 +13,9 @@ class Plan:
     """A measurement plan.
 
     Attributes:
-        warmup_runs: runs after the first that are thrown away.
+        warmup_runs: runs after the first that are thrown away, at least.
+        warmup_seconds: go on warming up until this much time has passed: a small model is through its runs before the
+            processor has raised its clock.
         min_runs: steady runs at least.
         max_runs: steady runs at most, even before ``min_seconds`` are over.
         min_seconds: go on until this much time was measured.
@@ -24,6 +26,7 @@ class Plan:
     """
 
     warmup_runs: int = 3
+    warmup_seconds: float = 0.3
     min_runs: int = 20
     max_runs: int = 100
     min_seconds: float = 2.0
@@ -38,6 +41,10 @@ class Plan:
                 f"impossible plan: {self.min_runs} to {self.max_runs} runs, threads {self.threads}",
                 hint="min_runs must be at least 1 and at most max_runs, with one thread count or more",
             )
+
+    def warm(self, runs: int, seconds: float) -> bool:
+        """Whether the warm-up is over after so many runs and seconds."""
+        return runs >= self.warmup_runs and seconds >= self.warmup_seconds
 
     def enough(self, runs: int, seconds: float) -> bool:
         """Whether to stop after so many runs and seconds."""

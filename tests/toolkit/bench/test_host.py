@@ -10,7 +10,7 @@ from toolkit.bench.plan import Plan
 from toolkit.bench.session import Session
 from toolkit.errors import BenchError
 
-FAST = Plan(warmup_runs=1, min_runs=4, max_runs=6, min_seconds=0.05, threads=(1, 2))
+FAST = Plan(warmup_runs=1, warmup_seconds=0.0, min_runs=4, max_runs=6, min_seconds=0.05, threads=(1, 2))
 
 
 @functools.cache

@@ -92,3 +92,8 @@ def test_plan_stops_at_the_maximum_and_not_before_the_minimum():
 def test_impossible_plans_are_refused(fields):
     with pytest.raises(BenchError):
         Plan(**fields)
+
+
+def test_plan_warms_up_by_runs_and_by_time():
+    plan = Plan(warmup_runs=3, warmup_seconds=0.5)
+    assert not plan.warm(3, 0.1) and not plan.warm(1, 1.0) and plan.warm(3, 0.5)
