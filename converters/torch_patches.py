@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
+import os
+import sys
+import tempfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,8 +27,12 @@ def evaluation_mode(module: Any) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def weight_norm_folded(module: Any) -> Iterator[None]:
-    """Old-style and parametrised weight norm replaced by the plain weight while the graph is traced."""
+def plain_weights(module: Any) -> Iterator[Any]:
+    """The module with weight norm and other parametrisations computed once, so that the graph holds plain weights.
+
+    Yields:
+        The module itself, or a copy when parametrisations have to be taken out for good.
+    """
     torch = frameworks.torch()
     hooks: list[tuple[Any, int, Any]] = []
     for submodule in module.modules():
@@ -33,12 +41,41 @@ def weight_norm_folded(module: Any) -> Iterator[None]:
                 setattr(submodule, hook.name, hook.compute_weight(submodule).detach())
                 hooks.append((submodule, key, hook))
                 del submodule._forward_pre_hooks[key]
+    parametrize = torch.nn.utils.parametrize
     try:
-        with torch.nn.utils.parametrize.cached():
-            yield
+        if any(parametrize.is_parametrized(submodule) for submodule in module.modules()):
+            module = copy.deepcopy(module)
+            for submodule in [m for m in module.modules() if parametrize.is_parametrized(m)]:
+                values = {name: getattr(submodule, name).detach() for name in submodule.parametrizations}
+                # `remove_parametrizations` would take the property off the class the original still has.
+                submodule.__class__ = type(submodule).__bases__[0]
+                del submodule.parametrizations
+                for name, value in values.items():
+                    submodule.register_parameter(name, torch.nn.Parameter(value, requires_grad=False))
+        yield module
     finally:
         for submodule, key, hook in hooks:
             submodule._forward_pre_hooks[key] = hook
+
+
+@contextlib.contextmanager
+def plain_rms_norm() -> Iterator[None]:
+    """`rms_norm` as a mean of squares, a square root and a product; ONNX got an operator for it only in opset 23."""
+    torch = frameworks.torch()
+    functional = torch.nn.functional
+    original = functional.rms_norm
+
+    def rms_norm(x: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None) -> Any:
+        axes = tuple(range(-len(normalized_shape), 0))
+        epsilon = torch.finfo(x.dtype).eps if eps is None else eps
+        result = x / torch.sqrt((x * x).mean(axes, keepdim=True) + epsilon)
+        return result if weight is None else result * weight
+
+    functional.rms_norm = rms_norm
+    try:
+        yield
+    finally:
+        functional.rms_norm = original
 
 
 @contextlib.contextmanager
@@ -88,7 +125,28 @@ def plain_attention() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def exportable(module: Any) -> Iterator[None]:
-    """Everything above at once."""
-    with evaluation_mode(module), weight_norm_folded(module), plain_attention():
-        yield
+def native_output() -> Iterator[list[str]]:
+    """Takes what native code writes to standard output; torch prints the whole graph when an export fails.
+
+    Yields:
+        A list that holds the text once the block is left.
+    """
+    captured: list[str] = []
+    sys.stdout.flush()
+    with tempfile.TemporaryFile() as file:
+        saved = os.dup(1)
+        os.dup2(file.fileno(), 1)
+        try:
+            yield captured
+        finally:
+            os.dup2(saved, 1)
+            os.close(saved)
+            file.seek(0)
+            captured.append(file.read().decode("utf-8", "replace"))
+
+
+@contextlib.contextmanager
+def exportable(module: Any) -> Iterator[Any]:
+    """Everything above at once; yields the module to trace."""
+    with evaluation_mode(module), plain_weights(module) as plain, plain_attention(), plain_rms_norm():
+        yield plain

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +19,6 @@ from converters.errors import InputError, UnsupportedOp
 from converters.int32_interface import int32_interface
 from converters.onnx_graph import name_nodes
 from converters.onnx_graph.graph import Graph
-from converters.onnx_graph.pass_types import RewriteOptions
 from converters.spec import PartSpec, TensorSpec
 
 OPSET = 17
@@ -49,7 +49,8 @@ def export(module: Any, spec: PartSpec) -> Any:
     _restate_interface(model, spec)
     graph = Graph.from_model(model)
     _check_outputs(graph, spec)
-    name_nodes.apply(graph, RewriteOptions())
+    known = {name for name, _ in module.named_modules()} if isinstance(module, torch.nn.Module) else set()
+    name_nodes.assign(graph, known)
     return graph.to_model()
 
 
@@ -129,24 +130,27 @@ def _check_outputs(graph: Graph, spec: PartSpec) -> None:
 def _export_module(module: Any, samples: tuple[Any, ...], spec: PartSpec) -> Any:
     torch, onnx = frameworks.torch(), frameworks.onnx()
     buffer = io.BytesIO()
-    with warnings.catch_warnings(), torch.no_grad(), torch_patches.exportable(module):
-        warnings.simplefilter("ignore")  # tracing warns about every Python number; shapes are static here
+    printed: list[str] = []
+    # The exporter warns about every Python number in a trace and prints the whole graph when it gives up.
+    with warnings.catch_warnings(), torch.no_grad(), torch_patches.exportable(module) as plain:
+        warnings.simplefilter("ignore")
         try:
-            torch.onnx.export(
-                module,
-                samples,
-                buffer,
-                dynamo=False,
-                opset_version=OPSET,
-                do_constant_folding=False,
-                input_names=[t.name for t in spec.inputs],
-                output_names=[t.name for t in spec.outputs],
-            )
+            with torch_patches.native_output() as printed:
+                torch.onnx.export(
+                    plain,
+                    samples,
+                    buffer,
+                    dynamo=False,
+                    opset_version=OPSET,
+                    do_constant_folding=False,
+                    input_names=[t.name for t in spec.inputs],
+                    output_names=[t.name for t in spec.outputs],
+                )
         except torch.onnx.errors.OnnxExporterError as error:
-            raise _unsupported(error, spec) from error
+            raise _unsupported(error, spec, "".join(printed)) from error
         except (RuntimeError, TypeError, ValueError, IndexError, AttributeError, AssertionError, KeyError) as error:
             _run(module, samples)  # raises InputError when it is forward() itself that refuses
-            raise _unsupported(error, spec) from error
+            raise _unsupported(error, spec, "".join(printed)) from error
     return onnx.load_model_from_string(buffer.getvalue())
 
 
@@ -195,9 +199,26 @@ def _tail(error: BaseException) -> str:
     return " | ".join(lines[:_LAST_LINES])[:600]
 
 
-def _unsupported(error: BaseException, spec: PartSpec) -> UnsupportedOp:
+def _unsupported(error: BaseException, spec: PartSpec, trace: str = "") -> UnsupportedOp:
+    layer = _layer_of(error, trace)
     return UnsupportedOp(
         f"torch cannot express this module in ONNX opset {OPSET}: {_tail(error)}",
-        where=spec.name,
+        where=f"{spec.name}: {layer}" if layer else spec.name,
         hint="replace the named operator by supported ones, or cut the module there into two parts",
     )
+
+
+def _layer_of(error: BaseException, trace: str) -> str:
+    """Torch path of the layer an export stopped at, from the scopes torch writes into its messages."""
+    text = str(error)
+    operators = re.findall(r"aten::\w+", text) + [f"aten::{n.lower()}" for n in re.findall(r"operator (\w+)", text)]
+    lines = [line for line in trace.splitlines() if any(f"{operator}(" in line for operator in operators)]
+    for line in (*lines, text, *trace.splitlines()):
+        scope = re.search(r"scope: (\S+)", line)
+        if scope:
+            # "__main__.Net::/torch.nn.modules.rnn.LSTM::enc/...::rnn": attribute names follow the double colons.
+            names = [part.partition("::")[2] for part in scope.group(1).split("/")]
+            path = name_nodes.scope_path([name for name in names if name])
+            if path != name_nodes.ROOT:
+                return path
+    return ""

@@ -6,6 +6,7 @@ The exporter writes ``/dec/resblocks.0/convs.1/Conv``; graphs of other origin ge
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Sequence
 
 from converters.onnx_graph.graph import Graph, Node
 from converters.onnx_graph.pass_types import PassResult, RewriteOptions
@@ -20,14 +21,30 @@ def torch_path(name: str) -> str:
     return name.rpartition("/")[0]
 
 
-def _path_of(node: Node, graph: Graph) -> str:
+def scope_path(scopes: Sequence[str], known: Collection[str] = ()) -> str:
+    """Module path of nested scopes, as torch writes them.
+
+    A child of `nn.Sequential` repeats its parent's name (``stem``, ``stem.0``); a child of any other module does not.
+    Both readings are tried against the ``known`` module paths.
+    """
+    collapsed: list[str] = []
+    for scope in scopes:
+        if collapsed and scope.startswith(f"{collapsed[-1]}."):
+            collapsed[-1] = scope
+        else:
+            collapsed.append(scope)
+    candidates = (".".join(collapsed), ".".join(scopes))
+    return next((path for path in candidates if path in known), candidates[0]) or ROOT
+
+
+def _path_of(node: Node, graph: Graph, known: Collection[str]) -> str:
     scopes = node.metadata.get("pkg.torch.onnx.name_scopes", "")
     if scopes:
         # A Python list of cumulative scopes, the innermost being the operator itself.
         parts = re.findall(r"'([^']*)'", scopes)
         return parts[-2] if len(parts) > 1 and parts[-2] else ROOT
     if node.name.startswith("/"):
-        return ".".join(part for part in node.name.split("/")[1:-1] if part) or ROOT
+        return scope_path([part for part in node.name.split("/")[1:-1] if part], known)
     if "/" in node.name:
         return torch_path(node.name)
     for name in node.inputs[1:]:
@@ -39,11 +56,16 @@ def _path_of(node: Node, graph: Graph) -> str:
 def apply(graph: Graph, options: RewriteOptions) -> PassResult:
     """Renames every node and its outputs; graph outputs keep their names."""
     del options
+    return assign(graph)
+
+
+def assign(graph: Graph, known: Collection[str] = ()) -> PassResult:
+    """The same with the module paths of the torch model at hand, which settles ambiguous scopes."""
     taken: dict[str, int] = {}
     renamed: dict[str, str] = {}
     reserved = {*graph.inputs, *graph.outputs, *graph.constants}
     for node in graph.nodes:
-        stem = f"{_path_of(node, graph)}/{node.op}"
+        stem = f"{_path_of(node, graph, known)}/{node.op}"
         count = taken.get(stem, 0)
         taken[stem] = count + 1
         node.name = stem if count == 0 else f"{stem}_{count}"

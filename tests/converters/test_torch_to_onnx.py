@@ -17,7 +17,15 @@ from converters.torch_run import torch_runner
 from converters.torch_to_onnx import export, outputs_of
 from tests.model_zoo import BY_ID
 
-SAMPLE = ("vits_flow", "vits_encoder", "vits_decoder", "encoder_layer", "lstm_two_layers_both_ways", "mha_cross")
+SAMPLE = (
+    "vits_flow",
+    "vits_encoder",
+    "vits_decoder",
+    "encoder_layer",
+    "lstm_two_layers_both_ways",
+    "mha_cross",
+    "conv_transformer",
+)
 
 
 @pytest.mark.parametrize("case", [BY_ID[i] for i in SAMPLE], ids=SAMPLE)
@@ -41,6 +49,36 @@ def test_convolution_carries_module_path_and_parameter_names():
     model = export(case.build(), case.spec)
     node = next(n for n in model.graph.node if n.name == "resblocks.1.convs.0/Conv")
     assert list(node.input)[1:] == ["resblocks.1.convs.0.weight", "resblocks.1.convs.0.bias"]
+
+
+class _Twice(nn.Module):
+    def __init__(self, inner):
+        super().__init__()
+        self.enc = inner
+
+    def forward(self, x):
+        return self.enc(x)
+
+
+class _List(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.enc = nn.ModuleList([nn.Tanh()])
+
+    def forward(self, x):
+        return self.enc[0](x)
+
+
+@pytest.mark.parametrize(
+    ("inner", "expected"), [(nn.Sequential(nn.Sequential(nn.Tanh())), "enc.0.0/Tanh"), (_List(), "enc.enc.0/Tanh")]
+)
+def test_sequential_and_list_children_keep_their_own_paths(inner, expected):
+    spec = PartSpec(
+        name="m",
+        inputs=(TensorSpec(name="x", shape=(1, 3)),),
+        outputs=(TensorSpec(name="y", shape=(1, 3)),),
+    )
+    assert [n.name for n in export(_Twice(inner), spec).graph.node] == [expected]
 
 
 def test_training_mode_and_attention_are_restored():
@@ -95,6 +133,54 @@ def test_operator_onnx_lacks_is_refused_by_name():
     spec = PartSpec(name="m", inputs=inputs, outputs=outputs_of(_Fft(), inputs))
     with pytest.raises(UnsupportedOp, match="svd"):
         export(_Fft(), spec)
+
+
+class _Projected(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.LSTM(4, 6, batch_first=True, proj_size=3)
+
+    def forward(self, x):
+        return self.rnn(x)[0]
+
+
+class _Nested(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.enc = nn.Sequential(nn.Tanh(), _Projected())
+
+    def forward(self, x):
+        return self.enc(x)
+
+
+def test_refusal_names_the_torch_layer_and_prints_nothing(capfd):
+    inputs = (TensorSpec(name="x", shape=(1, 7, 4)),)
+    spec = PartSpec(name="net", inputs=inputs, outputs=outputs_of(_Nested(), inputs))
+    with pytest.raises(UnsupportedOp, match="projections") as caught:
+        export(_Nested(), spec)
+    assert caught.value.where == "net: enc.1.rnn"
+    assert capfd.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: torch.nn.utils.parametrizations.weight_norm(nn.Conv1d(3, 4, 3)),
+        lambda: torch.nn.utils.parametrizations.orthogonal(nn.Linear(9, 9)),
+        lambda: nn.RMSNorm(9),
+    ],
+    ids=["weight_norm", "orthogonal", "rms_norm"],
+)
+def test_parametrised_and_rms_norm_layers_export(make):
+    torch.manual_seed(0)
+    module = make().eval()
+    inputs = (TensorSpec(name="x", shape=(1, 3, 9)),)
+    spec = PartSpec(name="m", inputs=inputs, outputs=outputs_of(module, inputs))
+    arrays = {"x": np.random.default_rng(0).standard_normal((1, 3, 9)).astype(np.float32)}
+    keys = list(module.state_dict())
+    found = onnx_runner(export(module, spec), Interface.torch(spec))(arrays)
+    assert compare(torch_runner(module, spec)(arrays), found).max_abs <= 1e-5
+    assert list(module.state_dict()) == keys
 
 
 class _Ids(nn.Module):
