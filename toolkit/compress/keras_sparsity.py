@@ -13,7 +13,7 @@ import numpy as np
 from converters import frameworks
 from converters.spec import Arrays
 from toolkit.compress import rewire
-from toolkit.compress.schedule import pruning_schedule
+from toolkit.compress.schedule import learning_rate_share, pruning_schedule
 from toolkit.compress.torch_globs import select
 from toolkit.errors import DataError, RecipeError
 from toolkit.recipe.schema import Sparsity as SparsitySettings
@@ -83,7 +83,7 @@ def prune(
         on_progress: called after every step.
         loss: ``output-matching`` (squared error over each output's variance) or a function.
         part: name in results and messages; the spec's name by default.
-        learning_rate: of Adam at the first step; it falls to zero along a cosine.
+        learning_rate: of Adam while masks grow; it falls to zero along a cosine after.
 
     Raises:
         RecipeError: the glob matches nothing, or nothing that can be pruned; or the loss is unknown.
@@ -197,7 +197,7 @@ def _train(
     reference = tf.function(lambda *arguments: _as_list(relayered.model(_one(arguments), training=False)))
     wanted = [reference(*arguments) for arguments in inputs]
     variables = [weight for wrapper in wrappers.values() for weight in wrapper.layer.trainable_weights]
-    optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, steps))
+    optimizer = keras.optimizers.Adam(learning_rate)
     optimizer.build(variables)
 
     @tf.function
@@ -215,6 +215,7 @@ def _train(
     for step in range(1, steps + 1):
         order = order or [int(index) for index in draw.permutation(len(inputs))]
         index = order.pop()
+        optimizer.learning_rate.assign(learning_rate * learning_rate_share(step, steps))
         losses.append(float(train(inputs[index], wanted[index])))
         if on_progress is not None:
             on_progress(step, steps, losses[-1])

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import cos, pi
 
-_PRUNING_SHARE = 2 / 3
+_PRUNING_SHARE = 1 / 2
 _MOST_UPDATES = 20
 
 
@@ -35,9 +36,16 @@ class PruningSchedule:
 
 
 def pruning_schedule(target_ratio: float, steps: int) -> PruningSchedule:
-    """A schedule for ``steps`` training steps: masks grow in the first two thirds, the rest repairs what was cut."""
+    """A schedule for ``steps`` training steps: masks grow in the first half, the other repairs what was cut."""
     growing = max(1, round(steps * _PRUNING_SHARE))
     frequency = max(1, growing // _MOST_UPDATES)
     return PruningSchedule(
         target_ratio=target_ratio, end_step=growing // frequency * frequency, frequency=frequency
     )
+
+
+def learning_rate_share(step: int, steps: int) -> float:
+    """Share of the learning rate at ``step``: all of it while masks grow, then down to zero along a cosine."""
+    repairing = max(1.0, steps * (1.0 - _PRUNING_SHARE))
+    done = min(1.0, max(0.0, (step - 1 - steps * _PRUNING_SHARE) / repairing))
+    return 0.5 * (1.0 + cos(pi * done))

@@ -1,7 +1,7 @@
 import pytest
 
 from converters import frameworks
-from toolkit.compress.schedule import pruning_schedule
+from toolkit.compress.schedule import learning_rate_share, pruning_schedule
 
 
 @pytest.mark.parametrize("steps", [1, 2, 7, 200, 1000])
@@ -22,3 +22,10 @@ def test_zeros_only_grow():
     plan = pruning_schedule(0.8, 100)
     ratios = [plan.ratio_at(step) for step in range(1, 101)]
     assert ratios == sorted(ratios)
+
+
+def test_the_learning_rate_holds_while_masks_grow_and_then_falls():
+    end = pruning_schedule(0.8, 100).end_step
+    rates = [learning_rate_share(step, 100) for step in range(1, 101)]
+    assert rates[:end] == [1.0] * end
+    assert rates == sorted(rates, reverse=True) and 0.0 < rates[-1] < 0.01
