@@ -62,7 +62,7 @@ def stacked(segments: Sequence[tuple[float, str, str]], total: float, label: str
 
 def strip(series: Sequence[tuple[str, str, Sequence[float]]], label: str, *, height: float = 190) -> Markup:
     """Samples in run order, one mark each, with a line at each series' median. Series: (name, class, samples in ms)."""
-    low, high = bounds([v for _, _, samples in series for v in samples])
+    low, high, beyond = _time_range([v for _, _, samples in series for v in samples])
     marks = ticks(low, high, 4)
     y = Scale(low=marks[0], high=marks[-1], start=height - 22, end=10)
     canvas = Canvas(height, label)
@@ -73,7 +73,9 @@ def strip(series: Sequence[tuple[str, str, Sequence[float]]], label: str, *, hei
         canvas.line(0, y(median), 100, y(median), f"median {css}")
         for i, value in enumerate(samples):
             x = 1.5 + 97 * i / max(1, longest - 1)
-            canvas.circle(x, y(value), 2.6, f"mark {css}", title=f"{name}, run {i + 1}: {milliseconds(value)}")
+            off = " off" if value > marks[-1] else ""
+            canvas.circle(x, y(value), 2.6, f"mark {css}{off}", title=f"{name}, run {i + 1}: {milliseconds(value)}")
+    _off_scale(canvas, [v for v in beyond if v > marks[-1]])
     canvas.text(0, height - 4, "run 1", "tick")
     canvas.text(100, height - 4, f"run {longest}", "tick", anchor="end")
     return canvas.render()
@@ -92,8 +94,7 @@ class BoxSeries:
 
 def boxes(series: Sequence[BoxSeries], label: str, *, row: float = 46) -> Markup:
     """Box plots on one axis: quartiles, whiskers to the 5th and 95th percentile, and the interval of the median."""
-    everything = [v for s in series for v in s.samples]
-    low, high = bounds(everything)
+    low, high, beyond = _time_range([v for s in series for v in s.samples])
     marks = ticks(low, high, 5)
     x = Scale(low=marks[0], high=marks[-1], start=0, end=100)
     height = row * len(series) + 26
@@ -123,9 +124,30 @@ def boxes(series: Sequence[BoxSeries], label: str, *, row: float = 46) -> Markup
         )
         canvas.line(x(p50), middle - 8, x(p50), middle + 8, "middle")
         for value in ordered:
-            if value > p95 or value < p5:
+            if p95 < value <= marks[-1] or value < p5:
                 canvas.circle(x(value), middle, 2, f"mark {s.css}", title=milliseconds(value))
+    _off_scale(canvas, [v for v in beyond if v > marks[-1]])
     return canvas.render()
+
+
+def _time_range(samples: Sequence[float]) -> tuple[float, float, list[float]]:
+    """A range for times: never below zero, and not stretched by a few runs that something else held up.
+
+    Returns:
+        Low and high end, and the samples above the high end.
+    """
+    ordered = sorted(samples)
+    q1, q3, p95 = (ordered[round(q * (len(ordered) - 1))] for q in (0.25, 0.75, 0.95))
+    ceiling = max(q3 + 8 * (q3 - q1), 1.5 * p95)
+    kept = [v for v in ordered if v <= ceiling]
+    low, high = bounds(kept)
+    return max(0.0, low), high, ordered[len(kept) :]
+
+
+def _off_scale(canvas: Canvas, beyond: Sequence[float]) -> None:
+    if beyond:
+        runs = "1 run" if len(beyond) == 1 else f"{len(beyond)} runs"
+        canvas.text(100, 8, f"{runs} off the scale, up to {milliseconds(max(beyond))}", "tick", anchor="end")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

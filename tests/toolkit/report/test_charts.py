@@ -106,3 +106,18 @@ def test_pareto_keeps_what_nothing_beats():
 
 def test_hovers_are_escaped():
     assert "<b>" not in charts.ribbon([("u-cpu", "<b>")], "<b>")
+
+
+def test_one_held_up_run_does_not_stretch_the_axis_and_is_not_hidden():
+    samples = [1.0 + 0.01 * (i % 7) for i in range(40)] + [50.0]
+    for markup in (
+        charts.strip([("a", "v-base", samples)], "l"),
+        charts.boxes([charts.BoxSeries(name="a", css="v-base", samples=samples, ci_low=1.0, ci_high=1.1)], "l"),
+    ):
+        assert "1 run off the scale, up to 50.0" in markup
+        assert "−" not in markup
+    assert "off the scale" not in charts.strip([("a", "v-base", samples[:-1])], "l")
+
+
+def test_time_axes_never_go_below_zero():
+    assert "−" not in charts.strip([("a", "v-base", [0.01, 0.02, 0.9, 0.01])], "l")

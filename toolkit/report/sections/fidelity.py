@@ -32,7 +32,8 @@ def build(result: RunResult, players: tuple[Player, ...] = ()) -> Section:
     blocks += _ladders(result)
     blocks += _depth(result)
     blocks += _tried(result)
-    lead = "Every step from torch to the shipped file is compared on the same inputs; listening models judge the last."
+    judged = "; listening models judge the last" if result.quality is not None else ""
+    lead = f"Every step from torch to the shipped file is compared on the same inputs{judged}."
     return Section(id="fidelity", title="Fidelity", lead=lead, blocks=tuple(blocks))
 
 

@@ -8,6 +8,9 @@ from toolkit.report.blocks import Block, Cell, Column, Figure, Grid, Legend, Not
 from toolkit.report.format import milliseconds, seconds, sig3
 from toolkit.results import Latency, RunResult
 
+_SMALLEST_DIFFERENCE = 0.01
+"""A ratio closer to one than this is called no difference, however well it is known."""
+
 
 def build(result: RunResult) -> Section:
     """Run-order plot, box plot, the table, and each part's share."""
@@ -69,7 +72,8 @@ def _ratios(result: RunResult) -> tuple[Block, ...]:
         return ()
     rows = []
     for c in result.comparisons:
-        verdict = "faster" if c.ci_high < 1 else "slower" if c.ci_low > 1 else "no difference"
+        matters = abs(c.ratio - 1) >= _SMALLEST_DIFFERENCE
+        verdict = "faster" if matters and c.ci_high < 1 else "slower" if matters and c.ci_low > 1 else "no difference"
         rows.append(
             (
                 Cell(text=c.part),
