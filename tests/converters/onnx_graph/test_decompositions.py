@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from converters.onnx_graph import decompose, normalisation
+from converters.onnx_graph import decompose, matrix_forms, normalisation
 from tests.converters.onnx_graph.graphs import apply, make_graph, ops, run, weights
 
 X = {"x": (1, 6, 10)}
@@ -131,3 +131,44 @@ def test_plain_linear_stays_gemm_and_scaled_one_does_not():
     graph = make_graph({"x": (2, 6)}, scaled, ["y"], w=weights(6, 4), b=weights(4))
     apply(decompose, graph)
     assert "Gemm" not in ops(graph)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("attributes", [{}, {"exclusive": 1}, {"reverse": 1}, {"exclusive": 1, "reverse": 1}])
+def test_cumulative_sum_is_a_triangular_product(axis, attributes):
+    graph = make_graph({"x": (2, 6, 5)}, [("CumSum", "x a", "y", attributes)], ["y"], a=np.int64(axis))
+    apply(matrix_forms, graph)
+    assert ops(graph)["MatMul"] == 1 and "CumSum" not in ops(graph)
+
+
+@pytest.mark.parametrize(
+    ("equation", "left", "right"),
+    [
+        ("btd,bsd->bts", (2, 3, 4), (2, 5, 4)),
+        ("bhqd,bhkd->bhqk", (1, 2, 3, 4), (1, 2, 5, 4)),
+        ("bhqk,bhkd->bqhd", (1, 2, 3, 5), (1, 2, 5, 4)),
+        ("bct,oc->bot", (2, 3, 7), (4, 3)),
+        ("i,j->ij", (3,), (4,)),
+        ("abcd,cd->ab", (2, 3, 4, 5), (4, 5)),
+    ],
+)
+def test_einsum_is_a_matrix_product(equation, left, right):
+    nodes = [("Einsum", "x z", "y", {"equation": equation.encode()})]
+    graph = make_graph({"x": left, "z": right}, nodes, ["y"])
+    apply(matrix_forms, graph)
+    assert ops(graph)["MatMul"] == 1 and "Einsum" not in ops(graph)
+
+
+def test_einsum_that_sums_inside_one_operand_is_left_with_a_reason():
+    graph = make_graph({"x": (2, 3), "z": (4,)}, [("Einsum", "x z", "y", {"equation": b"ij,k->ik"})], ["y"])
+    assert apply(matrix_forms, graph).skipped
+
+
+def test_arg_min_and_fixed_assignment():
+    graph = make_graph(X, [("ArgMin", "x", "y", {"axis": 1})], ["y"])
+    apply(matrix_forms, graph)
+    assert ops(graph) == {"Neg": 1, "ArgMax": 1}
+    constants = {"i": np.int64([[0, 2], [0, 3]]), "u": weights(2, 10)}
+    graph = make_graph(X, [("ScatterND", "x i u", "y", {})], ["y"], **constants)
+    apply(matrix_forms, graph)
+    assert ops(graph) == {"Mul": 1, "Add": 1}
