@@ -36,11 +36,13 @@ class Equalised:
         relayered: the part, equal to the one before up to float rounding.
         scales: stream name to its channel scales; stored values are true values divided by these.
         predicted_gain_db: predicted drop of the output noise of 8-bit rounding.
+        statistics: what calibration saw, in the new scales, by layer name.
     """
 
     relayered: RelayeredModel
     scales: dict[str, np.ndarray]
     predicted_gain_db: float
+    statistics: dict[str, TensorStatistics]
 
 
 def equalise(relayered: RelayeredModel, plan: PrecisionPlan, calibration: Sequence[Arrays], seed: int = 0) -> Equalised:
@@ -66,11 +68,16 @@ def equalise(relayered: RelayeredModel, plan: PrecisionPlan, calibration: Sequen
     tensors = [_tensor_noise(statistics[name], live[name]) for name in rounded.activations if name in statistics]
     kernels = [_weight_noise(model.get_layer(name), statistics, live) for name in rounded.kernels]
     if not sizes:
-        return Equalised(relayered=relayered, scales={}, predicted_gain_db=0.0)
+        return Equalised(relayered=widened, scales={}, predicted_gain_db=0.0, statistics=statistics)
     scales = best_scales(tensors, kernels, sizes)
     ones = {name: np.ones(size) for name, size in sizes.items()}
     gain = 10.0 * float(np.log10(predict(tensors, kernels, ones) / predict(tensors, kernels, scales)))
-    return Equalised(relayered=apply_scales(widened, live, scales), scales=scales, predicted_gain_db=gain)
+    return Equalised(
+        relayered=apply_scales(widened, live, scales),
+        scales=scales,
+        predicted_gain_db=gain,
+        statistics={name: _rescaled(found, scales.get(live[name])) for name, found in statistics.items()},
+    )
 
 
 def apply_scales(
@@ -132,6 +139,17 @@ def _with_entries(relayered: RelayeredModel) -> RelayeredModel:
     model = rewire.rebuild(relayered.model, visit)
     rewire.copy_weights(relayered.model, model)
     return replace(relayered, model=model)
+
+
+def _rescaled(statistics: TensorStatistics, scale: np.ndarray | None) -> TensorStatistics:
+    if scale is None:
+        return statistics
+    return TensorStatistics(
+        low=statistics.low / scale,
+        high=statistics.high / scale,
+        power=statistics.power / scale**2,
+        gain=statistics.gain * scale**2,
+    )
 
 
 def _tensor_noise(statistics: TensorStatistics, stream: str) -> TensorNoise:

@@ -91,6 +91,22 @@ def compress_part(
         relayered = sparse.relayered
     if "int8" not in plan.precisions():
         return _whole(relayered, plan, calibration, sparse, tell)
+    result = quantise(relayered, plan, settings, calibration, seed=seed, checkpoint_dir=checkpoint_dir, on_progress=tell)
+    return replace(result, sparse=sparse)
+
+
+def quantise(
+    relayered: RelayeredModel,
+    plan: PrecisionPlan,
+    settings: Compression,
+    calibration: Sequence[Arrays],
+    *,
+    seed: int = 0,
+    checkpoint_dir: Path | None = None,
+    on_progress: Progress | None = None,
+) -> CompressedPart:
+    """A part with int8 operators, from its resolved plan; arguments and errors as for `compress_part`."""
+    tell = on_progress or (lambda stage, done, total, fact: None)
     lean = streamline(relayered, calibration[:3])
     relayered = lean.relayered
     if lean.dropped:
@@ -100,12 +116,12 @@ def compress_part(
     if settings.equalise:
         # Pruned weights stay zero: scales multiply them.
         balanced = equalise(relayered, plan, calibration, seed)
-        relayered, gain = balanced.relayered, balanced.predicted_gain_db
+        relayered, gain, statistics = balanced.relayered, balanced.predicted_gain_db, balanced.statistics
         relayered, plan = _known(relayered, plan)
         tell("equalise", 1, 1, f"{gain:.1f} dB less rounding noise predicted")
+    else:
+        statistics = observe_statistics(relayered, calibration, with_gain=True, seed=seed)
     names = quantised_tensors(relayered.model, plan).activations
-    statistics = observe_statistics(relayered, calibration, with_gain=True, seed=seed,
-                                    progress=lambda done, total: tell("ranges", done, total, ""))  # fmt: skip
     ranges = choose_ranges(relayered, calibration, statistics, names)
     tuned = None
     if settings.finetune.steps:
@@ -124,7 +140,6 @@ def compress_part(
         audit=audit(content, plan, relayered.torch_names),
         dropped_masks=lean.dropped,
         equalise_gain_db=gain,
-        sparse=sparse,
         tuned=tuned,
     )
 
