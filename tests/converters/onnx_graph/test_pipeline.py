@@ -16,9 +16,10 @@ from converters.parity import compare
 from converters.torch_run import torch_runner
 from converters.torch_to_onnx import export
 from tests.model_zoo import BY_ID, CASES
+from tests.zoo_more import MORE
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda c: c.id)
+@pytest.mark.parametrize("case", (*CASES, *MORE), ids=lambda c: c.id)
 def test_rewritten_graph_agrees_with_torch(case):
     module = case.build()
     arrays = case.inputs(seed=7)
