@@ -13,6 +13,7 @@ import numpy as np
 
 from converters import frameworks
 from converters.errors import ForeignToolFailed, InputError
+from converters.memory import release_unused_memory
 from converters.spec import Arrays, Interface
 from converters.tflite_graph.normalise import normalise
 
@@ -62,6 +63,7 @@ def to_tflite(model: tf_keras.Model, interface: Interface, options: TfliteOption
             where=interface.spec.name,
             hint="pass real inputs of the part as representative_dataset",
         )
+    release_unused_memory()
     tf = frameworks.tensorflow()
     function = _concrete_function(model, interface)
     # Without a trackable object the converter freezes the function; with one it writes a SavedModel first.

@@ -24,6 +24,7 @@ from converters.errors import ForeignToolFailed, UnsupportedOp
 from converters.keras_graph import segments
 from converters.keras_graph.onnx2tf_patches import patched, quiet
 from converters.keras_graph.onnx_constants import without_constant_nodes
+from converters.memory import release_unused_memory
 from converters.spec import Arrays, Interface, Layout
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ def to_keras(
         UnsupportedOp: an operator onnx2tf does not know.
         ShapeNotStatic: a tensor's shape is not known.
     """
+    release_unused_memory()
     model = without_constant_nodes(model)
     shapes = segments.tensor_shapes(model)
     layouts = segments.node_layouts(model, shapes)

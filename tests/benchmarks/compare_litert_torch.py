@@ -45,6 +45,7 @@ class Run:
 
     seconds: float
     peak_gigabytes: float
+    cpu_seconds: float
 
 
 def voice_decoder() -> tuple[Any, Any]:
@@ -97,7 +98,10 @@ def convert_with_toolkit(module: Any, spec: Any, target: Path) -> None:
     from converters.torch_to_onnx import export
 
     rewritten = rewrite(export(module, spec), spec)
-    relayered = relayer(to_keras(rewritten.model, rewritten.interface))
+    stage = to_keras(rewritten.model, rewritten.interface)
+    del rewritten
+    relayered = relayer(stage)
+    del stage
     target.write_bytes(to_tflite(relayered.model, relayered.interface))
 
 
@@ -130,7 +134,8 @@ def measure(python: str, side: str, source: Path, target: Path) -> Run:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         raise SystemExit(f"{side} failed:\n" + "\n".join(log.read_text(errors="replace").splitlines()[-20:]))
-    return Run(seconds=seconds, peak_gigabytes=usage.ru_maxrss / 1e6)
+    cpu = usage.ru_utime + usage.ru_stime
+    return Run(seconds=seconds, peak_gigabytes=usage.ru_maxrss / 1e6, cpu_seconds=cpu)
 
 
 def agreement(module: Any, spec: Any, target: Path) -> tuple[float, str]:
@@ -175,8 +180,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error("--litert-python is needed")
     sys.path.insert(0, str(ROOT))
     pythons = {"toolkit": sys.executable, "litert-torch": options.litert_python}
-    lines = ["| decoder | converter | wall time s (median; each) | peak memory GB | SNR dB | data movement ops |"]
-    lines.append("|---|---|---|---|---|---|")
+    lines = [
+        "| decoder | converter | wall time s (median; each) | CPU s | peak memory GB | SNR dB | data movement ops |"
+    ]
+    lines.append("|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as scratch:
         for name in options.decoder or sorted(DECODERS, reverse=True):
             module, spec = DECODERS[name]()
@@ -193,14 +200,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 peak = max(run.peak_gigabytes for run in runs[side])
                 snr, moves = agreement(module, spec, targets[side])
                 each = ", ".join(f"{value:.1f}" for value in seconds)
+                cpu = statistics.median(run.cpu_seconds for run in runs[side])
                 lines.append(
                     f"| {name}, {parameters:.2f} M | {side} | {statistics.median(seconds):.1f} ({each}) "
-                    f"| {peak:.2f} | {snr:.1f} | {moves} |"
+                    f"| {cpu:.1f} | {peak:.2f} | {snr:.1f} | {moves} |"
                 )
             ratio = statistics.median(
                 ours.seconds / theirs.seconds for ours, theirs in zip(runs[SIDES[0]], runs[SIDES[1]], strict=True)
             )
-            lines.append(f"| {name} | toolkit over litert-torch | {ratio:.2f} x | | | |")
+            lines.append(f"| {name} | toolkit over litert-torch | {ratio:.2f} x | | | | |")
     sys.stdout.write("\n".join(lines) + "\n")
 
 
