@@ -90,6 +90,9 @@ class Graph:
         for proto in model.graph.node:
             graph._read_node(proto)
         graph.infer()
+        for node in graph.nodes:
+            if node.op == "Transpose" and "perm" not in node.attributes and graph.rank(node.inputs[0]) >= 0:
+                node.attributes["perm"] = list(range(graph.rank(node.inputs[0])))[::-1]
         return graph
 
     def _read_info(self, info: Any) -> None:

@@ -73,9 +73,7 @@ def _is_signal(graph: Graph, value: str) -> bool:
 
 def _region(graph: Graph) -> list[Node]:
     """Nodes to lift, in order."""
-    members = {
-        id(n): n for n in graph.nodes if n.op in _SEEDS and graph.rank(n.inputs[0]) == 3 and "axes" not in n.attributes
-    }
+    members = {id(n): n for n in graph.nodes if n.op in _SEEDS and graph.rank(n.inputs[0]) == 3 and _is_plain(graph, n)}
     depth_to_time = {id(n): n for n in graph.nodes if "/DepthToTime/" in n.name}
     members.update(depth_to_time)
     frontier = list(members.values())
@@ -88,6 +86,12 @@ def _region(graph: Graph) -> list[Node]:
                 members[id(other)] = other
                 frontier.append(other)
     return [n for n in graph.nodes if id(n) in members]
+
+
+def _is_plain(graph: Graph, node: Node) -> bool:
+    """A Resize of named axes and a convolution with a computed kernel have no simple rank-4 form."""
+    computed = node.op in ("Conv", "ConvTranspose") and graph.constant(node.inputs[1]) is None
+    return "axes" not in node.attributes and not computed
 
 
 def _can_follow(graph: Graph, node: Node) -> bool:

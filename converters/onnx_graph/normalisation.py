@@ -155,6 +155,8 @@ def _group_norm(graph: Graph, node: Node, source: str, join: Node, groups: int, 
 
 
 def _batch_norm(graph: Graph, node: Node) -> bool:
+    if node.attributes.get("training_mode", 0) or len(node.inputs) < 5:
+        return False
     gamma, beta, average, variance = (graph.constants[name].astype(np.float64) for name in node.inputs[1:5])
     scale = gamma / np.sqrt(variance + float(node.attributes.get("epsilon", 1e-5)))
     shift = beta - average * scale

@@ -61,7 +61,7 @@ PASSES: tuple[OnnxPass, ...] = (
     OnnxPass(name=renumber.NAME, apply=renumber.apply, after=("lift_rank",)),
 )
 
-MIN_SNR_DB = 100.0
+MIN_SNR_DB = 90.0  # float32 in another order ends above 105 dB on everything tried; a wrong pass below 60
 MAX_ABS = 1e-6
 
 

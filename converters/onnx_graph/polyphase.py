@@ -55,6 +55,8 @@ def _obstacle(graph: Graph, node: Node) -> str:
         return "its kernel is computed at run time"
     if int(node.attributes.get("group", 1)) != 1:
         return "it is grouped"
+    if node.attributes.get("auto_pad", b"NOTSET") not in (b"NOTSET", "NOTSET") or "output_shape" in node.attributes:
+        return "its padding is computed from the output shape"
     if int(node.attributes.get("dilations", [1])[0]) != 1:
         return "it is dilated"
     stride = int(node.attributes.get("strides", [1])[0])
@@ -95,7 +97,7 @@ def phase_kernels(weight: np.ndarray, stride: int, padding: int) -> list[tuple[n
 def _rewrite(graph: Graph, node: Node) -> int:
     """Returns the size of the new kernels."""
     weight = graph.constants[node.inputs[1]]
-    stride = int(node.attributes["strides"][0])
+    stride = int(node.attributes.get("strides", [1])[0])
     padding = int(node.attributes.get("pads", [0, 0])[0])
     outputs, (batch, _, frames) = weight.shape[1], graph.shapes[node.inputs[0]]
     has_bias = len(node.inputs) > 2 and bool(node.inputs[2])

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from converters.onnx_graph import polyphase
 from converters.onnx_graph.pass_types import RewriteOptions
 from converters.onnx_graph.pipeline import rewrite
 from converters.onnx_graph.polyphase import phase_kernels
@@ -15,6 +16,7 @@ from converters.parity import compare
 from converters.spec import PartSpec, TensorSpec
 from converters.torch_run import torch_runner
 from converters.torch_to_onnx import export, outputs_of
+from tests.converters.onnx_graph.graphs import apply, make_graph, weights
 
 INPUTS = (TensorSpec(name="x", shape=(1, 3, 9)),)
 
@@ -82,3 +84,9 @@ def test_native_on_request_is_exact_too():
     assert report.max_abs <= 1e-5 and step.changed == 0
     node = next(n for n in result.model.graph.node if n.op_type == "ConvTranspose")
     assert node.name == "forward/ConvTranspose" and len(node.input) == 3
+
+
+def test_automatic_padding_stays_native():
+    nodes = [("ConvTranspose", "x w", "y", {"strides": [2], "auto_pad": b"SAME_UPPER"})]
+    graph = make_graph({"x": (1, 3, 9)}, nodes, ["y"], w=weights(3, 2, 4))
+    assert "output shape" in apply(polyphase, graph, transposed_conv="polyphase").skipped[0].reason

@@ -205,3 +205,15 @@ def test_graph_survives_a_round_trip():
     again = Graph.from_model(graph.to_model())
     np.testing.assert_array_equal(run(graph)[0], run(again)[0])
     assert [n.metadata for n in again.nodes] == [n.metadata for n in graph.nodes]
+
+
+def test_transpose_without_a_permutation_reverses():
+    graph = make_graph(X, [("Transpose", "x", "h", {}), ("Transpose", "h", "y", {})], ["y"])
+    again = Graph.from_model(graph.to_model())
+    assert [n.attributes["perm"] for n in again.nodes] == [[2, 1, 0]] * 2
+    apply(transposes, again)
+
+
+def test_convolution_with_a_computed_kernel_stays_rank_three():
+    graph = make_graph({**X, "k": (4, 6, 3)}, [("Conv", "x k", "h", {}), ("Relu", "h", "y", {})], ["y"])
+    assert apply(lift_rank, graph).changed == 0
