@@ -1,1 +1,1 @@
-"""Changes a model's numbers on purpose: exact equalisation, calibrated ranges, quantisation-aware fine-tuning, sparsity."""
+"""Changes a model's numbers on purpose: exact equalisation, ranges, quantisation-aware fine-tuning, sparsity."""

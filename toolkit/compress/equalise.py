@@ -117,7 +117,7 @@ def _scale_weights(layer: Any, source: np.ndarray | None, target: np.ndarray | N
 
 
 def _with_entries(relayered: RelayeredModel) -> RelayeredModel:
-    """Puts a per-channel multiplication on every float input of several channels, so that its channels can be scaled."""
+    """Puts a per-channel multiplication on every float input of several channels, to scale them by."""
     frameworks.tensorflow()
     from converters.keras_graph.layers import ConstantMath
 

@@ -34,6 +34,7 @@ class RangeQuantizer(quantizers.Quantizer):
         }
 
     def __call__(self, inputs: tf.Tensor, training: bool, weights: dict[str, Any], **kwargs: Any) -> tf.Tensor:
+        """``inputs`` rounded to the range."""
         low, high = weights.get("low", self.low), weights.get("high", self.high)
         return tf.quantization.fake_quant_with_min_max_vars(inputs, low, high, num_bits=_BITS)
 
@@ -64,6 +65,7 @@ class KernelQuantizer(quantizers.Quantizer):
         return {}
 
     def __call__(self, inputs: tf.Tensor, training: bool, weights: dict[str, Any], **kwargs: Any) -> tf.Tensor:
+        """The kernel ``inputs``, rounded."""
         if self.peaks:
             peak = tf.constant(self.peaks if self.per_channel else self.peaks[0], tf.float32)
         else:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from converters.keras_to_tflite import Quantization, TfliteOptions, to_tflite
 from converters.spec import Arrays
-from toolkit.compress.audit import AuditReport, audit
+from toolkit.compress.audit import AuditReport, audit, operators_asking
 from toolkit.compress.calibrate import TensorStatistics, observe_statistics, search_ranges
 from toolkit.compress.equalise import equalise
 from toolkit.compress.finetune import Finetuned, finetune
@@ -86,12 +86,16 @@ def compress_part(
     plan = plan_precision(relayered, policy, part)
     sparse = None
     if settings.sparsity is not None:
-        sparse = prune(relayered, settings.sparsity, calibration, seed, part=part,
-                       on_progress=lambda step, steps, loss: tell("prune", step, steps, f"loss {loss:.4g}"))  # fmt: skip
+        sparse = prune(
+            relayered, settings.sparsity, calibration, seed, part=part,
+            on_progress=lambda step, steps, loss: tell("prune", step, steps, f"loss {loss:.4g}"),
+        )  # fmt: skip
         relayered = sparse.relayered
     if "int8" not in plan.precisions():
         return _whole(relayered, plan, calibration, sparse, tell)
-    result = quantise(relayered, plan, settings, calibration, seed=seed, checkpoint_dir=checkpoint_dir, on_progress=tell)
+    result = quantise(
+        relayered, plan, settings, calibration, seed=seed, checkpoint_dir=checkpoint_dir, on_progress=tell
+    )
     return replace(result, sparse=sparse)
 
 
@@ -158,30 +162,32 @@ def export_int8(relayered: RelayeredModel, plan: PrecisionPlan, ranges: dict[str
     """The int8 file of a part: fake quantisation is folded, float layers keep their float weights exactly."""
     wrapped = wrap(relayered.model, plan, ranges)
     content = to_tflite(wrapped, relayered.interface, TfliteOptions(quantization="qat_int8"))
-    return restore_floats(content, relayered.model, plan)
+    return store_float16(restore_floats(content, relayered.model, plan), plan, relayered)
 
 
 def _whole(
     relayered: RelayeredModel, plan: PrecisionPlan, calibration: Sequence[Arrays], sparse: SparseModel | None, tell: Any
 ) -> CompressedPart:
     """A part without int8 operators: float32, float16 constants, or 16-bit activations throughout."""
-    from converters.tflite_graph.float16_constants import float16_constants
-
     wide = "int16x8" in plan.precisions()
     quantization: Quantization = "int16x8" if wide else "none"
     options = TfliteOptions(quantization=quantization, representative_dataset=tuple(calibration) if wide else ())
     content = to_tflite(relayered.model, relayered.interface, options)
-    halves = plan.layers_asking("float16")
-    if halves:
-        content = float16_constants(content, lambda operator: _belongs(operator, halves))
+    content = store_float16(content, plan, relayered)
     tell("export", 1, 1, f"{len(content):,} bytes")
     return CompressedPart(
         tflite=content, relayered=relayered, plan=plan, audit=audit(content, plan, relayered.torch_names), sparse=sparse
     )
 
 
-def _belongs(operator: Any, layers: frozenset[str]) -> bool:
-    return any(f"/{layer}/" in f"/{operator.name}/" or operator.name.startswith(layer) for layer in layers)
+def store_float16(content: bytes, plan: PrecisionPlan, relayered: RelayeredModel) -> bytes:
+    """The file with the constants of operators that are asked to be float16 stored so."""
+    from converters.tflite_graph.float16_constants import float16_constants
+
+    if not plan.layers_asking("float16"):
+        return content
+    chosen = operators_asking(content, plan, "float16")
+    return float16_constants(content, lambda operator: operator.index in chosen)
 
 
 def _known(relayered: RelayeredModel, plan: PrecisionPlan) -> tuple[RelayeredModel, PrecisionPlan]:

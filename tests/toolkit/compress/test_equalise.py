@@ -46,7 +46,8 @@ def test_one_wrong_scale_is_noticed(equalised):
 
 def test_residual_additions_share_a_stream_and_outputs_are_pinned():
     streams = find_streams(small_vocoder().model)
-    stage = {streams[name] for name in ("dec.ups.0/ConvTranspose", "dec.resblocks.0.convs.0/Conv", "dec/Add", "dec/LeakyRelu_1")}
+    members = ("dec.ups.0/ConvTranspose", "dec.resblocks.0.convs.0/Conv", "dec/Add", "dec/LeakyRelu_1")
+    stage = {streams[name] for name in members}
     assert len(stage) == 1 and PINNED not in stage
     assert streams["dec.conv_pre/Conv"] not in stage
     assert streams["dec/Tanh"] == streams["dec.conv_post/Conv"] == streams["z"] == PINNED

@@ -11,7 +11,10 @@ frameworks.tensorflow()
 
 
 @pytest.mark.parametrize("padding", ["same", "valid"])
-@pytest.mark.parametrize(("kernel", "dilation", "size"), [((1, 3), (1, 5), (1, 37)), ((1, 7), (1, 12), (1, 96)), ((3, 3), (2, 3), (11, 14))])
+@pytest.mark.parametrize(
+    ("kernel", "dilation", "size"),
+    [((1, 3), (1, 5), (1, 37)), ((1, 7), (1, 12), (1, 96)), ((3, 3), (2, 3), (11, 14))],
+)
 def test_phases_equal_dilation(padding, kernel, dilation, size):
     from toolkit.compress.time_phases import PhasedConv2D, trainable_form
 
