@@ -1,8 +1,9 @@
 """What 8-bit rounding does to a part's output, predicted from calibration, and the channel scales that make it least.
 
-All values of a channel may be divided by a positive scale if the weights around it undo it. One scale vector serves every tensor of a *stream* (tensors tied together by additions and homogeneous activations). Rounding a tensor to
-255 steps adds noise of power ``(range / 255)^2 / 12`` to each channel; what reaches the output is weighted by the
-channel's sensitivity (mean squared gradient) and by the square of its scale.
+All values of a channel may be divided by a positive scale if the weights around it undo it. One scale vector serves
+every tensor of a *stream* (tensors tied together by additions and homogeneous activations). Rounding a tensor to 255
+steps adds noise of power ``(range / 255)^2 / 12`` to each channel; what reaches the output is weighted by the channel's
+sensitivity (mean squared gradient) and by the square of its scale.
 """
 
 from __future__ import annotations
