@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ def load_onnx(path: Path, inputs: tuple[TensorSpec, ...]) -> tuple[Any, PartSpec
     onnx = frameworks.onnx()
     model = _read(path)
     model = _supported_opset(model, path)
+    _plain_names(model)
     specs = _bind(model, inputs, path)
     int32_interface(model, specs)
     try:
@@ -95,6 +97,26 @@ def _supported_opset(model: Any, path: Path) -> Any:
             where=str(path),
             hint=f"export the model with an opset from {_OLDEST_OPSET} to {_NEWEST_OPSET}",
         ) from error
+
+
+def _plain_names(model: Any) -> None:
+    """Inputs and outputs get names that are identifiers (``Identity:0`` becomes ``Identity_0``), as signatures need."""
+    graph = model.graph
+    taken = {name for node in graph.node for name in (*node.input, *node.output)} | {t.name for t in graph.initializer}
+    renamed: dict[str, str] = {}
+    for info in (*graph.input, *graph.output):
+        plain = re.sub(r"\W", "_", info.name)
+        plain = f"_{plain}" if not plain or plain[0].isdigit() else plain
+        while plain != info.name and plain in taken:
+            plain += "_"
+        taken.add(plain)
+        renamed[info.name] = plain
+        info.name = plain
+    for node in graph.node:
+        node.input[:] = [renamed.get(name, name) for name in node.input]
+        node.output[:] = [renamed.get(name, name) for name in node.output]
+    for tensor in graph.initializer:
+        tensor.name = renamed.get(tensor.name, tensor.name)
 
 
 def _bind(model: Any, inputs: tuple[TensorSpec, ...], path: Path) -> tuple[TensorSpec, ...]:

@@ -261,3 +261,11 @@ def test_old_opset_is_converted(tmp_path):
     node = helper.make_node("Squeeze", ["x"], ["y"], "Squeeze", axes=[0])
     path = _onnx(tmp_path, [node], [_info("x", [1, 3, 16])], [_info("y", [3, 16])], opset=11)
     assert load_model(path).spec.outputs[0].shape == (3, 16)
+
+
+def test_names_that_are_no_identifiers_become_some(tmp_path):
+    nodes = [helper.make_node("Relu", ["in:0"], ["mid"], "Relu"), helper.make_node("Tanh", ["mid"], ["1/out"], "Tanh")]
+    loaded = load_model(_onnx(tmp_path, nodes, [_info("in:0", [2, 3])], [_info("1/out", [2, 3])]))
+    assert loaded.spec.inputs[0].name == "in_0" and loaded.spec.outputs[0].name == "_1_out"
+    result = rewrite(loaded.model, loaded.spec)
+    assert onnx_runner(result.model, result.interface)({"in_0": np.ones((2, 3), np.float32)})["_1_out"].shape == (2, 3)
