@@ -63,7 +63,7 @@ def to_tflite(model: tf_keras.Model, interface: Interface, options: TfliteOption
             where=interface.spec.name,
             hint="pass real inputs of the part as representative_dataset",
         )
-    release_unused_memory()
+    release_unused_memory(4 * model.count_params())
     tf = frameworks.tensorflow()
     function = _concrete_function(model, interface)
     # Without a trackable object the converter freezes the function; with one it writes a SavedModel first.

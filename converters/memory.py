@@ -7,8 +7,17 @@ import gc
 import sys
 
 
-def release_unused_memory() -> None:
-    """Collects cycles (Keras graphs are full of them) and returns free heap pages to the system where that exists."""
+_WORTHWHILE_BYTES = 4_000_000
+
+
+def release_unused_memory(weights_bytes: int) -> None:
+    """Collects cycles (Keras graphs are full of them) and returns free heap pages to the system where that exists.
+
+    Args:
+        weights_bytes: size of the model's weights; it takes a good part of a second, so small models are spared it.
+    """
+    if weights_bytes < _WORTHWHILE_BYTES:
+        return
     gc.collect()
     if not sys.platform.startswith("linux"):
         return

@@ -91,7 +91,7 @@ def to_keras(
         UnsupportedOp: an operator onnx2tf does not know.
         ShapeNotStatic: a tensor's shape is not known.
     """
-    release_unused_memory()
+    release_unused_memory(model.ByteSize())
     model = without_constant_nodes(model)
     shapes = segments.tensor_shapes(model)
     layouts = segments.node_layouts(model, shapes)
