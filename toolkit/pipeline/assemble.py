@@ -126,7 +126,7 @@ def _warnings(found: Findings) -> tuple[Warn, ...]:
     if found.recipe.delegate.name == "nnapi":
         rows.append(Warn(code="delegate/nnapi-deprecated", message=NNAPI_NOTE, section="delegation"))
     if "random weights" in found.source.label:
-        rows.append(Warn(code="model/random-weights", message="Random weights: the audio is noise, quality means nothing.", section="what-ran"))
+        rows.append(Warn(code="model/random-weights", message="Random weights: the audio is noise, quality means nothing.", section="run"))
     for placement in found.judged.placements:
         for wrong in placement.wrong_results:
             rows.append(Warn(

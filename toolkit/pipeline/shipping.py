@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path
 
 from converters.spec import Interface
 from toolkit.data import Manifest
 from toolkit.pipeline.events import StageClock
 from toolkit.pipeline.float_chain import FloatPart
+from toolkit.pipeline.parts import calibration_inputs
 from toolkit.pipeline.sources import Source
 from toolkit.recipe.schema import Recipe
 from toolkit.results import PrecisionOp, Sparsity, Tried
+
+_CALIBRATION_SENTENCES = 24
+_TRIED_ON = "en_US-joe-medium"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,5 +57,56 @@ class Shipped:
 def ship(
     floats: Sequence[FloatPart], source: Source, recipe: Recipe, manifest: Manifest | None, clock: StageClock, resume: Path
 ) -> list[Shipped]:
-    """Compresses every part as the recipe says, in the order of ``floats``."""
-    raise NotImplementedError
+    """Compresses every part as the recipe says, in the order of ``floats``.
+
+    Raises:
+        RecipeError: a rule matches nothing, or asks for what cannot be realised.
+        AuditError: the flatbuffer does not have the precision that was asked for.
+    """
+    return [_ship(part, source, recipe, manifest, clock, resume) for part in floats]
+
+
+def _ship(
+    part: FloatPart, source: Source, recipe: Recipe, manifest: Manifest | None, clock: StageClock, resume: Path
+) -> Shipped:
+    from toolkit.compress.run import compress_part
+
+    key = part.source.key
+    settings = recipe.part(part.source.name)
+    sentences = manifest.split("calibration")[:_CALIBRATION_SENTENCES] if manifest else ()
+    with clock.stage(f"{key}: precision and fine-tuning") as stage:
+        calibration = calibration_inputs(source, part.source, sentences, recipe.seed)
+
+        def progress(step: str, done: int, total: int, note: str) -> None:
+            clock.listener.progress(stage.name, done, total, f"{step} {note}")
+
+        compressed = compress_part(
+            part.relayered, settings.precision, settings.compress, calibration, seed=recipe.seed,
+            checkpoint_dir=resume / file_safe(key), on_progress=progress,
+        )
+        kinds = Counter(row.realised for row in compressed.audit.rows)
+        stage.fact = f"{len(compressed.tflite):,} bytes; " + ", ".join(f"{n} {kind}" for kind, n in kinds.most_common())
+    return Shipped(
+        name=part.source.name,
+        bucket=part.source.bucket,
+        tflite=compressed.tflite,
+        interface=compressed.relayered.interface,
+        torch_names=dict(compressed.relayered.torch_names),
+        audit=tuple(row.model_copy(update={"part": key}) for row in compressed.audit.rows),
+        sparsity=tuple(compressed.sparse.rows) if compressed.sparse else (),
+        tried=tried_configurations(source) if part.source.name == "decoder" else (),
+        matched={pattern: tuple(names) for pattern, names in compressed.plan.matched.items()},
+    )
+
+
+def file_safe(key: str) -> str:
+    """``decoder@256`` as a folder name."""
+    return key.replace("@", "-")
+
+
+def tried_configurations(source: Source) -> tuple[Tried, ...]:
+    """What was tried on the default voice's decoder before its recipe was chosen; for other voices it was not tried."""
+    if source.name != _TRIED_ON:
+        return ()
+    text = resources.files("toolkit.compress").joinpath("tried_decoder_joe.json").read_text(encoding="utf-8")
+    return tuple(Tried.model_validate(row) for row in json.loads(text))
