@@ -6,7 +6,6 @@ import ctypes
 import gc
 import sys
 
-
 _WORTHWHILE_BYTES = 4_000_000
 
 

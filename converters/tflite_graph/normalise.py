@@ -9,7 +9,9 @@ from ai_edge_litert import schema_py_generated as schema
 
 from converters.errors import ForeignToolFailed
 from converters.spec import Interface, TensorSpec
-from converters.tflite_graph.flatbuffer import dump, load
+from converters.tflite_graph.flatbuffer import dump, load, operator_code
+
+_GROUPED_VERSION = 6
 
 
 def normalise(content: bytes, interface: Interface, signature: str, output_layers: Sequence[str] = ()) -> bytes:
@@ -42,8 +44,27 @@ def normalise(content: bytes, interface: Interface, signature: str, output_layer
     model.metadata, model.metadataBuffer = [], None
     for name, index in inputs.items():
         graph.tensors[index].name = name
+    _lower_versions(model)
     _name_outputs(model, graph, dict(zip(outputs.values(), output_layers, strict=False)), spec.name)
     return dump(model)
+
+
+def _lower_versions(model: Any) -> None:
+    """Gives plain float convolutions their own operator code.
+
+    TensorFlow writes one code for all convolutions, with the version of the most demanding: a single grouped one
+    (version 6, which NNAPI refuses) would take all others with it.
+    """
+    for graph in model.subgraphs:
+        for operator in graph.operators or ():
+            code = model.operatorCodes[operator.opcodeIndex]
+            kind = max(code.builtinCode, code.deprecatedBuiltinCode)
+            if kind != schema.BuiltinOperator.CONV_2D or code.version < _GROUPED_VERSION:
+                continue
+            data, kernel = (graph.tensors[int(index)] for index in operator.inputs[:2])
+            floats = data.type == kernel.type == schema.TensorType.FLOAT32
+            if floats and int(data.shape[3]) == int(kernel.shape[3]):
+                operator.opcodeIndex = operator_code(model, kind, 2)
 
 
 def _name_outputs(model: Any, graph: Any, layers: dict[int, str], part: str) -> None:
