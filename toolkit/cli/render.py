@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from pathlib import Path
+
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -11,17 +15,27 @@ class Terminal:
     """Shows the pipeline's events: a live bar on a terminal, finished stages as lines everywhere."""
 
     def __init__(self, *, quiet: bool = False) -> None:
-        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
         self.quiet = quiet
+        self._own_stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8")
+        self.console = Console(file=self._own_stderr, highlight=False, soft_wrap=True)
+        self._kept: int | None = None
         self._live: Progress | None = None
         self._task = None
         self._last_tenth = -1
 
     def __enter__(self) -> Terminal:
+        if not os.environ.get("TOOLKIT_DEBUG"):
+            self._drop_native_output()
         if self.console.is_terminal and not self.quiet:
             self._live = Progress(
-                SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(),
-                TextColumn("[dim]{task.fields[note]}"), TimeElapsedColumn(), console=self.console, transient=True,
+                SpinnerColumn(),
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=24),
+                MofNCompleteColumn(),
+                TextColumn("[dim]{task.fields[note]}"),
+                TimeElapsedColumn(),
+                console=self.console,
+                transient=True,
             )
             self._live.start()
         return self
@@ -30,6 +44,18 @@ class Terminal:
         if self._live is not None:
             self._live.stop()
             self._live = None
+        if self._kept is not None:
+            sys.stderr.flush()
+            os.dup2(self._kept, 2)
+            os.close(self._kept)
+            self._kept = None
+
+    def _drop_native_output(self) -> None:
+        """Drops what the frameworks' C++ prints on descriptor 2; errors are exceptions and are shown all the same."""
+        sys.stderr.flush()
+        self._kept = os.dup(2)
+        with Path(os.devnull).open("wb") as nothing:
+            os.dup2(nothing.fileno(), 2)
 
     def stage_started(self, stage: str) -> None:
         """Starts the live bar of a stage."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from toolkit.errors import DataError
 
-DEFAULT_ROOT = Path(__file__).resolve().parents[2] / "calibration_data"
+ROOT_VARIABLE = "TOOLKIT_CALIBRATION_DATA"
+DEFAULT_ROOT = Path(os.environ.get(ROOT_VARIABLE) or Path(__file__).resolve().parents[2] / "calibration_data")
 MANIFEST_NAME = "manifest.jsonl"
 REGENERATE_HINT = "restore the file from version control, or run `toolkit data regenerate`"
 

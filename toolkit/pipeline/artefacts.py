@@ -48,11 +48,17 @@ def write_shipped(run: RunDirectory, shipped: Sequence[Shipped], recipe: Recipe)
     for name in dict.fromkeys(part.name for part in shipped):
         buckets = [part for part in shipped if part.name == name]
         data = merge_signatures([(signature_name(part.name, part.bucket), part.tflite) for part in buckets])
-        run.write_bytes(f"bundle/{name}.tflite", write_metadata(data, {
-            "recipe_sha256": recipes.sha256(recipe),
-            "signatures": {signature_name(p.name, p.bucket): interface_facts(p.interface) for p in buckets},
-            "torch_names": dict(sorted(buckets[0].torch_names.items())),
-        }))
+        run.write_bytes(
+            f"bundle/{name}.tflite",
+            write_metadata(
+                data,
+                {
+                    "recipe_sha256": recipes.sha256(recipe),
+                    "signatures": {signature_name(p.name, p.bucket): interface_facts(p.interface) for p in buckets},
+                    "torch_names": dict(sorted(buckets[0].torch_names.items())),
+                },
+            ),
+        )
 
 
 def interface_facts(interface: Interface) -> dict[str, object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import resource
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,18 +23,27 @@ from toolkit.recipe import load as recipes
 from toolkit.recipe.schema import Recipe
 from toolkit.results import (
     Artifact,
+    Point,
     PrecisionOverride,
     Recommendation,
     Run,
     RunResult,
     Stage,
-    Tried,
     Validity,
     Warn,
 )
 
-NNAPI_NOTE = "NNAPI is deprecated since Android 15: it still runs, but new work belongs on the GPU delegate or XNNPACK (shown beside it)."
-_STAGE_OF_FOLDER = {"onnx": "onnx", "float32": "tflite float32", "bundle": "bundle", "keras": "trainable keras", "audio": "audio"}
+NNAPI_NOTE = (
+    "NNAPI is deprecated since Android 15: it still runs, but new work belongs on the GPU delegate or XNNPACK "
+    "(shown beside it)."
+)
+_STAGE_OF_FOLDER = {
+    "onnx": "onnx",
+    "float32": "tflite float32",
+    "bundle": "bundle",
+    "keras": "trainable keras",
+    "audio": "audio",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +87,9 @@ def assemble(found: Findings) -> RunResult:
             update={"delegate_version": level or None, "lock_sha256": lock_sha256()}
         ),
         artifacts=artefacts(found.directory),
-        stages=tuple(Stage(name=s.name, seconds=s.seconds, facts={"fact": s.fact} if s.fact else {}) for s in found.stages),
+        stages=tuple(
+            Stage(name=s.name, seconds=s.seconds, facts={"fact": s.fact} if s.fact else {}) for s in found.stages
+        ),
         parity=tuple(row for part in found.floats for row in part.parity),
         precision=tuple(row for part in found.shipped for row in part.audit),
         overrides=overrides(recipe, found.shipped),
@@ -85,6 +97,8 @@ def assemble(found: Findings) -> RunResult:
         latency=judged.measured.latency,
         comparisons=judged.measured.comparisons,
         memory=judged.measured.memory,
+        op_times=judged.measured.op_times,
+        points=_points(found),
         size=judged.size,
         sparsity=tuple(row for part in found.shipped for row in part.sparsity),
         quality=judged.quality,
@@ -100,11 +114,17 @@ def assemble(found: Findings) -> RunResult:
 
 def artefacts(directory: Path) -> tuple[Artifact, ...]:
     """Every file so far with its digest; scratch files are hidden and left out."""
-    files = sorted(p for p in directory.rglob("*") if p.is_file() and not any(s.startswith(".") for s in p.relative_to(directory).parts))
+    files = sorted(
+        p
+        for p in directory.rglob("*")
+        if p.is_file() and not any(s.startswith(".") for s in p.relative_to(directory).parts)
+    )
     return tuple(
         Artifact(
-            stage=_STAGE_OF_FOLDER.get(p.relative_to(directory).parts[0], "run"), path=str(p.relative_to(directory)),
-            sha256=file_sha256(p), size_bytes=p.stat().st_size,
+            stage=_STAGE_OF_FOLDER.get(p.relative_to(directory).parts[0], "run"),
+            path=str(p.relative_to(directory)),
+            sha256=file_sha256(p),
+            size_bytes=p.stat().st_size,
         )
         for p in files
     )
@@ -115,10 +135,44 @@ def overrides(recipe: Recipe, shipped: Sequence[Shipped]) -> tuple[PrecisionOver
     rows = []
     for part in shipped:
         for rule in recipe.part(part.name).precision.rules:
-            rows.append(PrecisionOverride(
-                pattern=rule.match, precision=rule.use, because=rule.because, matched=part.matched.get(rule.match, ()),
-            ))
+            rows.append(
+                PrecisionOverride(
+                    pattern=rule.match,
+                    precision=rule.use,
+                    because=rule.because,
+                    matched=part.matched.get(rule.match, ()),
+                )
+            )
     return tuple(rows)
+
+
+def _points(found: Findings) -> tuple[Point, ...]:
+    """Float32 and the result of the part that costs most, for the trade-off plot."""
+    quality = found.judged.quality
+    mos = next((m for m in quality.metrics if m.metric == "distillmos"), None) if quality else None
+    if mos is None:
+        return ()
+    threads = max(found.recipe.bench.threads)
+    latency = {
+        e.variant: e.stats.p50_ms for e in found.judged.measured.latency if _is_main(e.part) and e.threads == threads
+    }
+    size = {p.variant: p.total_bytes for p in found.judged.size.parts if _is_main(p.part)}
+    return tuple(
+        Point(
+            label=variant,
+            latency_ms=latency[variant],
+            quality=0.0 if variant == "float32" else mos.mean,
+            quality_unit="DistillMOS against float",
+            size_bytes=size[variant],
+            current=variant == "result",
+        )
+        for variant in ("float32", "result")
+        if variant in latency
+    )
+
+
+def _is_main(part: str) -> bool:
+    return part.partition("@")[0] in ("decoder", "model")
 
 
 def _warnings(found: Findings) -> tuple[Warn, ...]:
@@ -126,13 +180,19 @@ def _warnings(found: Findings) -> tuple[Warn, ...]:
     if found.recipe.delegate.name == "nnapi":
         rows.append(Warn(code="delegate/nnapi-deprecated", message=NNAPI_NOTE, section="delegation"))
     if "random weights" in found.source.label:
-        rows.append(Warn(code="model/random-weights", message="Random weights: the audio is noise, quality means nothing.", section="run"))
-    for placement in found.judged.placements:
-        for wrong in placement.wrong_results:
-            rows.append(Warn(
-                code="delegate/known-wrong-result", section="delegation",
-                message=f"{placement.part} on {placement.delegate}: {wrong.op} {wrong.name}: {wrong.reason}",
-            ))
+        rows.append(
+            Warn(
+                code="model/random-weights",
+                message="Random weights: the audio is noise, quality means nothing.",
+                section="run",
+            )
+        )
+    known_wrong = Counter(
+        (p.part, p.delegate, wrong.op, wrong.reason) for p in found.judged.placements for wrong in p.wrong_results
+    )
+    for (part, delegate, op, reason), count in sorted(known_wrong.items()):
+        message = f"{part} on {delegate}: {op} ×{count}: {reason}"
+        rows.append(Warn(code="delegate/known-wrong-result", section="delegation", message=message))
     return tuple(rows)
 
 
@@ -140,8 +200,14 @@ def _recommendations(found: Findings) -> tuple[Recommendation, ...]:
     rows = []
     for gate in found.judged.gates:
         if gate.status == "fail":
-            rows.append(Recommendation(
-                title=f"Bring “{gate.title}” within its limit", because=gate.explanation, section="verdict",
-                expected_gain=f"from {gate.value:.3g} to {gate.limit:.3g} {gate.unit}" if gate.value is not None and gate.limit is not None else "",
-            ))
+            rows.append(
+                Recommendation(
+                    title=f"Bring “{gate.title}” within its limit",
+                    because=gate.explanation,
+                    section="verdict",
+                    expected_gain=f"from {gate.value:.3g} to {gate.limit:.3g} {gate.unit}"
+                    if gate.value is not None and gate.limit is not None
+                    else "",
+                )
+            )
     return tuple(rows)

@@ -12,9 +12,10 @@ import numpy as np
 from converters.spec import Arrays, Interface
 from toolkit.bench.host import measure, race
 from toolkit.bench.memory import peak_memory
+from toolkit.bench.operators import time_operators
 from toolkit.bench.plan import Plan
 from toolkit.recipe.schema import Bench
-from toolkit.results import Latency, LatencyComparison, Memory
+from toolkit.results import Latency, LatencyComparison, Memory, OpTime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,7 @@ class BenchPart:
         inputs: real inputs in torch layout.
         interface: layouts of the files.
         audio_seconds: seconds of audio one invocation stands for; None when it makes none.
+        timed_by_operator: also time every distinct operator alone.
     """
 
     key: str
@@ -34,6 +36,7 @@ class BenchPart:
     inputs: Arrays
     interface: Interface
     audio_seconds: float | None
+    timed_by_operator: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,13 +46,17 @@ class Measured:
     latency: tuple[Latency, ...]
     comparisons: tuple[LatencyComparison, ...]
     memory: tuple[Memory, ...]
+    op_times: tuple[OpTime, ...]
 
 
 def plan_of(settings: Bench) -> Plan:
     """The measuring plan of a recipe."""
     return Plan(
-        warmup_runs=settings.warmup, min_runs=settings.runs, max_runs=max(settings.runs, 3 * settings.runs),
-        min_seconds=settings.min_seconds, threads=settings.threads,
+        warmup_runs=settings.warmup,
+        min_runs=settings.runs,
+        max_runs=max(settings.runs, 3 * settings.runs),
+        min_seconds=settings.min_seconds,
+        threads=settings.threads,
     )
 
 
@@ -59,13 +66,19 @@ def bench_parts(parts: list[BenchPart], settings: Bench, on_progress: Callable[[
     latency: list[Latency] = []
     comparisons: list[LatencyComparison] = []
     memory: list[Memory] = []
+    op_times: list[OpTime] = []
     total = len(parts) * (len(settings.threads) + 1)
     done = 0
     for part in parts:
         inputs = _file_inputs(part)
         for threads in settings.threads:
             found = race(
-                dict(part.files), part.key, plan, baseline="float32", threads=threads, inputs=inputs,
+                dict(part.files),
+                part.key,
+                plan,
+                baseline="float32",
+                threads=threads,
+                inputs=inputs,
                 audio_seconds=part.audio_seconds,
             )
             latency += found.latencies
@@ -74,9 +87,13 @@ def bench_parts(parts: list[BenchPart], settings: Bench, on_progress: Callable[[
             on_progress(done, total, f"{part.key}, {threads} thread(s)")
         for variant, path in part.files.items():
             memory.append(peak_memory(path, part.key, variant, threads=max(settings.threads)))
+            if part.timed_by_operator:
+                op_times += time_operators(path, part.key, variant, threads=max(settings.threads)).times
         done += 1
         on_progress(done, total, f"{part.key}, memory")
-    return Measured(latency=tuple(latency), comparisons=tuple(comparisons), memory=tuple(memory))
+    return Measured(
+        latency=tuple(latency), comparisons=tuple(comparisons), memory=tuple(memory), op_times=tuple(op_times)
+    )
 
 
 def _file_inputs(part: BenchPart) -> dict[str, np.ndarray]:
@@ -115,7 +132,9 @@ class FileBench:
                 f"(95 % interval {c.ci_low:.3f} to {c.ci_high:.3f}, {c.pairs} rounds)"
             )
         for m in self.memory:
-            lines.append(f"{m.variant}: peak {m.peak_rss_bytes / 1e6:.0f} MB, {m.over_runtime_bytes / 1e6:.0f} MB over the runtime")
+            lines.append(
+                f"{m.variant}: peak {m.peak_rss_bytes / 1e6:.0f} MB, {m.over_runtime_bytes / 1e6:.0f} MB for the model"
+            )
         lines.append(f"where: {self.latency[0].where}")
         return "\n".join(lines)
 
@@ -131,7 +150,7 @@ def bench_files(models: list[Path], threads: tuple[int, ...], runs: int, warmup:
     latency: list[Latency] = []
     comparisons: list[LatencyComparison] = []
     if len(named) == 1:
-        (name, path), = named.items()
+        ((name, path),) = named.items()
         latency += measure(path, path.stem, name, plan)
     else:
         baseline = str(models[0])

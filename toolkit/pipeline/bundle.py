@@ -17,7 +17,10 @@ def part_size(path: Path, part: str, variant: str) -> PartSize:
     """Bytes of a TFLite file: constants by dtype, the whole file, and gzip-compressed."""
     data = path.read_bytes()
     return PartSize(
-        part=part, variant=variant, by_dtype=constant_bytes(read_tflite(data)), total_bytes=len(data),
+        part=part,
+        variant=variant,
+        by_dtype=constant_bytes(read_tflite(data)),
+        total_bytes=len(data),
         compressed_bytes=len(gzip.compress(data, compresslevel=6, mtime=0)),
     )
 
@@ -37,7 +40,10 @@ def plain_size(path: Path, part: str, variant: str, dtype: str) -> PartSize:
     """Bytes of a file that is not TFLite."""
     data = path.read_bytes()
     return PartSize(
-        part=part, variant=variant, by_dtype={dtype: len(data)}, total_bytes=len(data),
+        part=part,
+        variant=variant,
+        by_dtype={dtype: len(data)},
+        total_bytes=len(data),
         compressed_bytes=len(gzip.compress(data, compresslevel=6, mtime=0)),
     )
 
@@ -56,6 +62,9 @@ def total_size(run: RunDirectory, parts: list[PartSize], baseline_bytes: int, li
     """The whole bundle against what came in."""
     files = sorted(p for p in (run.path / "bundle").rglob("*") if p.is_file())
     return Size(
-        parts=tuple(parts), baseline_bytes=baseline_bytes, total_bytes=sum(p.stat().st_size for p in files),
-        limit_bytes=limit_bytes, includes="Everything in bundle/: " + ", ".join(p.name for p in files) + ".",
+        parts=tuple(parts),
+        baseline_bytes=baseline_bytes,
+        total_bytes=sum(p.stat().st_size for p in files),
+        limit_bytes=limit_bytes,
+        includes="Everything in bundle/: " + ", ".join(p.name for p in files) + ".",
     )

@@ -53,12 +53,16 @@ class Culprit:
         except ParityError as error:
             found = self._first_divergence()
             if found is None:
-                where, detail = error.where, "every operator that can be compared agrees; the outputs' order or layout is wrong"
+                where, detail = (
+                    error.where,
+                    "every operator that can be compared agrees; the outputs' order or layout is wrong",
+                )
             else:
                 where = found.node
                 detail = f"first diverging operator {found.node!r} agrees to {found.snr_db:.1f} dB only"
             raise ParityError(
-                f"{error.message}; {detail}", where=f"{self.part.key} → {where}",
+                f"{error.message}; {detail}",
+                where=f"{self.part.key} → {where}",
                 hint=f"a minimal reproduction is in {self.repro_dir}" if found else "report this as a defect",
             ) from error
 
@@ -78,7 +82,11 @@ class Culprit:
         found = bisect.first_divergence(reference, self._candidate_values(arrays, reference), order=order)
         if found is not None:
             bisect.write_onnx_repro(
-                self.rewritten.model, self.rewritten.interface, arrays, found.node, self.repro_dir,
+                self.rewritten.model,
+                self.rewritten.interface,
+                arrays,
+                found.node,
+                self.repro_dir,
                 expected=reference[found.node],
             )
         return found

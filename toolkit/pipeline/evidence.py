@@ -26,6 +26,7 @@ from toolkit.recipe.schema import Recipe
 from toolkit.results import Clip, Gate, PartSize, Placement, Quality, Size
 
 _SHUFFLED_PARTS = ("flow", "decoder", "model")
+_MAIN_PARTS = ("decoder", "model")
 DELEGATES = {"nnapi": "nnapi", "gpu": "gpu_litert", "xnnpack": "xnnpack"}
 """Delegate of the recipe to the placement its gates are judged on."""
 
@@ -45,8 +46,13 @@ class Judged:
 
 
 def judge_run(
-    source: Source, floats: Sequence[FloatPart], shipped: Sequence[Shipped], recipe: Recipe,
-    manifest: Manifest | None, run: RunDirectory, clock: StageClock,
+    source: Source,
+    floats: Sequence[FloatPart],
+    shipped: Sequence[Shipped],
+    recipe: Recipe,
+    manifest: Manifest | None,
+    run: RunDirectory,
+    clock: StageClock,
 ) -> Judged:
     """Measures everything the report shows and holds it against the recipe's gates."""
     with clock.stage("delegate placement") as stage:
@@ -56,7 +62,8 @@ def judge_run(
         stage.fact = ", ".join(f"{p.part} {p.delegated_ops}/{p.total_ops} in {p.partitions}" for p in asked)
     with clock.stage("benchmark on the host CPU") as stage:
         measured = bench_parts(
-            _bench_parts(source, floats, shipped, run), recipe.bench,
+            _bench_parts(source, floats, shipped, run),
+            recipe.bench,
             lambda done, total, note: clock.listener.progress("benchmark on the host CPU", done, total, note),
         )
         best = max(recipe.bench.threads)
@@ -66,14 +73,27 @@ def judge_run(
     output_snr_db = _output_snr(floats, shipped) if source.voice is None else None
     main = "decoder" if source.voice is not None else "model"
     evidence = Evidence(
-        quality=quality, missing_quality=missing.get("quality", ""), comparisons=measured.comparisons,
-        placements=tuple(asked), size=size, float_macs_ratio=_float_macs(shipped, main),
-        op_counts=_op_counts(shipped), output_snr_db=output_snr_db, main_part=main, threads=best,
+        quality=quality,
+        missing_quality=missing.get("quality", ""),
+        comparisons=measured.comparisons,
+        placements=tuple(asked),
+        size=size,
+        float_macs_ratio=_float_macs(shipped, main),
+        op_counts=_op_counts(shipped),
+        output_snr_db=output_snr_db,
+        main_part=main,
+        threads=best,
     )
     rows = [row for part in floats for row in part.parity]
     return Judged(
-        placements=placements, measured=measured, size=size, quality=quality, missing=missing, clips=clips,
-        gates=judge_gates(recipe.gates, rows, evidence), output_snr_db=output_snr_db,
+        placements=placements,
+        measured=measured,
+        size=size,
+        quality=quality,
+        missing=missing,
+        clips=clips,
+        gates=judge_gates(recipe.gates, rows, evidence),
+        output_snr_db=output_snr_db,
     )
 
 
@@ -87,10 +107,16 @@ def _bench_parts(
         seconds = None
         if source.voice is not None and part.source.name != "encoder":
             seconds = part.source.bucket * source.voice.hop / source.voice.sample_rate_hz
-        parts.append(BenchPart(
-            key=part.source.key, files={"float32": run.path / f"float32/{stem}.tflite", "result": single},
-            inputs=part.source.probes[0], interface=result.interface, audio_seconds=seconds,
-        ))
+        parts.append(
+            BenchPart(
+                key=part.source.key,
+                files={"float32": run.path / f"float32/{stem}.tflite", "result": single},
+                inputs=part.source.probes[0],
+                interface=result.interface,
+                audio_seconds=seconds,
+                timed_by_operator=part.source.name in _MAIN_PARTS,
+            )
+        )
     return parts
 
 
@@ -99,7 +125,9 @@ def _size(
 ) -> Size:
     sizes: list[PartSize] = []
     for part in floats:
-        sizes.append(bundle.part_size(run.path / f"float32/{file_stem(part.source.key)}.tflite", part.source.key, "float32"))
+        sizes.append(
+            bundle.part_size(run.path / f"float32/{file_stem(part.source.key)}.tflite", part.source.key, "float32")
+        )
     for part in shipped:
         sizes.append(bundle.part_size(run.path / f".bench/{file_stem(part.key)}.tflite", part.key, "result"))
     baseline = sum(s.total_bytes for s in sizes if s.variant == "float32")
@@ -119,7 +147,11 @@ def shipped_runners(shipped: Sequence[Shipped], threads: int = 2) -> dict[str, d
 
 
 def _listen(
-    source: Source, shipped: Sequence[Shipped], recipe: Recipe, manifest: Manifest | None, run: RunDirectory,
+    source: Source,
+    shipped: Sequence[Shipped],
+    recipe: Recipe,
+    manifest: Manifest | None,
+    run: RunDirectory,
     clock: StageClock,
 ) -> tuple[Quality | None, dict[str, str], tuple[Clip, ...]]:
     if source.voice is None or manifest is None:
@@ -132,6 +164,7 @@ def _listen(
     name = "speak held-out sentences"
     buckets = Buckets(phonemes=recipe.buckets.phonemes, frames=recipe.buckets.frames)
     with clock.stage(name) as stage:
+
         def progress(done: int, total: int, note: str) -> None:
             clock.listener.progress(name, done, total, note)
 
@@ -173,5 +206,3 @@ def _op_counts(shipped: Sequence[Shipped]) -> dict[str, int]:
         if part.name in _SHUFFLED_PARTS:
             counts.update(op.kind for op in read_tflite(part.tflite).ops)
     return dict(counts)
-
-

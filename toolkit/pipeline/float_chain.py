@@ -1,4 +1,4 @@
-"""One part through every float hop: torch, ONNX, rewritten ONNX, Keras, trainable Keras, TFLite; each compared with torch."""
+"""One part through every float hop, each compared with torch: ONNX, rewritten ONNX, Keras, trainable Keras, TFLite."""
 
 from __future__ import annotations
 
@@ -56,15 +56,26 @@ class _Hops:
         self.rows: list[Parity] = []
 
     def compare(self, before: str, hop: str, runner: Runner, limit_db: float, culprit: Culprit) -> str:
-        """Raises ParityError with the first diverging operator when the hop is below its limit; returns the key number."""
+        """Raises ParityError naming the first diverging operator below the limit; returns the key number."""
         report = parity_of.ParityReport(tensors={})
         for probe, expected in zip(self.part.probes, self.reference, strict=True):
             report = report.combined(parity_of.compare(expected, runner(probe)))
         for name, tensor in report.tensors.items():
-            self.rows.append(Parity.model_validate({
-                "part": self.part.key, "from": before, "to": hop, "tensor": name, "max_abs": tensor.max_abs,
-                "snr_db": tensor.snr_db, "cosine": tensor.cosine, "inputs": self._inputs(), "limit_snr_db": limit_db,
-            }))
+            self.rows.append(
+                Parity.model_validate(
+                    {
+                        "part": self.part.key,
+                        "from": before,
+                        "to": hop,
+                        "tensor": name,
+                        "max_abs": tensor.max_abs,
+                        "snr_db": tensor.snr_db,
+                        "cosine": tensor.cosine,
+                        "inputs": self._inputs(),
+                        "limit_snr_db": limit_db,
+                    }
+                )
+            )
         peak = max((t.peak for t in report.tensors.values()), default=0.0)
         culprit.explain_failure(report, hop, limit_db, self.agreeing_error * peak)
         return f"{report.worst_snr_db:.1f} dB against torch, largest difference {report.max_abs:.2g}"
@@ -136,8 +147,12 @@ def convert_float(part: SourcePart, recipe: Recipe, clock: StageClock, repro_dir
         fact = hops.compare("trainable keras", "tflite float32", runner, limits.tflite_db, culprit)
         stage.fact = f"{len(flatbuffer):,} bytes, {fact}"
     return FloatPart(
-        source=part, rewritten=rewritten, relayered=relayered, tflite=flatbuffer,
-        reference=tuple(hops.reference), parity=tuple(hops.rows),
+        source=part,
+        rewritten=rewritten,
+        relayered=relayered,
+        tflite=flatbuffer,
+        reference=tuple(hops.reference),
+        parity=tuple(hops.rows),
     )
 
 

@@ -61,23 +61,44 @@ def _quality(limits: Gates, evidence: Evidence) -> list[Gate]:
     absent = evidence.missing_quality or "the metric's package is not installed"
     gates = []
     if limits.mos_drop_mean_max is not None:
-        gates.append(judge(
-            "mos_drop_mean", "DistillMOS below the float voice, mean", None if mos is None else max(0.0, -mos.mean), "points",
-            limits.mos_drop_mean_max, "<=", "Predicted listening quality lost, mean over held-out sentences.",
-            skipped_because=absent,
-        ))
+        gates.append(
+            judge(
+                "mos_drop_mean",
+                "DistillMOS below the float voice, mean",
+                None if mos is None else max(0.0, -mos.mean),
+                "points",
+                limits.mos_drop_mean_max,
+                "<=",
+                "Predicted listening quality lost, mean over held-out sentences.",
+                skipped_because=absent,
+            )
+        )
     if limits.mos_drop_worst_max is not None:
-        gates.append(judge(
-            "mos_drop_worst", "DistillMOS below the float voice, worst sentence",
-            None if mos is None else max(0.0, -mos.worst), "points", limits.mos_drop_worst_max, "<=",
-            "The same for the sentence that suffers most.", skipped_because=absent,
-        ))
+        gates.append(
+            judge(
+                "mos_drop_worst",
+                "DistillMOS below the float voice, worst sentence",
+                None if mos is None else max(0.0, -mos.worst),
+                "points",
+                limits.mos_drop_worst_max,
+                "<=",
+                "The same for the sentence that suffers most.",
+                skipped_because=absent,
+            )
+        )
     if limits.speaker_cosine_min is not None:
-        gates.append(judge(
-            "speaker_cosine", "Speaker similarity to the float voice", None if speaker is None else speaker.mean, "cosine",
-            limits.speaker_cosine_min, ">=", "Cosine of resemblyzer d-vectors; the same speaker gives above 0.88.",
-            skipped_because=absent,
-        ))
+        gates.append(
+            judge(
+                "speaker_cosine",
+                "Speaker similarity to the float voice",
+                None if speaker is None else speaker.mean,
+                "cosine",
+                limits.speaker_cosine_min,
+                ">=",
+                "Cosine of resemblyzer d-vectors; the same speaker gives above 0.88.",
+                skipped_because=absent,
+            )
+        )
     return gates
 
 
@@ -85,42 +106,78 @@ def _cost(limits: Gates, evidence: Evidence) -> list[Gate]:
     gates = []
     if limits.latency_ratio_max is not None:
         found = [
-            c for c in evidence.comparisons
+            c
+            for c in evidence.comparisons
             if c.part.partition("@")[0] == evidence.main_part and c.threads == evidence.threads
         ]
-        gates.append(judge(
-            "latency_ratio", f"{evidence.main_part.capitalize()} latency over float32, {evidence.threads} threads",
-            found[0].ratio if found else None, "ratio", limits.latency_ratio_max, "<=",
-            "Both run interleaved in one process on the host CPU.", skipped_because="no benchmark was run",
-        ))
+        gates.append(
+            judge(
+                "latency_ratio",
+                f"{evidence.main_part.capitalize()} latency over float32, {evidence.threads} threads",
+                found[0].ratio if found else None,
+                "ratio",
+                limits.latency_ratio_max,
+                "<=",
+                "Both run interleaved in one process on the host CPU.",
+                skipped_because="no benchmark was run",
+            )
+        )
     if limits.decoder_bytes_ratio_max is not None:
         parts = {(p.part.partition("@")[0], p.variant): p.total_bytes for p in evidence.size.parts}
         ratio = parts[evidence.main_part, "result"] / parts[evidence.main_part, "float32"]
-        gates.append(judge(
-            "bytes_ratio", f"{evidence.main_part.capitalize()} bytes over float32", ratio, "ratio",
-            limits.decoder_bytes_ratio_max, "<=", "Size of the .tflite file.",
-        ))
+        gates.append(
+            judge(
+                "bytes_ratio",
+                f"{evidence.main_part.capitalize()} bytes over float32",
+                ratio,
+                "ratio",
+                limits.decoder_bytes_ratio_max,
+                "<=",
+                "Size of the .tflite file.",
+            )
+        )
     if limits.total_bytes_max is not None:
-        gates.append(judge(
-            "total_bytes", "Whole bundle on disk", evidence.size.total_bytes, "bytes", limits.total_bytes_max, "<=",
-            evidence.size.includes,
-        ))
+        gates.append(
+            judge(
+                "total_bytes",
+                "Whole bundle on disk",
+                evidence.size.total_bytes,
+                "bytes",
+                limits.total_bytes_max,
+                "<=",
+                evidence.size.includes,
+            )
+        )
     return gates
 
 
 def _shape(limits: Gates, evidence: Evidence) -> list[Gate]:
     gates = []
     if limits.float_macs_ratio_max is not None:
-        gates.append(judge(
-            "float_macs_ratio", f"{evidence.main_part.capitalize()} multiply-adds left in float", evidence.float_macs_ratio,
-            "ratio", limits.float_macs_ratio_max, "<=", "Read back from the flatbuffer, operator by operator.",
-            skipped_because="no operator multiplies",
-        ))
+        gates.append(
+            judge(
+                "float_macs_ratio",
+                f"{evidence.main_part.capitalize()} multiply-adds left in float",
+                evidence.float_macs_ratio,
+                "ratio",
+                limits.float_macs_ratio_max,
+                "<=",
+                "Read back from the flatbuffer, operator by operator.",
+                skipped_because="no operator multiplies",
+            )
+        )
     if limits.shuffle_ops_ratio_max is not None:
-        gates.append(judge(
-            "shuffle_ratio", "RESHAPE + TRANSPOSE + STRIDED_SLICE share of operators", shuffle_ratio(evidence.op_counts),
-            "ratio", limits.shuffle_ops_ratio_max, "<=", "Operators that only move data, in flow and decoder.",
-        ))
+        gates.append(
+            judge(
+                "shuffle_ratio",
+                "RESHAPE + TRANSPOSE + STRIDED_SLICE share of operators",
+                shuffle_ratio(evidence.op_counts),
+                "ratio",
+                limits.shuffle_ops_ratio_max,
+                "<=",
+                "Operators that only move data, in flow and decoder.",
+            )
+        )
     if limits.decoder_partitions_max is not None:
         gates.append(_partitions(limits.decoder_partitions_max, evidence))
     return gates
@@ -133,8 +190,13 @@ def _partitions(limit: int, evidence: Evidence) -> Gate:
         return judge("partitions", title, None, "partitions", limit, "<=", "", skipped_because="nothing was placed")
     on_cpu = found.total_ops - found.delegated_ops
     gate = judge(
-        "partitions", f"{title} ({found.delegate} {found.level})".replace(" )", ")"), float(found.partitions), "partitions",
-        limit, "<=", "Static placement by the delegate's own source; 1 with nothing on the CPU means whole.",
+        "partitions",
+        f"{title} ({found.delegate} {found.level})".replace(" )", ")"),
+        float(found.partitions),
+        "partitions",
+        limit,
+        "<=",
+        "Static placement by the delegate's own source; 1 with nothing on the CPU means whole.",
     )
     if not on_cpu:
         return gate
@@ -146,13 +208,28 @@ def _parity(limits: Gates, parity: Iterable[Parity], evidence: Evidence) -> list
     gates = []
     if rows:
         worst = min(rows, key=lambda p: p.snr_db)
-        gates.append(judge(
-            "parity", "Float hops against torch, worst", float(worst.snr_db), "dB", float(worst.limit_snr_db), ">=",
-            f"Worst at {worst.part}, {worst.to}, {worst.tensor}; a hop below its limit stops the run.",
-        ))
+        gates.append(
+            judge(
+                "parity",
+                "Float hops against torch, worst",
+                float(worst.snr_db),
+                "dB",
+                float(worst.limit_snr_db),
+                ">=",
+                f"Worst at {worst.part}, {worst.to}, {worst.tensor}; a hop below its limit stops the run.",
+            )
+        )
     if limits.output_snr_db_min is not None:
-        gates.append(judge(
-            "output_snr", "Result against torch", evidence.output_snr_db, "dB", limits.output_snr_db_min, ">=",
-            "The shipped file on the probe inputs.", skipped_because="nothing was compared",
-        ))
+        gates.append(
+            judge(
+                "output_snr",
+                "Result against torch",
+                evidence.output_snr_db,
+                "dB",
+                limits.output_snr_db_min,
+                ">=",
+                "The shipped file on the probe inputs.",
+                skipped_because="nothing was compared",
+            )
+        )
     return gates

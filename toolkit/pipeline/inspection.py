@@ -30,7 +30,13 @@ def inspect_tflite(path: Path, delegate: str | None, android: str) -> dict[str, 
         "macs": sum(macs.values()),
         "tensors": [*_tensors(graph, graph.inputs, "input"), *_tensors(graph, graph.outputs, "output")],
         "ops": [
-            {"index": op.index, "op": op.kind, "name": op.name, "macs": macs.get(op.index, 0), "precision": _precision(graph, op)}
+            {
+                "index": op.index,
+                "op": op.kind,
+                "name": op.name,
+                "macs": macs.get(op.index, 0),
+                "precision": _precision(graph, op),
+            }
             for op in graph.ops
         ],
     }

@@ -45,8 +45,13 @@ class _GivenDurations:
 
 
 def speak(
-    voice: Voice, runners: PartRunners, sentences: Sequence[Sentence], settings: QualitySettings,
-    on_progress: Callable[[int, int, str], None], *, like: Spoken | None = None,
+    voice: Voice,
+    runners: PartRunners,
+    sentences: Sequence[Sentence],
+    settings: QualitySettings,
+    on_progress: Callable[[int, int, str], None],
+    *,
+    like: Spoken | None = None,
 ) -> Spoken:
     """Synthesises every sentence with the same seed and therefore the same noise.
 
@@ -64,7 +69,10 @@ def speak(
         ids = voice.phoneme_ids(sentence.phonemes)
         host = voice if like is None else replace(voice, durations=_GivenDurations(like.durations[index]))
         prior = host.prior(
-            runners["encoder"], ids, settings.seed, length_scale=settings.length_scale if like is None else 1.0,
+            runners["encoder"],
+            ids,
+            settings.seed,
+            length_scale=settings.length_scale if like is None else 1.0,
             noise_w=settings.noise_w,
         )
         z_p = host.prior_sample(prior, settings.seed, noise_scale=settings.noise_scale)
@@ -117,13 +125,18 @@ def _value(metric: str, utterance: UtteranceQuality) -> MetricValue | None:
 def _quality(report: QualityReport, sentences: Sequence[Sentence], candidate_name: str) -> Quality:
     utterances = tuple(
         Utterance(
-            id=found.name, text=sentence.text, seconds=found.seconds,
+            id=found.name,
+            text=sentence.text,
+            seconds=found.seconds,
             metrics={m[0]: value for m in _SHOWN if (value := _value(m[0], found)) is not None},
         )
         for found, sentence in zip(report.utterances, sentences, strict=True)
     )
     return Quality(
-        reference="float voice (torch)", candidate=candidate_name, held_out=True, utterances=utterances,
+        reference="float voice (torch)",
+        candidate=candidate_name,
+        held_out=True,
+        utterances=utterances,
         metrics=tuple(m for row in _SHOWN if (m := _metric(row, utterances)) is not None),
     )
 
@@ -136,8 +149,14 @@ def _metric(row: tuple[str, str, str, bool, str], utterances: Sequence[Utterance
     values = [(v.value - v.reference if v.reference is not None else v.value, name) for name, v in scored]
     worst, name = (min if higher else max)(values)
     return Metric(
-        metric=metric, title=title, unit=unit, higher_is_better=higher, mean=float(np.mean([v for v, _ in values])),
-        worst=worst, worst_utterance=name, explanation=explanation,
+        metric=metric,
+        title=title,
+        unit=unit,
+        higher_is_better=higher,
+        mean=float(np.mean([v for v, _ in values])),
+        worst=worst,
+        worst_utterance=name,
+        explanation=explanation,
     )
 
 
@@ -158,10 +177,13 @@ def write_clips(
             soundfile.write(buffer, np.clip(wave, -1.0, 1.0), sample_rate_hz, format="FLAC", subtype="PCM_16")
             paths.append(f"audio/{sentence.name}-{kind}.flac")
             run.write_bytes(paths[-1], buffer.getvalue())
-        clips.append(Clip(
-            id=sentence.name, text=sentence.text, reference_path=paths[0], candidate_path=paths[1],
-            seconds=len(float_wave) / sample_rate_hz,
-        ))
+        clips.append(
+            Clip(
+                id=sentence.name,
+                text=sentence.text,
+                reference_path=paths[0],
+                candidate_path=paths[1],
+                seconds=len(float_wave) / sample_rate_hz,
+            )
+        )
     return tuple(clips)
-
-

@@ -18,15 +18,18 @@ def write_manifest(run: RunDirectory, source: Source, recipe: Recipe, data_sha25
     measured afterwards (results.json, the report) is therefore not listed.
     """
     run.write_text("recipe.lock.yaml", recipes.dump(recipe))
-    run.write_json(MANIFEST, {
-        "schema": 1,
-        "model": {"name": source.name, "label": source.label},
-        "inputs": {
-            **{name: {"sha256": digest} for name, digest in sorted(source.inputs.items())},
-            **({"calibration_data/manifest.jsonl": {"sha256": data_sha256}} if data_sha256 else {}),
+    run.write_json(
+        MANIFEST,
+        {
+            "schema": 1,
+            "model": {"name": source.name, "label": source.label},
+            "inputs": {
+                **{name: {"sha256": digest} for name, digest in sorted(source.inputs.items())},
+                **({"calibration_data/manifest.jsonl": {"sha256": data_sha256}} if data_sha256 else {}),
+            },
+            "outputs": run.digests(),
+            "recipe": {"name": recipe.name, "sha256": recipes.sha256(recipe)},
+            "tools": {"toolkit": toolkit.__version__, **tool_versions()},
+            "lock_sha256": lock_sha256(),
         },
-        "outputs": run.digests(),
-        "recipe": {"name": recipe.name, "sha256": recipes.sha256(recipe)},
-        "tools": {"toolkit": toolkit.__version__, **tool_versions()},
-        "lock_sha256": lock_sha256(),
-    })
+    )

@@ -31,10 +31,16 @@ def voice_parts(source: Source, recipe: Recipe, sentences: tuple[Sentence, ...])
     for key, (module, spec) in voice.parts(buckets).items():
         name, _, bucket = key.partition("@")
         real = probe_inputs(voice, name, int(bucket), count=_REAL_PROBES, sentences=ids, seed=recipe.seed)
-        parts.append(SourcePart(
-            name=name, bucket=int(bucket), model=module, spec=spec,
-            probes=(*real, random_like(real[0], rng)), real_probes=len(real),
-        ))
+        parts.append(
+            SourcePart(
+                name=name,
+                bucket=int(bucket),
+                model=module,
+                spec=spec,
+                probes=(*real, random_like(real[0], rng)),
+                real_probes=len(real),
+            )
+        )
     return parts
 
 
@@ -45,7 +51,9 @@ def voice_ids(source: Source, sentence: Sentence) -> np.ndarray:
     return source.voice.phoneme_ids(sentence.phonemes)
 
 
-def calibration_inputs(source: Source, part: SourcePart, sentences: tuple[Sentence, ...], seed: int) -> list[dict[str, np.ndarray]]:
+def calibration_inputs(
+    source: Source, part: SourcePart, sentences: tuple[Sentence, ...], seed: int
+) -> list[dict[str, np.ndarray]]:
     """Real inputs of a part from every calibration sentence that fits, for ranges and fine-tuning."""
     if source.voice is None:
         return list(part.probes[: part.real_probes]) or list(part.probes)

@@ -11,8 +11,8 @@ from toolkit.data import Manifest, load_manifest
 from toolkit.pipeline import sources
 from toolkit.pipeline.artefacts import write_float, write_shipped, write_voice_files
 from toolkit.pipeline.assemble import Findings, assemble
-from toolkit.pipeline.evidence import judge_run
 from toolkit.pipeline.events import Listener, StageClock
+from toolkit.pipeline.evidence import judge_run
 from toolkit.pipeline.float_chain import FloatPart, convert_float
 from toolkit.pipeline.manifest import write_manifest
 from toolkit.pipeline.parts import voice_parts
@@ -72,10 +72,19 @@ def run(request: Request, recipe: Recipe, out: Path, options: Options, listener:
             write_voice_files(directory, source.voice, recipe)
         findings = judge_run(source, floats, shipped, recipe, manifest, directory, clock)
         write_manifest(directory, source, recipe, manifest.sha256 if manifest else None)
-        result = assemble(Findings(
-            source=source, recipe=recipe, floats=tuple(floats), shipped=tuple(shipped), judged=findings,
-            stages=tuple(clock.records), command=options.command, started=started, directory=directory.path,
-        ))
+        result = assemble(
+            Findings(
+                source=source,
+                recipe=recipe,
+                floats=tuple(floats),
+                shipped=tuple(shipped),
+                judged=findings,
+                stages=tuple(clock.records),
+                command=options.command,
+                started=started,
+                directory=directory.path,
+            )
+        )
         _report(result, directory, clock)
     shutil.rmtree(resume, ignore_errors=True)
     return Outcome(result=result, verdict=verdict_text(result, out), passed=result.passed)
@@ -110,5 +119,3 @@ def _report(result: RunResult, directory: RunDirectory, clock: StageClock) -> No
         save(result, directory.path / "results.json")
         paths = write_report(result, directory.path)
         stage.fact = paths.html.name
-
-

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -69,7 +68,9 @@ def building(out: Path) -> Iterator[RunDirectory]:
         temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
     except OSError as error:
         raise InputError(
-            f"cannot write there: {error.strerror}", code="output/not-writable", where=str(out),
+            f"cannot write there: {error.strerror}",
+            code="output/not-writable",
+            where=str(out),
             hint="choose another place with --out",
         ) from error
     try:
@@ -88,16 +89,18 @@ def refuse_foreign_directory(out: Path) -> None:
         raise InputError("is a file, not a directory", code="output/exists", where=str(out), hint="use another --out")
     if any(out.iterdir()) and not (out / MANIFEST).is_file():
         raise InputError(
-            "holds files that are not an earlier run (no manifest.json)", code="output/exists", where=str(out),
+            "holds files that are not an earlier run (no manifest.json)",
+            code="output/exists",
+            where=str(out),
             hint="empty it, or choose another place with --out",
         )
 
 
 def _swap(temporary: Path, out: Path) -> None:
     if not out.exists():
-        os.replace(temporary, out)
+        temporary.replace(out)
         return
     old = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".old", dir=out.parent))
-    os.replace(out, old / "run")
-    os.replace(temporary, out)
+    out.replace(old / "run")
+    temporary.replace(out)
     shutil.rmtree(old, ignore_errors=True)

@@ -55,7 +55,12 @@ class Shipped:
 
 
 def ship(
-    floats: Sequence[FloatPart], source: Source, recipe: Recipe, manifest: Manifest | None, clock: StageClock, resume: Path
+    floats: Sequence[FloatPart],
+    source: Source,
+    recipe: Recipe,
+    manifest: Manifest | None,
+    clock: StageClock,
+    resume: Path,
 ) -> list[Shipped]:
     """Compresses every part as the recipe says, in the order of ``floats``.
 
@@ -81,8 +86,13 @@ def _ship(
             clock.listener.progress(stage.name, done, total, f"{step} {note}")
 
         compressed = compress_part(
-            part.relayered, settings.precision, settings.compress, calibration, seed=recipe.seed,
-            checkpoint_dir=resume / file_safe(key), on_progress=progress,
+            part.relayered,
+            settings.precision,
+            settings.compress,
+            calibration,
+            seed=recipe.seed,
+            checkpoint_dir=resume / file_safe(key),
+            on_progress=progress,
         )
         kinds = Counter(row.realised for row in compressed.audit.rows)
         stage.fact = f"{len(compressed.tflite):,} bytes; " + ", ".join(f"{n} {kind}" for kind, n in kinds.most_common())

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from toolkit.models.voice import Voice
 
 Kind = Literal["voice", "model"]
-_DECLARATION = re.compile(r"^(?P<name>[A-Za-z_]\w*):(?P<shape>\d+(?:x\d+)*)(?::(?P<dtype>\w+))?(?::(?P<low>-?\d+)\.\.(?P<high>-?\d+))?$")
+_DECLARATION = re.compile(
+    r"^(?P<name>[A-Za-z_]\w*):(?P<shape>\d+(?:x\d+)*)(?::(?P<dtype>\w+))?(?::(?P<low>-?\d+)\.\.(?P<high>-?\d+))?$"
+)
 _FLOAT_SPREAD = 1.0
 
 
@@ -104,7 +106,8 @@ def _voice_config(path: Path) -> Path | None:
                 data = json.loads(config.read_text(encoding="utf-8"))
             except (json.JSONDecodeError, UnicodeDecodeError) as error:
                 raise InputError(
-                    f"the voice's description is not JSON: {error}", where=str(config),
+                    f"the voice's description is not JSON: {error}",
+                    where=str(config),
                     hint="download the .onnx.json that belongs to the voice again",
                 ) from error
             if isinstance(data, dict) and "phoneme_id_map" in data:
@@ -155,7 +158,11 @@ def open_model(request: Request, seed: int) -> tuple[Source, SourcePart]:
     probes += [random_inputs(loaded.spec, ranges, rng) for _ in range(2)]
     name = re.sub(r"\W+", "-", path.stem if path.suffix else request.model.rpartition(":")[2]).strip("-") or "model"
     part = SourcePart(
-        name="model", bucket=0, model=loaded.model, spec=loaded.spec, probes=tuple(probes),
+        name="model",
+        bucket=0,
+        model=loaded.model,
+        spec=loaded.spec,
+        probes=tuple(probes),
         real_probes=int(request.probe is not None),
     )
     return Source(name=name, label=f"{loaded.origin} {request.model}", kind="model", voice=None, inputs=inputs), part
@@ -176,7 +183,9 @@ def declared_inputs(request: Request) -> tuple[tuple[TensorSpec, ...], dict[str,
         match = _DECLARATION.match(text)
         if not match or (match["dtype"] or "float32") not in ("float32", "int32"):
             raise InputError(
-                f"cannot read the input declaration {text!r}", code="input/bad-declaration", where="--input",
+                f"cannot read the input declaration {text!r}",
+                code="input/bad-declaration",
+                where="--input",
                 hint="NAME:SHAPE[:float32|int32[:LOW..HIGH]], e.g. mel:1x80x200 or ids:1x128:int32:0..255",
             )
         shape = tuple(int(size) for size in match["shape"].split("x"))
@@ -191,15 +200,21 @@ def _spec_file(path: Path) -> list[str]:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
         entries = data["inputs"]
         return [
-            ":".join([
-                str(e["name"]), "x".join(str(s) for s in e["shape"]), str(e.get("dtype", "float32")),
-                *([f"{e['range'][0]}..{e['range'][1]}"] if "range" in e else []),
-            ])
+            ":".join(
+                [
+                    str(e["name"]),
+                    "x".join(str(s) for s in e["shape"]),
+                    str(e.get("dtype", "float32")),
+                    *([f"{e['range'][0]}..{e['range'][1]}"] if "range" in e else []),
+                ]
+            )
             for e in entries
         ]
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, IndexError) as error:
         raise InputError(
-            f"cannot read the input declarations: {error!r}", code="input/bad-declaration", where=str(path),
+            f"cannot read the input declarations: {error!r}",
+            code="input/bad-declaration",
+            where=str(path),
             hint="inputs: [{name: mel, shape: [1, 80, 200], dtype: float32}]",
         ) from error
 
@@ -215,12 +230,16 @@ def _read_probe(path: Path, spec: PartSpec) -> dict[str, np.ndarray]:
         if found is None or found.shape != tensor.shape:
             raise InputError(
                 f"input {tensor.name!r} is {'missing' if found is None else found.shape}, declared {tensor.shape}",
-                code="input/wrong-shape", where=str(path), hint="give one array for each declared input",
+                code="input/wrong-shape",
+                where=str(path),
+                hint="give one array for each declared input",
             )
     return {t.name: arrays[t.name].astype(t.dtype) for t in spec.inputs}
 
 
-def random_inputs(spec: PartSpec, ranges: dict[str, tuple[int, int]], rng: np.random.Generator) -> dict[str, np.ndarray]:
+def random_inputs(
+    spec: PartSpec, ranges: dict[str, tuple[int, int]], rng: np.random.Generator
+) -> dict[str, np.ndarray]:
     """Random inputs that vary along every axis; integers stay inside their declared range (default 0..1)."""
     arrays: dict[str, np.ndarray] = {}
     for tensor in spec.inputs:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -40,7 +39,8 @@ def speak_to_file(bundle: Path, *, text: str, phonemes: str, out: Path, threads:
     elapsed = time.perf_counter() - started
     _write_wave(out, wave, host.sample_rate_hz)
     seconds = len(wave) / host.sample_rate_hz
-    return f"{out}  {seconds:.2f} s of audio in {elapsed:.2f} s, real-time factor {elapsed / seconds:.2f} ({threads} threads)"
+    factor = elapsed / seconds
+    return f"{out}  {seconds:.2f} s of audio in {elapsed:.2f} s, real-time factor {factor:.2f} ({threads} threads)"
 
 
 def bundle_runners(folder: Path, threads: int) -> dict[str, dict[int, Runner]]:
@@ -53,7 +53,9 @@ def bundle_runners(folder: Path, threads: int) -> dict[str, dict[int, Runner]]:
     for name in _PARTS:
         path = folder / f"{name}.tflite"
         if not path.is_file():
-            raise InputError("not a voice bundle: the file is missing", where=str(path), hint="give a run or its bundle/")
+            raise InputError(
+                "not a voice bundle: the file is missing", where=str(path), hint="give a run or its bundle/"
+            )
         data = path.read_bytes()
         facts = read_metadata(data)
         if "signatures" not in facts:
@@ -61,13 +63,16 @@ def bundle_runners(folder: Path, threads: int) -> dict[str, dict[int, Runner]]:
         for signature, tensors in facts["signatures"].items():
             bucket = int(signature.rpartition("_")[2])
             interface = _interface(name, tensors)
-            runners.setdefault(name, {})[bucket] = tflite_runner(data, interface, num_threads=threads, signature=signature)
+            runners.setdefault(name, {})[bucket] = tflite_runner(
+                data, interface, num_threads=threads, signature=signature
+            )
     return runners
 
 
 def _interface(name: str, tensors: dict[str, Any]) -> Interface:
     layouts = {
-        key: Layout(tuple(t["torch_shape"]), tuple(t["expanded"]), tuple(t["permutation"])) for key, t in tensors.items()
+        key: Layout(tuple(t["torch_shape"]), tuple(t["expanded"]), tuple(t["permutation"]))
+        for key, t in tensors.items()
     }
     specs = {
         key: TensorSpec(name=key, shape=tuple(t["torch_shape"]), dtype=t["dtype"], axes=tuple(t["axes"]))
@@ -89,4 +94,4 @@ def _write_wave(out: Path, wave: np.ndarray, sample_rate_hz: int) -> None:
         file.setsampwidth(2)
         file.setframerate(sample_rate_hz)
         file.writeframes(pcm.tobytes())
-    os.replace(temporary, out)
+    temporary.replace(out)
