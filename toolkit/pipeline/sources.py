@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import zipfile
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -220,11 +222,15 @@ def _spec_file(path: Path) -> list[str]:
 
 
 def _read_probe(path: Path, spec: PartSpec) -> dict[str, np.ndarray]:
+    hint = "write it with numpy.savez"
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        archive = np.load(path, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise InputError("not a readable .npz: it holds a single array", where=str(path), hint=hint)
+        with archive:
             arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError) as error:
-        raise InputError(f"not a readable .npz: {error}", where=str(path), hint="write it with numpy.savez") from error
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"not a readable .npz: {error}", where=str(path), hint=hint) from error
     for tensor in spec.inputs:
         found = arrays.get(tensor.name)
         if found is None or found.shape != tensor.shape:
