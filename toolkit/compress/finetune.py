@@ -27,7 +27,7 @@ StepProgress = Callable[[int, int, float], None]
 
 _CHECKPOINT = "finetune.npz"
 _AVERAGE_DECAY = 0.98
-_RANGE_RATE = 10.0
+_SMALLEST = 1e-6
 _WARMUP_RATIO = 0.1
 
 
@@ -65,7 +65,8 @@ def finetune(
     """Trains weights and ranges so that the quantised part gives what the float part gives.
 
     Windows of the calibration inputs are the training set; every eighth input is held out and decides whether the
-    result is kept. Learning rate: linear warm-up, then cosine decay. Weights are averaged exponentially.
+    result is kept. Learning rate (relative to the size of each weight): linear warm-up, then cosine decay. Weights are
+    averaged exponentially.
     """
     tf = frameworks.tensorflow()
     tf.config.experimental.enable_op_determinism()
@@ -167,7 +168,8 @@ class _Trainer:
         self.weights = [v for v in student.trainable_variables if id(v) not in known]
         self.ends = ends
         self.variables = [*self.weights, *self.ends]
-        self.sizes = [1.0] * len(self.weights) + [_RANGE_RATE * max(1.0, abs(float(v))) for v in self.ends]
+        # Relative steps: equalisation makes kernels of very different sizes, and ranges follow their tensors.
+        self.sizes = [max(float(tf.sqrt(tf.reduce_mean(tf.square(v)))), _SMALLEST) for v in self.variables]
         self.first = [tf.Variable(tf.zeros_like(v), trainable=False) for v in self.variables]
         self.second = [tf.Variable(tf.zeros_like(v), trainable=False) for v in self.variables]
         self.average = [tf.Variable(v, trainable=False) for v in self.variables]
