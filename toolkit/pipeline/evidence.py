@@ -26,6 +26,8 @@ from toolkit.recipe.schema import Recipe
 from toolkit.results import Clip, Gate, PartSize, Placement, Quality, Size
 
 _SHUFFLED_PARTS = ("flow", "decoder", "model")
+SCRATCH = ".bench"
+"""Folder of single-signature copies that are measured and then removed."""
 _MAIN_PARTS = ("decoder", "model")
 DELEGATES = {"nnapi": "nnapi", "gpu": "gpu_litert", "xnnpack": "xnnpack"}
 """Delegate of the recipe to the placement its gates are judged on."""
@@ -103,7 +105,7 @@ def _bench_parts(
     parts = []
     for part, result in zip(floats, shipped, strict=True):
         stem = file_stem(part.source.key)
-        single = run.write_bytes(f".bench/{stem}.tflite", result.tflite)
+        single = run.write_bytes(f"{SCRATCH}/{stem}.tflite", result.tflite)
         seconds = None
         if source.voice is not None and part.source.name != "encoder":
             seconds = part.source.bucket * source.voice.hop / source.voice.sample_rate_hz
@@ -129,7 +131,7 @@ def _size(
             bundle.part_size(run.path / f"float32/{file_stem(part.source.key)}.tflite", part.source.key, "float32")
         )
     for part in shipped:
-        sizes.append(bundle.part_size(run.path / f".bench/{file_stem(part.key)}.tflite", part.key, "result"))
+        sizes.append(bundle.part_size(run.path / f"{SCRATCH}/{file_stem(part.key)}.tflite", part.key, "result"))
     baseline = sum(s.total_bytes for s in sizes if s.variant == "float32")
     if source.voice is not None:
         durations = run.path / "bundle" / "duration.onnx"

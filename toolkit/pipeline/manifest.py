@@ -11,6 +11,10 @@ from toolkit.recipe import load as recipes
 from toolkit.recipe.schema import Recipe
 
 
+_REPRODUCIBLE = ("bundle", "float32", "onnx", "keras")
+"""Folders whose bytes the same command writes again; audio and measurements depend on the processor."""
+
+
 def write_manifest(run: RunDirectory, source: Source, recipe: Recipe, data_sha256: str | None = None) -> None:
     """Writes the recipe with every default, then the manifest over all that is there.
 
@@ -27,7 +31,7 @@ def write_manifest(run: RunDirectory, source: Source, recipe: Recipe, data_sha25
                 **{name: {"sha256": digest} for name, digest in sorted(source.inputs.items())},
                 **({"calibration_data/manifest.jsonl": {"sha256": data_sha256}} if data_sha256 else {}),
             },
-            "outputs": run.digests(),
+            "outputs": run.digests(_REPRODUCIBLE),
             "recipe": {"name": recipe.name, "sha256": recipes.sha256(recipe)},
             "tools": {"toolkit": toolkit.__version__, **tool_versions()},
             "lock_sha256": lock_sha256(),

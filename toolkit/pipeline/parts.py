@@ -54,9 +54,11 @@ def voice_ids(source: Source, sentence: Sentence) -> np.ndarray:
 def calibration_inputs(
     source: Source, part: SourcePart, sentences: tuple[Sentence, ...], seed: int
 ) -> list[dict[str, np.ndarray]]:
-    """Real inputs of a part from every calibration sentence that fits, for ranges and fine-tuning."""
+    """Real inputs of a part from every calibration sentence that fits, for ranges and fine-tuning; any model: its probes."""
     if source.voice is None:
-        return list(part.probes[: part.real_probes]) or list(part.probes)
+        # Fine-tuning holds one input back, so a single real one is joined by the random ones made in its likeness.
+        real = list(part.probes[: part.real_probes])
+        return real if len(real) > 1 else list(part.probes)
     from toolkit.models.vits.probe import probe_inputs
 
     ids = [voice_ids(source, sentence) for sentence in sentences]

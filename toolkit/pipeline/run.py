@@ -12,7 +12,7 @@ from toolkit.pipeline import sources
 from toolkit.pipeline.artefacts import write_float, write_shipped, write_voice_files
 from toolkit.pipeline.assemble import Findings, assemble
 from toolkit.pipeline.events import Listener, StageClock
-from toolkit.pipeline.evidence import judge_run
+from toolkit.pipeline.evidence import SCRATCH, judge_run
 from toolkit.pipeline.float_chain import FloatPart, convert_float
 from toolkit.pipeline.manifest import write_manifest
 from toolkit.pipeline.parts import voice_parts
@@ -71,6 +71,7 @@ def run(request: Request, recipe: Recipe, out: Path, options: Options, listener:
         if source.voice is not None:
             write_voice_files(directory, source.voice, recipe)
         findings = judge_run(source, floats, shipped, recipe, manifest, directory, clock)
+        shutil.rmtree(directory.path / SCRATCH)
         write_manifest(directory, source, recipe, manifest.sha256 if manifest else None)
         result = assemble(
             Findings(

@@ -38,9 +38,10 @@ class RunDirectory:
         """Writes UTF-8 text."""
         return self.write_bytes(relative, text.encode())
 
-    def digests(self) -> dict[str, dict[str, Any]]:
-        """Every file's sha256 and size, by relative path."""
-        files = sorted(p for p in self.path.rglob("*") if p.is_file())
+    def digests(self, folders: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+        """Sha256 and size of every file in ``folders`` and of the files beside them, by relative path."""
+        found = [p for folder in folders for p in (self.path / folder).rglob("*")]
+        files = sorted(p for p in (*found, *self.path.iterdir()) if p.is_file())
         return {
             str(p.relative_to(self.path)): {"sha256": file_sha256(p), "size_bytes": p.stat().st_size} for p in files
         }

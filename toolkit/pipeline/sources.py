@@ -157,7 +157,10 @@ def open_model(request: Request, seed: int) -> tuple[Source, SourcePart]:
         probes.append(_read_probe(request.probe, loaded.spec))
         inputs[request.probe.name] = file_sha256(request.probe)
     rng = np.random.default_rng(seed)
-    probes += [random_inputs(loaded.spec, ranges, rng) for _ in range(2)]
+    probes += [
+        random_like(probes[0], rng) if request.probe is not None else random_inputs(loaded.spec, ranges, rng)
+        for _ in range(2)
+    ]
     name = re.sub(r"\W+", "-", path.stem if path.suffix else request.model.rpartition(":")[2]).strip("-") or "model"
     part = SourcePart(
         name="model",
