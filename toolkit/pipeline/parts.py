@@ -54,7 +54,7 @@ def voice_ids(source: Source, sentence: Sentence) -> np.ndarray:
 def calibration_inputs(
     source: Source, part: SourcePart, sentences: tuple[Sentence, ...], seed: int
 ) -> list[dict[str, np.ndarray]]:
-    """Real inputs of a part from every calibration sentence that fits, for ranges and fine-tuning; any model: its probes."""
+    """Real inputs of a part from every calibration sentence that fits, or any model's probes."""
     if source.voice is None:
         # Fine-tuning holds one input back, so a single real one is joined by the random ones made in its likeness.
         real = list(part.probes[: part.real_probes])
