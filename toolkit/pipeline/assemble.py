@@ -71,7 +71,7 @@ def assemble(found: Findings) -> RunResult:
     return RunResult(
         run=Run(
             id=f"{found.source.name}-{recipes.sha256(recipe)[:8]}",
-            model=f"{found.source.name} ({found.source.label})",
+            model=_title(found.source),
             started=datetime.datetime.fromtimestamp(found.started, datetime.UTC).isoformat(timespec="seconds"),
             command=found.command,
             recipe_sha256=recipes.sha256(recipe),
@@ -110,6 +110,10 @@ def assemble(found: Findings) -> RunResult:
         recommendations=_recommendations(found),
         not_measured=judged.missing,
     )
+
+
+def _title(source: Source) -> str:
+    return source.name if source.label == source.name else f"{source.name} ({source.label})"
 
 
 def artefacts(directory: Path) -> tuple[Artifact, ...]:

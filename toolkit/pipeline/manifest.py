@@ -10,7 +10,6 @@ from toolkit.pipeline.sources import Source
 from toolkit.recipe import load as recipes
 from toolkit.recipe.schema import Recipe
 
-
 _REPRODUCIBLE = ("bundle", "float32", "onnx", "keras")
 """Folders whose bytes the same command writes again; audio and measurements depend on the processor."""
 
