@@ -28,6 +28,8 @@ StepProgress = Callable[[int, int, float], None]
 _CHECKPOINT = "finetune.npz"
 _AVERAGE_DECAY = 0.98
 _SMALLEST = 1e-6
+# Ranges are calibrated already; wider ones clip less but hiss more.
+_RANGE_RATE = 0.1
 _WARMUP_RATIO = 0.1
 
 
@@ -169,7 +171,8 @@ class _Trainer:
         self.ends = ends
         self.variables = [*self.weights, *self.ends]
         # Relative steps: equalisation makes kernels of very different sizes, and ranges follow their tensors.
-        self.sizes = [max(float(tf.sqrt(tf.reduce_mean(tf.square(v)))), _SMALLEST) for v in self.variables]
+        sizes = [max(float(tf.sqrt(tf.reduce_mean(tf.square(v)))), _SMALLEST) for v in self.variables]
+        self.sizes = [*sizes[: len(self.weights)], *(_RANGE_RATE * size for size in sizes[len(self.weights) :])]
         self.first = [tf.Variable(tf.zeros_like(v), trainable=False) for v in self.variables]
         self.second = [tf.Variable(tf.zeros_like(v), trainable=False) for v in self.variables]
         self.average = [tf.Variable(v, trainable=False) for v in self.variables]

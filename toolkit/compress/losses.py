@@ -9,7 +9,8 @@ import tensorflow as tf
 
 LossName = Literal["output-matching", "vocoder"]
 _FFT_SIZES = (256, 1024)
-_FLOOR = 1e-4
+# Power of a bin at -80 dB of full scale: below any hiss that is heard.
+_FLOOR = 1e-6
 _NEIGHBOURS = 5
 
 
