@@ -19,8 +19,11 @@ _SYMBOLS = "_^$ .,?!abcdefhijklmnopqrstuvwxyzæðŋɐɑɔəɚɛɜɡɪɹʃʊʌʒ�
 
 
 def seeded_config(resblock: str = "2") -> VitsConfig:
-    """Sizes of the small voice; ``resblock`` ``"1"`` or ``"2"``."""
-    dilations = ((1, 3), (1, 3)) if resblock == "1" else ((1, 2), (2, 6))
+    """Sizes of the small voice; ``resblock`` ``"1"`` or ``"2"``.
+
+    The decoder has a medium Piper voice's layers by name and number, so that the built-in voice recipe's rules apply.
+    """
+    dilations = ((1, 3),) * 3 if resblock == "1" else ((1, 2), (2, 6), (3, 12))
     return VitsConfig(
         encoder=EncoderConfig(
             vocabulary=len(_SYMBOLS), hidden=32, filter_channels=64, heads=2, layers=2, inter=32
@@ -29,11 +32,11 @@ def seeded_config(resblock: str = "2") -> VitsConfig:
         generator=GeneratorConfig(
             channels=32,
             initial=32,
-            up_rates=(4, 4),
-            up_kernels=(8, 8),
-            up_paddings=(2, 2),
+            up_rates=(4, 2, 2),
+            up_kernels=(8, 4, 4),
+            up_paddings=(2, 1, 1),
             resblock=resblock,
-            resblock_kernels=(3, 5),
+            resblock_kernels=(3, 5, 7),
             resblock_dilations=dilations,
         ),
     )
