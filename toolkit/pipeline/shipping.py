@@ -18,7 +18,7 @@ from toolkit.pipeline.sources import Source
 from toolkit.recipe.schema import Recipe
 from toolkit.results import PrecisionOp, Sparsity, Tried
 
-_CALIBRATION_SENTENCES = 24
+_CALIBRATION_SENTENCES = 16
 _TRIED_ON = "en_US-joe-medium"
 
 
