@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,8 @@ from converters.spec import Interface, TensorSpec
 from converters.tflite_graph.flatbuffer import dump, load, operator_code
 
 _GROUPED_VERSION = 6
+_LOOKUP_NUMBER = re.compile(rb"(?<=/embedding_lookup/)\d+")
+"""TensorFlow names an embedding's table after a counter of the whole process."""
 
 
 def normalise(content: bytes, interface: Interface, signature: str, output_layers: Sequence[str] = ()) -> bytes:
@@ -42,6 +45,8 @@ def normalise(content: bytes, interface: Interface, signature: str, output_layer
     graph.name = spec.name
     model.description = "converted"
     model.metadata, model.metadataBuffer = [], None
+    for tensor in graph.tensors:
+        tensor.name = _LOOKUP_NUMBER.sub(b"table", tensor.name)
     for name, index in inputs.items():
         graph.tensors[index].name = name
     _lower_versions(model)
