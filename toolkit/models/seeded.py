@@ -23,7 +23,7 @@ def seeded_config(resblock: str = "2") -> VitsConfig:
 
     The decoder has a medium Piper voice's layers by name and number, so that the built-in voice recipe's rules apply.
     """
-    dilations = ((1, 3),) * 3 if resblock == "1" else ((1, 2), (2, 6), (3, 12))
+    dilations = ((1, 3),) * 3 if resblock == "1" else ((1, 2), (2, 6), (1, 2))
     return VitsConfig(
         encoder=EncoderConfig(
             vocabulary=len(_SYMBOLS), hidden=32, filter_channels=64, heads=2, layers=2, inter=32
