@@ -15,6 +15,7 @@ from toolkit.delegates.levels import level_title, parse_level
 from toolkit.pipeline.events import StageRecord
 from toolkit.pipeline.evidence import Judged
 from toolkit.pipeline.float_chain import FloatPart
+from toolkit.pipeline.listening import summary
 from toolkit.pipeline.provenance import commit, lock_sha256
 from toolkit.pipeline.run_directory import file_sha256
 from toolkit.pipeline.shipping import Shipped
@@ -191,6 +192,10 @@ def _warnings(found: Findings) -> tuple[Warn, ...]:
                 section="run",
             )
         )
+    if found.judged.whole_voice is not None:
+        facts = summary(found.judged.whole_voice)
+        message = f"The whole shipped voice, encoder and flow included, against the float voice: {facts}."
+        rows.append(Warn(code="quality/whole-voice", message=message, section="fidelity"))
     known_wrong = Counter(
         (p.part, p.delegate, wrong.op, wrong.reason) for p in found.judged.placements for wrong in p.wrong_results
     )

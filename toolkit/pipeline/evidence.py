@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from converters import parity as parity_of
 from converters.spec import Runner
@@ -41,10 +41,21 @@ class Judged:
     measured: Measured
     size: Size
     quality: Quality | None
+    whole_voice: Quality | None
     missing: dict[str, str]
     clips: tuple[Clip, ...]
     gates: tuple[Gate, ...]
     output_snr_db: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """What listening found; ``missing`` says why there is nothing."""
+
+    quality: Quality | None = None
+    whole: Quality | None = None
+    missing: dict[str, str] = field(default_factory=dict)
+    clips: tuple[Clip, ...] = ()
 
 
 def judge_run(
@@ -71,12 +82,12 @@ def judge_run(
         best = max(recipe.bench.threads)
         stage.fact = ", ".join(f"{c.part} ×{c.ratio:.2f}" for c in measured.comparisons if c.threads == best)
     size = _size(source, floats, shipped, run, recipe)
-    quality, missing, clips = _listen(source, shipped, recipe, manifest, run, clock)
+    heard = _listen(source, shipped, recipe, manifest, run, clock)
     output_snr_db = _output_snr(floats, shipped) if source.voice is None else None
     main = "decoder" if source.voice is not None else "model"
     evidence = Evidence(
-        quality=quality,
-        missing_quality=missing.get("quality", ""),
+        quality=heard.quality,
+        missing_quality=heard.missing.get("quality", ""),
         comparisons=measured.comparisons,
         placements=tuple(asked),
         size=size,
@@ -91,9 +102,10 @@ def judge_run(
         placements=placements,
         measured=measured,
         size=size,
-        quality=quality,
-        missing=missing,
-        clips=clips,
+        quality=heard.quality,
+        whole_voice=heard.whole,
+        missing=heard.missing,
+        clips=heard.clips,
         gates=judge_gates(recipe.gates, rows, evidence),
         output_snr_db=output_snr_db,
     )
@@ -155,11 +167,11 @@ def _listen(
     manifest: Manifest | None,
     run: RunDirectory,
     clock: StageClock,
-) -> tuple[Quality | None, dict[str, str], tuple[Clip, ...]]:
+) -> Heard:
     if source.voice is None or manifest is None:
-        return None, {"quality": "the model makes no speech; see the signal-to-noise ratio of the result"}, ()
+        return Heard(missing={"quality": "the model makes no speech; see the signal-to-noise ratio of the result"})
     if not recipe.quality.utterances:
-        return None, {"quality": "the recipe judges no sentences (quality.utterances is 0)"}, ()
+        return Heard(missing={"quality": "the recipe judges no sentences (quality.utterances is 0)"})
     from toolkit.models.voice import Buckets
 
     sentences = manifest.split("evaluation")[: recipe.quality.utterances]
@@ -173,16 +185,25 @@ def _listen(
         reference = listening.speak(
             source.voice, source.voice.torch_runners(buckets), sentences, recipe.quality, progress
         )
-        # The float voice's own durations and prior are kept, so that both say the same frames and every metric pairs.
-        candidate = listening.speak(
-            source.voice, shipped_runners(shipped), sentences, recipe.quality, progress, like=reference
-        )
-        stage.fact = f"{len(sentences)} sentences, {sum(map(len, reference.waves)) / source.voice.sample_rate_hz:.0f} s"
-    clips = listening.write_clips(run, reference, candidate, sentences, source.voice.sample_rate_hz)
-    with clock.stage("judge the speech") as stage:
-        quality, absent = listening.judge(reference, candidate, sentences, source.voice.sample_rate_hz, recipe.name)
-        stage.fact = ", ".join(f"{m.metric} {m.mean:+.3f} (worst {m.worst:+.3f})" for m in quality.metrics[:3])
-    return quality, {"quality": "; ".join(absent)} if absent else {}, clips
+        # The float voice's durations are kept, so that both say the same frames and every metric pairs.
+        runners = shipped_runners(shipped)
+        whole = listening.speak(source.voice, runners, sentences, recipe.quality, progress, like=reference)
+        # The decoder alone, on the float voice's own latents: here even the waveforms pair.
+        decoder = {**source.voice.torch_runners(buckets), "decoder": runners["decoder"]}
+        candidate = listening.speak(source.voice, decoder, sentences, recipe.quality, progress, like=reference)
+        seconds = sum(map(len, reference.waves)) / source.voice.sample_rate_hz
+        stage.fact = f"{len(sentences)} sentences, {seconds:.0f} s"
+    clips = listening.write_clips(run, reference, whole, sentences, source.voice.sample_rate_hz)
+    with clock.stage("judge the shipped decoder") as stage:
+        rate = source.voice.sample_rate_hz
+        quality, absent = listening.judge(reference, candidate, sentences, rate, "shipped decoder on the float latents")
+        stage.fact = listening.summary(quality)
+    with clock.stage("judge the whole shipped voice") as stage:
+        all_parts, _ = listening.judge(reference, whole, sentences, rate, "whole shipped voice")
+        stage.fact = listening.summary(all_parts)
+    return Heard(
+        quality=quality, whole=all_parts, missing={"quality": "; ".join(absent)} if absent else {}, clips=clips
+    )
 
 
 def _output_snr(floats: Sequence[FloatPart], shipped: Sequence[Shipped]) -> float:

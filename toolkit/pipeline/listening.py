@@ -160,6 +160,11 @@ def _metric(row: tuple[str, str, str, bool, str], utterances: Sequence[Utterance
     )
 
 
+def summary(quality: Quality) -> str:
+    """The first metrics in one line, for the terminal."""
+    return ", ".join(f"{m.metric} {m.mean:+.3f} (worst {m.worst:+.3f})" for m in quality.metrics[:3])
+
+
 def write_clips(
     run: RunDirectory, reference: Spoken, candidate: Spoken, sentences: Sequence[Sentence], sample_rate_hz: int
 ) -> tuple[Clip, ...]:
