@@ -20,10 +20,9 @@ test: $(STAMP)  ## environment, then lint and all tests
 
 env: $(STAMP)
 
-# --no-deps: onnx2tf 1.29.24 pins ai-edge-litert 2.1.0 and the GPU accelerator is in 2.3.0; the lock is complete by itself.
-$(STAMP): requirements.lock pyproject.toml
+$(STAMP): requirements.lock pyproject.toml docker/install.sh
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	docker/install.sh $(BIN)/python requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 

@@ -9,10 +9,12 @@ FROM ${BASE_IMAGE} AS environment
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PYTHONHASHSEED=0
 # Where wheels that the index does not carry lie on the builder (a torch CPU wheel, say); empty by default.
 ARG FIND_LINKS=""
-COPY requirements.lock /src/requirements.lock
-# --no-deps: the lock is complete, and onnx2tf pins an older ai-edge-litert than the one that is measured to work.
+# Index of CPU wheels of torch; its wheel must have a hash of the lock.
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+COPY requirements.lock docker/install.sh /src/
 RUN python3 -m venv /opt/toolkit \
-    && PIP_FIND_LINKS="${FIND_LINKS}" /opt/toolkit/bin/pip install --no-deps --require-hashes -r /src/requirements.lock
+    && PIP_FIND_LINKS="${FIND_LINKS}" TORCH_INDEX="${TORCH_INDEX}" \
+       /src/install.sh /opt/toolkit/bin/python /src/requirements.lock
 COPY pyproject.toml README.md LICENSE /src/
 COPY converters /src/converters
 COPY toolkit /src/toolkit

@@ -56,7 +56,9 @@ def test_lock_pins_every_package_with_a_hash_and_torch_with_two():
 def test_dockerfile_pins_its_base_and_the_lock():
     text = (ROOT / "docker/convert.Dockerfile").read_text()
     assert re.search(r"BASE_IMAGE=\S+@sha256:[0-9a-f]{64}", text)
-    assert "--require-hashes" in text and "--no-deps" in text
+    assert "install.sh" in text
+    install = (ROOT / "docker/install.sh").read_text()
+    assert "--require-hashes" in install and "--no-deps" in install
     assert re.search(r"^USER \d+", text, re.M)
 
 
