@@ -17,10 +17,10 @@ if ! grep -q "sha256:$digest" "$lock"; then
     exit 2
 fi
 $pip install --quiet --no-deps --no-index "$wheel"
+# --no-deps: onnx2tf pins ai-edge-litert 2.1.0 and the GPU accelerator is in 2.3.0; the lock is complete by itself.
+$pip install --quiet --no-deps --require-hashes -r "$lock"
 if ! "$python" -c 'import torch' 2>/dev/null; then
     echo "error: $(basename "$wheel") does not import: it is the CUDA build, whose libraries the lock leaves out" >&2
     echo "  hint: name PyTorch's index of CPU wheels: make env TORCH_INDEX=https://download.pytorch.org/whl/cpu" >&2
     exit 2
 fi
-# --no-deps: onnx2tf pins ai-edge-litert 2.1.0 and the GPU accelerator is in 2.3.0; the lock is complete by itself.
-$pip install --quiet --no-deps --require-hashes -r "$lock"
