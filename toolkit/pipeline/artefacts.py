@@ -10,17 +10,12 @@ from typing import TYPE_CHECKING
 from converters.spec import Interface
 from toolkit.pipeline.float_chain import FloatPart
 from toolkit.pipeline.run_directory import RunDirectory
-from toolkit.pipeline.shipping import Shipped
+from toolkit.pipeline.shipping import Shipped, file_stem
 from toolkit.recipe import load as recipes
 from toolkit.recipe.schema import Recipe
 
 if TYPE_CHECKING:
     from toolkit.models.voice import Voice
-
-
-def file_stem(key: str) -> str:
-    """File name of a part key: ``decoder@256`` is ``decoder-256``."""
-    return key.replace("@", "-")
 
 
 def signature_name(name: str, bucket: int) -> str:

@@ -14,13 +14,12 @@ from toolkit.data import Manifest
 from toolkit.delegates.levels import parse_level
 from toolkit.delegates.place import place_all
 from toolkit.pipeline import bundle, listening
-from toolkit.pipeline.artefacts import file_stem
 from toolkit.pipeline.benchmark import BenchPart, Measured, bench_parts
 from toolkit.pipeline.events import StageClock
 from toolkit.pipeline.float_chain import FloatPart
 from toolkit.pipeline.gates import Evidence, judge_gates
 from toolkit.pipeline.run_directory import RunDirectory
-from toolkit.pipeline.shipping import Shipped
+from toolkit.pipeline.shipping import Shipped, file_stem
 from toolkit.pipeline.sources import Source
 from toolkit.recipe.schema import Recipe
 from toolkit.results import Clip, Gate, PartSize, Placement, Quality, Size

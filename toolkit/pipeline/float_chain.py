@@ -89,7 +89,7 @@ def reference_runner(part: SourcePart) -> Runner:
     """Torch itself, or the graph as it came when the source is an ONNX file."""
     if _is_onnx(part.model):
         return onnx_runner(part.model, Interface.torch(part.spec))
-    from toolkit.models.voice import torch_runner
+    from converters.torch_run import torch_runner
 
     return torch_runner(part.model, part.spec)
 

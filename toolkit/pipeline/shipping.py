@@ -91,7 +91,7 @@ def _ship(
             settings.compress,
             calibration,
             seed=recipe.seed,
-            checkpoint_dir=resume / file_safe(key),
+            checkpoint_dir=resume / file_stem(key),
             on_progress=progress,
         )
         kinds = Counter(row.realised for row in compressed.audit.rows)
@@ -109,8 +109,8 @@ def _ship(
     )
 
 
-def file_safe(key: str) -> str:
-    """``decoder@256`` as a folder name."""
+def file_stem(key: str) -> str:
+    """File or folder name of a part key: ``decoder@256`` is ``decoder-256``."""
     return key.replace("@", "-")
 
 
