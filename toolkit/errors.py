@@ -6,6 +6,8 @@
     ├── DelegateError    a delegate table or level is unknown
     ├── BenchError       a measurement could not be made
     ├── AuditError       asked and realised precision differ
+    ├── VoiceError       the voice database, a voice in it or a features file is unusable
+    ├── EngineError      a speaking bundle, one of its graphs or its memory bound is unusable
     └── GateFailed       a quality, size or parity gate did not hold (exit code 1, artefacts kept)
 """
 
@@ -42,6 +44,18 @@ class AuditError(ToolError):
     """Asked and realised precision differ."""
 
     code = "precision/not-realised"
+
+
+class VoiceError(ToolError):
+    """The voice database, a voice in it or a features file is unusable."""
+
+    code = "voices/unusable"
+
+
+class EngineError(ToolError):
+    """A speaking bundle, one of its graphs or its memory bound is unusable."""
+
+    code = "engine/unusable"
 
 
 class GateFailed(ToolError):

@@ -14,7 +14,7 @@ from typer.exceptions import TyperException
 
 import toolkit
 from converters.errors import ToolError
-from toolkit.cli import bench, convert, data, doctor, explain, inspect, recipe, report, speak
+from toolkit.cli import bench, convert, data, doctor, explain, inspect, recipe, report, speak, voices
 from toolkit.errors import GateFailed
 
 EXIT_GATE = 1
@@ -37,6 +37,7 @@ app.command("bench")(bench.bench)
 app.command("report")(report.report)
 app.add_typer(recipe.app, name="recipe")
 app.add_typer(data.app, name="data")
+app.add_typer(voices.app, name="voices")
 app.command("doctor")(doctor.doctor)
 app.command("explain")(explain.explain)
 

@@ -1,0 +1,100 @@
+"""``toolkit voices``: enrol, list, show, remove and export the voices of users."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import typer
+
+app = typer.Typer(help="The voice database: enrol, list, show, remove and export voices.", no_args_is_help=True)
+
+_DATABASE = Path("voices.sqlite3")
+
+
+@app.command()
+def add(
+    user_id: str = typer.Argument(metavar="ID", help="Who: 1 to 64 of A-Z a-z 0-9 . _ -"),
+    features: Path = typer.Option(help="Features of the speaker, a .npz file (as export writes it)."),
+    consent: str = typer.Option("", help="Who allowed the use of this voice; taken from an exported file if left out."),
+    language: str = typer.Option("", help="Language of the reference's text, where the file names none."),
+    replace: bool = typer.Option(False, "--replace", help="Overwrite another voice of that id."),
+    database: Path = typer.Option(_DATABASE, help="The database; made if it is not there."),
+) -> None:
+    """Enrol a voice; the same voice again changes nothing."""
+    from toolkit.pipeline.enrolment import enrol_features
+
+    done = enrol_features(database, user_id, features, consent=consent, language=language, replace=replace)
+    typer.echo(f"{user_id}  {done}  {database}")
+
+
+@app.command("list")
+def list_voices(
+    database: Path = typer.Option(_DATABASE, help="The database."),
+    as_json: bool = typer.Option(False, "--json", help="JSON instead of text."),
+) -> None:
+    """List every voice."""
+    from toolkit.voices.database import VoiceDatabase
+
+    with VoiceDatabase(database) as voices:
+        found = voices.list()
+    if as_json:
+        typer.echo(json.dumps([asdict(voice) for voice in found], ensure_ascii=False, indent=1))
+        return
+    for voice in found:
+        typer.echo(f"{voice.user_id:<24}{voice.language:<5}{voice.enrolled_at:<27}{voice.features_sha256[:12]}")
+    typer.echo(f"{len(found)} voice(s) in {database}")
+
+
+@app.command()
+def show(
+    user_id: str = typer.Argument(metavar="ID", help="Whose voice."),
+    database: Path = typer.Option(_DATABASE, help="The database."),
+    as_json: bool = typer.Option(False, "--json", help="JSON instead of text."),
+) -> None:
+    """Show a voice's consent note, provenance and arrays; reads and checks all of it."""
+    from toolkit.voices.database import VoiceDatabase
+    from toolkit.voices.features import RULES
+
+    with VoiceDatabase(database) as voices:
+        voice, features = voices.show(user_id), voices.read(user_id)
+    shapes = {name: list(array.shape) for name, array in features.arrays.items()}
+    if as_json:
+        typer.echo(json.dumps({**asdict(voice), "arrays": shapes}, ensure_ascii=False, indent=1))
+        return
+    typer.echo(f"{voice.user_id}  {voice.language}  enrolled {voice.enrolled_at}")
+    typer.echo(f"  consent     {voice.consent}")
+    typer.echo(f"  model       {voice.model_sha256 or 'not recorded'}")
+    typer.echo(f"  features    sha256 {voice.features_sha256}, intact")
+    for source, digest in voice.provenance.get("sources", {}).items():
+        typer.echo(f"  source      {source}  sha256 {digest}")
+    typer.echo(f"  written by  {voice.provenance.get('tool', 'not recorded')}")
+    for name, shape in shapes.items():
+        typer.echo(f"  {name:<15}{shape!s:<16}{RULES[name].meaning}")
+
+
+@app.command()
+def remove(
+    user_id: str = typer.Argument(metavar="ID", help="Whose voice."),
+    database: Path = typer.Option(_DATABASE, help="The database."),
+) -> None:
+    """Remove a voice; where it stood is overwritten."""
+    from toolkit.voices.database import VoiceDatabase
+
+    with VoiceDatabase(database) as voices:
+        voices.remove(user_id)
+    typer.echo(f"{user_id}  removed  {database}")
+
+
+@app.command()
+def export(
+    user_id: str = typer.Argument(metavar="ID", help="Whose voice."),
+    out: Path = typer.Option(help="The .npz file to write; `voices add --features` reads it."),
+    database: Path = typer.Option(_DATABASE, help="The database."),
+) -> None:
+    """Write a voice with its consent note and provenance to one file, whole or not at all."""
+    from toolkit.pipeline.enrolment import export_features
+
+    export_features(database, user_id, out)
+    typer.echo(f"{user_id}  exported  {out}")

@@ -1,0 +1,1 @@
+"""The voice database: who may be spoken as, with which features, with whose consent."""
