@@ -57,6 +57,11 @@ class VoiceFeatures:
     model_sha256: str = ""
 
     @property
+    def style_sha256(self) -> str:
+        """Digest of ``ge`` alone: bundles with one voice folded into them name theirs by it."""
+        return hashlib.sha256(self.arrays["ge"].tobytes()).hexdigest()
+
+    @property
     def sha256(self) -> str:
         """Digest of all content: two enrolments with the same digest are the same voice."""
         digest = hashlib.sha256(f"{self.language}\n{self.model_sha256}\n".encode())

@@ -1,0 +1,93 @@
+"""Graphs on demand: files are opened when a sentence needs them and stay while the memory bound allows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from toolkit.engine.bundle import Bundle, GraphFact
+from toolkit.engine.graphs import Graph, LiteFile
+from toolkit.engine.residency import Residency
+
+# Where a delegate may run; the token loop stays on the CPU: it moves weights, it does not compute, and it edits its
+# inputs in place.
+DELEGATED = ("text_encoder", "flow", "vocoder", "vocoder_stream", "vocoder_light", "vocoder_light_stream")
+
+
+# The mapped file, its weights packed for the kernels (as float32 where they are float16): what a first load may take.
+_EXPANSION = 3
+
+
+class OpenFile(Protocol):
+    """A file of a bundle, opened."""
+
+    def graph(self, fact: GraphFact) -> Graph:
+        """The graph of a signature."""
+
+
+Opener = Callable[[Path, str], OpenFile]
+"""Opens a file on a delegate (empty: the CPU)."""
+
+
+class GraphLoader:
+    """Opens files of bundles within a memory bound.
+
+    Args:
+        residency: keeps the bound.
+        threads: of each interpreter.
+        opener: opens a file; the LiteRT interpreter by default.
+    """
+
+    def __init__(self, residency: Residency, *, threads: int = 2, opener: Opener | None = None) -> None:
+        self.residency = residency
+        self._opener = opener or (lambda path, delegate: LiteFile(path, threads=threads, delegate=delegate))
+        self._checked: set[tuple[Path, str]] = set()
+
+    @contextmanager
+    def using(self, bundle: Bundle, delegate: str = "") -> Iterator[Callable[[GraphFact], Graph]]:
+        """Graphs of a bundle; each file that is asked for stays until the block ends.
+
+        Args:
+            bundle: whose graphs.
+            delegate: for the kinds a delegate may run.
+        """
+        with ExitStack() as stack:
+            opened: dict[str, Graph] = {}
+
+            def graph(fact: GraphFact) -> Graph:
+                if fact.name not in opened:
+                    where = delegate if fact.kind in DELEGATED else ""
+                    file = stack.enter_context(
+                        self.residency.using(
+                            (str(bundle.folder), fact.file, where),
+                            lambda: _GraphsOfFile(self._open(bundle, fact.file, where)),
+                            _EXPANSION * bundle.files[fact.file].size_bytes,
+                        )
+                    )
+                    opened[fact.name] = file.graph(fact)
+                return opened[fact.name]
+
+            yield graph
+
+    def _open(self, bundle: Bundle, file: str, delegate: str) -> OpenFile:
+        known = (bundle.folder, file)
+        if known in self._checked:  # its digest was right in this process; reading it all again would cost a load
+            return self._opener(bundle.folder / file, delegate)
+        path = bundle.checked_file(file)
+        self._checked.add(known)
+        return self._opener(path, delegate)
+
+
+class _GraphsOfFile:
+    """An open file that makes each of its graphs once."""
+
+    def __init__(self, file: OpenFile) -> None:
+        self._file = file
+        self._graphs: dict[str, Graph] = {}
+
+    def graph(self, fact: GraphFact) -> Graph:
+        if fact.name not in self._graphs:
+            self._graphs[fact.name] = self._file.graph(fact)
+        return self._graphs[fact.name]
