@@ -9,13 +9,58 @@ import typer
 
 def speak(
     bundle: Path = typer.Argument(help="The bundle/ folder of a run (or the run itself)."),
-    text: str = typer.Option("", help="Text; needs the espeak-ng program for its phonemes."),
-    phonemes: str = typer.Option("", help="Phonemes as espeak-ng writes them, instead of --text."),
+    text: str = typer.Option("", help="Text; needs espeak-ng (VITS) or the text extra (GPT-SoVITS) for its phonemes."),
+    phonemes: str = typer.Option("", help="VITS: phonemes as espeak-ng writes them, instead of --text."),
+    phones: str = typer.Option(
+        "", help="GPT-SoVITS: phone symbols or ids, sentences separated by |, instead of --text."
+    ),
+    user: str = typer.Option("", help="GPT-SoVITS: whose voice."),
+    database: Path = typer.Option(Path("voices.sqlite3"), help="GPT-SoVITS: the voice database."),
+    language: str = typer.Option("", help="GPT-SoVITS: zh, en or ja; that of the voice if left out."),
+    cut: str = typer.Option("cut5", help="GPT-SoVITS: how long text is split, cut0 to cut5 as upstream."),
     out: Path = typer.Option(Path("speech.wav"), "--out", "-o", help="WAV file to write."),
     threads: int = typer.Option(2, min=1, help="Interpreter threads."),
-    seed: int = typer.Option(0, help="Seed of the voice's noise."),
+    seed: int = typer.Option(0, min=0, help="Seed of the voice's noise (and of its tokens)."),
+    memory_mb: int = typer.Option(300, min=1, help="GPT-SoVITS: most the process may grow, in MiB."),
+    delegate: str = typer.Option("", help="GPT-SoVITS: shared library of a TFLite delegate."),
+    deadline: float = typer.Option(1.0, min=0.01, help="GPT-SoVITS: real-time factor to stay below before degrading."),
 ) -> None:
     """Speak with a converted voice."""
-    from toolkit.pipeline.speech import speak_to_file
+    from toolkit.engine.bundle import is_bundle
 
-    typer.echo(speak_to_file(bundle, text=text, phonemes=phonemes, out=out, threads=threads, seed=seed))
+    folder = bundle / "bundle" if (bundle / "bundle").is_dir() else bundle
+    if not is_bundle(folder):
+        _refuse({"--user": user, "--phones": phones, "--language": language, "--delegate": delegate}, "a VITS voice")
+        from toolkit.pipeline.speech import speak_to_file
+
+        typer.echo(speak_to_file(bundle, text=text, phonemes=phonemes, out=out, threads=threads, seed=seed))
+        return
+    _refuse({"--phonemes": phonemes}, "a GPT-SoVITS bundle; give --phones")
+    from toolkit.pipeline.engine_speech import EngineSettings, speak_as_user
+
+    settings = EngineSettings(
+        threads=threads,
+        seed=seed,
+        memory_bytes=memory_mb << 20,
+        delegate=delegate,
+        deadline_factor=deadline,
+        cut=cut,
+    )
+    for line in speak_as_user(
+        folder,
+        user_id=user,
+        database=database,
+        text=text,
+        phones=phones,
+        language=language,
+        out=out,
+        settings=settings,
+    ):
+        typer.echo(line)
+
+
+def _refuse(given: dict[str, str], what: str) -> None:
+    """An option that would be ignored is an error."""
+    for option, value in given.items():
+        if value:
+            raise typer.BadParameter(f"{option} does nothing for {what}")

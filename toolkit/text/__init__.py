@@ -1,0 +1,1 @@
+"""Text to the phone ids GPT-SoVITS was trained on."""
