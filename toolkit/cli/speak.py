@@ -36,6 +36,7 @@ def speak(
         typer.echo(speak_to_file(bundle, text=text, phonemes=phonemes, out=out, threads=threads, seed=seed))
         return
     _refuse({"--phonemes": phonemes}, "a GPT-SoVITS bundle; give --phones")
+    from toolkit.cli.render import Terminal
     from toolkit.pipeline.engine_speech import EngineSettings, speak_as_user
 
     settings = EngineSettings(
@@ -46,16 +47,18 @@ def speak(
         deadline_factor=deadline,
         cut=cut,
     )
-    for line in speak_as_user(
-        folder,
-        user_id=user,
-        database=database,
-        text=text,
-        phones=phones,
-        language=language,
-        out=out,
-        settings=settings,
-    ):
+    with Terminal(quiet=True):  # LiteRT logs what it finds on descriptor 2
+        lines = speak_as_user(
+            folder,
+            user_id=user,
+            database=database,
+            text=text,
+            phones=phones,
+            language=language,
+            out=out,
+            settings=settings,
+        )
+    for line in lines:
         typer.echo(line)
 
 

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from converters.spec import Layout
 from toolkit.engine.sampling import SamplingSettings
 from toolkit.errors import EngineError
@@ -75,6 +77,20 @@ class GraphFact:
     file: str
     signature: str
     tensors: Mapping[str, TensorFact] = field(repr=False)
+
+    def stored(self, name: str, value: np.ndarray) -> np.ndarray:
+        """An input as the file stores it.
+
+        Raises:
+            EngineError: its shape is not the graph's.
+        """
+        tensor = self.tensors[name]
+        array = np.asarray(value, tensor.dtype)
+        if array.shape != tensor.shape:
+            raise EngineError(
+                f"input {name!r} is {array.shape}, not {tensor.shape}", code="engine/graph", where=self.name
+            )
+        return tensor.layout.to_target(array)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

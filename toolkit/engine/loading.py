@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Protocol
 
 from toolkit.engine.bundle import Bundle, GraphFact
+from toolkit.engine.compiled import CompiledFile
 from toolkit.engine.graphs import Graph, LiteFile
 from toolkit.engine.residency import Residency
 
-# Where a delegate may run; the token loop stays on the CPU: it moves weights, it does not compute, and it edits its
-# inputs in place.
+# Where a delegate may run; the token loop stays on the CPU: it moves weights, it does not compute.
 DELEGATED = ("text_encoder", "flow", "vocoder", "vocoder_stream", "vocoder_light", "vocoder_light_stream")
-
-
+# What edits its inputs between runs.
+IN_PLACE = ("t2s_step",)
 # The mapped file, its weights packed for the kernels (as float32 where they are float16): what a first load may take.
 _EXPANSION = 3
 
@@ -27,8 +27,8 @@ class OpenFile(Protocol):
         """The graph of a signature."""
 
 
-Opener = Callable[[Path, str], OpenFile]
-"""Opens a file on a delegate (empty: the CPU)."""
+Opener = Callable[[Path, str, bool], OpenFile]
+"""Opens a file on a delegate (empty: the CPU), with inputs that can be edited in place or not."""
 
 
 class GraphLoader:
@@ -37,12 +37,12 @@ class GraphLoader:
     Args:
         residency: keeps the bound.
         threads: of each interpreter.
-        opener: opens a file; the LiteRT interpreter by default.
+        opener: opens a file; on LiteRT by default.
     """
 
     def __init__(self, residency: Residency, *, threads: int = 2, opener: Opener | None = None) -> None:
         self.residency = residency
-        self._opener = opener or (lambda path, delegate: LiteFile(path, threads=threads, delegate=delegate))
+        self._opener = opener or _lite_opener(threads)
         self._checked: set[tuple[Path, str]] = set()
 
     @contextmanager
@@ -59,10 +59,11 @@ class GraphLoader:
             def graph(fact: GraphFact) -> Graph:
                 if fact.name not in opened:
                     where = delegate if fact.kind in DELEGATED else ""
+                    in_place = fact.kind in IN_PLACE
                     file = stack.enter_context(
                         self.residency.using(
-                            (str(bundle.folder), fact.file, where),
-                            lambda: _GraphsOfFile(self._open(bundle, fact.file, where)),
+                            (str(bundle.folder), fact.file, where, in_place),
+                            lambda: _GraphsOfFile(self._open(bundle, fact.file, where, in_place)),
                             _EXPANSION * bundle.files[fact.file].size_bytes,
                         )
                     )
@@ -71,13 +72,22 @@ class GraphLoader:
 
             yield graph
 
-    def _open(self, bundle: Bundle, file: str, delegate: str) -> OpenFile:
+    def _open(self, bundle: Bundle, file: str, delegate: str, in_place: bool) -> OpenFile:
         known = (bundle.folder, file)
         if known in self._checked:  # its digest was right in this process; reading it all again would cost a load
-            return self._opener(bundle.folder / file, delegate)
+            return self._opener(bundle.folder / file, delegate, in_place)
         path = bundle.checked_file(file)
         self._checked.add(known)
-        return self._opener(path, delegate)
+        return self._opener(path, delegate, in_place)
+
+
+def _lite_opener(threads: int) -> Opener:
+    def opened(path: Path, delegate: str, in_place: bool) -> OpenFile:
+        if delegate or in_place:
+            return LiteFile(path, threads=threads, delegate=delegate)
+        return CompiledFile(path, threads=threads)
+
+    return opened
 
 
 class _GraphsOfFile:

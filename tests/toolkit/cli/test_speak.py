@@ -15,6 +15,7 @@ from toolkit.voices.database import VoiceDatabase
 @pytest.fixture
 def spoken(tmp_path, monkeypatch):
     monkeypatch.setattr(loading, "LiteFile", lambda path, *, threads, delegate: ToyFile())
+    monkeypatch.setattr(loading, "CompiledFile", lambda path, *, threads: ToyFile())
     toy_bundle(tmp_path / "run" / "bundle")
     with VoiceDatabase(tmp_path / "v.sqlite3", create=True) as voices:
         voices.add("anna", toy_voice(), consent="yes", sources={})
@@ -65,11 +66,11 @@ def test_what_cannot_be_said_is_one_error_and_leaves_no_file(tmp_path, spoken, c
     if code == "engine/memory-bound":
         ballast = []
 
-        def heavy(path, *, threads, delegate):
+        def heavy(path, *, threads):
             ballast.append(np.ones(64 << 20, np.uint8))
             return ToyFile()
 
-        monkeypatch.setattr(loading, "LiteFile", heavy)
+        monkeypatch.setattr(loading, "CompiledFile", heavy)
     assert spoken(*arguments) == 2
     assert f"error[{code}]" in capsys.readouterr().err
     assert not list(tmp_path.glob("*.wav")) and not list(tmp_path.glob(".out*"))

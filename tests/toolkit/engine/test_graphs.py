@@ -13,6 +13,7 @@ import pytest
 
 from converters.spec import Layout
 from toolkit.engine.bundle import GraphFact, TensorFact
+from toolkit.engine.compiled import CompiledFile
 from toolkit.engine.graphs import LiteFile
 from toolkit.errors import EngineError
 
@@ -76,9 +77,14 @@ def two(tmp_path_factory) -> Path:
     return path
 
 
-def test_arrays_are_in_torch_layout_on_both_sides(two):
+@pytest.fixture(params=["interpreter", "compiled"])
+def opened(request, two):
+    return LiteFile(two, threads=1) if request.param == "interpreter" else CompiledFile(two, threads=1)
+
+
+def test_arrays_are_in_torch_layout_on_both_sides(opened):
     x = np.random.default_rng(0).standard_normal((1, 5, 3)).astype(np.float32)
-    found = LiteFile(two, threads=1).graph(SCALE).run({"x": x})["y"]
+    found = opened.graph(SCALE).run({"x": x})["y"]
     np.testing.assert_allclose(found, x * np.arange(1, 6, dtype=np.float32)[None, :, None])
 
 
@@ -99,6 +105,16 @@ def test_input_that_is_not_fed_stays_and_can_be_edited_in_place(two):
         np.testing.assert_allclose(
             graph.run({"gain": np.full((1, 1), 2.0)})["sum"], 2 * cache.sum(2).reshape(2, 1, 4), rtol=1e-5
         )
+
+
+def test_compiled_graph_keeps_inputs_and_refuses_edits(two):
+    graph = CompiledFile(two, threads=1).graph(CACHE)
+    cache = np.random.default_rng(0).standard_normal((2, 1, 8, 4)).astype(np.float32)
+    graph.run({"cache": cache, "gain": np.ones((1, 1))})
+    found = graph.run({"gain": np.full((1, 1), 3.0)})["sum"]
+    np.testing.assert_allclose(found, 3 * cache.sum(2).reshape(2, 1, 4), rtol=1e-5)
+    with pytest.raises(EngineError):
+        graph.edit("cache", lambda held: held.fill(0.0))
 
 
 def test_graphs_of_one_file_do_not_disturb_each_other(two):
@@ -123,14 +139,14 @@ def _changed(fact: GraphFact, **changes) -> GraphFact:
     ],
     ids=["signature", "output missing", "shape", "input unknown"],
 )
-def test_file_that_is_not_what_the_bundle_says_is_refused(two, fact):
+def test_file_that_is_not_what_the_bundle_says_is_refused(opened, fact):
     with pytest.raises(EngineError) as caught:
-        LiteFile(two, threads=1).graph(fact)
+        opened.graph(fact)
     assert caught.value.code == "engine/bundle"
 
 
-def test_wrong_feeds_are_one_error(two):
-    graph = LiteFile(two, threads=1).graph(SCALE)
+def test_wrong_feeds_are_one_error(opened):
+    graph = opened.graph(SCALE)
     for feeds in ({"x": np.zeros((1, 5, 4))}, {"nothing": np.zeros(1)}):
         with pytest.raises(EngineError) as caught:
             graph.run(feeds)
@@ -139,9 +155,10 @@ def test_wrong_feeds_are_one_error(two):
 
 def test_damaged_file_and_missing_delegate_are_one_error(two, tmp_path):
     (tmp_path / "bad.tflite").write_bytes(two.read_bytes()[:100])
-    with pytest.raises(EngineError) as caught:
-        LiteFile(tmp_path / "bad.tflite", threads=1)
-    assert caught.value.code == "engine/graph"
+    for kind in (LiteFile, CompiledFile):
+        with pytest.raises(EngineError) as caught:
+            kind(tmp_path / "bad.tflite", threads=1)
+        assert caught.value.code == "engine/graph"
     with pytest.raises(EngineError) as caught:
         LiteFile(two, threads=1, delegate=str(tmp_path / "none.so"))
     assert caught.value.code == "engine/delegate"
@@ -210,3 +227,56 @@ def test_twelve_bundles_of_real_files_stay_below_the_bound(tmp_path):
     assert grown <= bound
     assert evictions > 0
     assert held >= 2
+
+
+_SIGNATURES = """
+import sys
+from pathlib import Path
+import numpy as np
+from toolkit.engine.compiled import CompiledFile
+from toolkit.engine.memory import resident_bytes
+from tests.toolkit.engine.test_graphs import dense_fact
+file = CompiledFile(Path(sys.argv[1]), threads=1)
+first = file.graph(dense_fact(2))
+first.run({"x": np.ones((1, 2, 2048), np.float32)})
+before = resident_bytes()
+for rows in (4, 8):
+    file.graph(dense_fact(rows)).run({"x": np.ones((1, rows, 2048), np.float32)})
+print(resident_bytes() - before)
+"""
+
+
+def dense_fact(rows: int) -> GraphFact:
+    return GraphFact(
+        name=f"flow_{rows}", kind="flow", length=rows, file="dense.tflite", signature=f"flow_{rows}",
+        tensors={"x": _fact("input", (1, rows, 2048)), "y": _fact("output", (1, rows, 2048))},
+    )  # fmt: skip
+
+
+def test_signatures_share_one_packed_copy_of_the_weights(tmp_path):
+    import tensorflow as tf
+
+    class Dense(tf.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = tf.constant(np.random.default_rng(0).standard_normal((2048, 2048)).astype(np.float32))
+
+    model = Dense()
+    signatures = {
+        f"flow_{rows}": tf.function(
+            lambda x: {"y": tf.matmul(x, model.weight)}, input_signature=[tf.TensorSpec([1, rows, 2048], name="x")]
+        ).get_concrete_function()
+        for rows in (2, 4, 8)
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        tf.saved_model.save(model, folder, signatures=signatures)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(signatures))
+        content = converter.convert()
+    (tmp_path / "dense.tflite").write_bytes(content)
+    done = subprocess.run(
+        [sys.executable, "-c", _SIGNATURES, str(tmp_path / "dense.tflite")],
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert 16 << 20 < len(content) < 20 << 20
+    assert int(done.stdout) < 4 << 20

@@ -141,7 +141,7 @@ def _slow_opener(clock: _Clock, seconds_per_second: dict[str, float]):
         def graph(self, fact):
             return Slow(fact)
 
-    return lambda path, delegate: File()
+    return lambda path, delegate, in_place: File()
 
 
 def test_slow_vocoder_is_left_for_the_lighter_one_without_losing_audio(tmp_path):
@@ -193,7 +193,7 @@ def _failing_opener(failures: dict[str, int]):
         def graph(self, fact):
             return Failing(fact) if self.delegate else ToyGraph(fact)
 
-    return lambda path, delegate: File(delegate)
+    return lambda path, delegate, in_place: File(delegate)
 
 
 @pytest.mark.parametrize("runs", range(6))

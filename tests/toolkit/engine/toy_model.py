@@ -181,7 +181,7 @@ class ToyFile:
         return ToyGraph(fact)
 
 
-def toy_opener(path: Path, delegate: str) -> ToyFile:
+def toy_opener(path: Path, delegate: str, in_place: bool) -> ToyFile:
     if delegate:
         raise EngineError(f"delegate {delegate!r} cannot be loaded", code="engine/delegate", where=str(path))
     return ToyFile()

@@ -1,0 +1,126 @@
+"""Graphs of a bundle on LiteRT's compiled model: one packed copy of the weights, whatever the number of signatures.
+
+The interpreter packs the weights of *every* signature of a file for its kernels (measured: 48 MB of 8-bit weights with
+three signatures grow to 208 MB, 192 MB of float weights to 780). The compiled model takes a cache for packed weights
+that signatures share (70 and 225 MB). Its inputs cannot be edited in place, so the token step, whose cache is tens of
+megabytes, stays on the interpreter; see ``graphs``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from toolkit.engine.bundle import GraphFact
+from toolkit.engine.graphs import differing_interface, unusable
+from toolkit.errors import EngineError
+
+_IN_MEMORY = ":memory"  # what XNNPACK calls a cache without a file
+
+
+class CompiledFile:
+    """A ``.tflite`` file as one compiled model on the CPU.
+
+    Args:
+        path: the file.
+        threads: of its kernels.
+
+    Raises:
+        EngineError: the file cannot be loaded.
+    """
+
+    def __init__(self, path: Path, *, threads: int) -> None:
+        from ai_edge_litert.compiled_model import CompiledModel
+        from ai_edge_litert.hardware_accelerator import HardwareAccelerator
+        from ai_edge_litert.options import CpuOptions, Options
+
+        options = Options(
+            hardware_accelerators=HardwareAccelerator.CPU,
+            cpu_options=CpuOptions(num_threads=threads, xnnpack_weight_cache_path=_IN_MEMORY),
+        )
+        try:
+            self._model = CompiledModel.from_file(str(path), options=options)
+        except (RuntimeError, ValueError) as error:
+            raise unusable(path.name, error) from error
+
+    def graph(self, fact: GraphFact) -> CompiledGraph:
+        """The graph of a signature.
+
+        Raises:
+            EngineError: it is not there, or is not what ``engine.json`` says.
+        """
+        return CompiledGraph(fact, self._model)
+
+
+class CompiledGraph:
+    """A signature of a compiled model; made by ``CompiledFile.graph``."""
+
+    def __init__(self, fact: GraphFact, model: Any) -> None:
+        self.fact = fact
+        self._model = model
+        signatures = model.get_signature_list()
+        if fact.signature not in signatures:
+            raise EngineError(
+                f"the file has no signature {fact.signature!r}",
+                code="engine/bundle",
+                where=f"{fact.file}: {fact.name}",
+                hint=f"it has: {', '.join(signatures) or 'none'}",
+            )
+        for role, details in (
+            ("input", model.get_input_tensor_details(fact.signature)),
+            ("output", model.get_output_tensor_details(fact.signature)),
+        ):
+            found = {name: (tuple(detail["shape"]), str(detail["dtype"])) for name, detail in details.items()}
+            problem = differing_interface(fact, role, found)
+            if problem is not None:
+                raise problem
+        names = signatures[fact.signature]
+        self._inputs = {name: model.create_input_buffer_by_name(fact.signature, name) for name in names["inputs"]}
+        self._outputs = {name: model.create_output_buffer_by_name(fact.signature, name) for name in names["outputs"]}
+
+    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Runs the graph.
+
+        Args:
+            feeds: inputs in torch's layout; one that is left out keeps its value.
+
+        Returns:
+            Outputs in torch's layout.
+
+        Raises:
+            EngineError: an input is unknown or of another shape, or the runtime refuses.
+        """
+        for name, value in feeds.items():
+            self._inputs_of(name).write(self.fact.stored(name, value))
+        try:
+            self._model.run_by_name(self.fact.signature, self._inputs, self._outputs)
+        except (RuntimeError, ValueError) as error:
+            raise unusable(self.fact.name, error) from error
+        found = {}
+        for name, buffer in self._outputs.items():
+            tensor = self.fact.tensors[name]
+            shape = tensor.layout.target_shape
+            flat = buffer.read(int(np.prod(shape)), np.dtype(tensor.dtype).type)
+            found[name] = tensor.layout.to_torch(np.asarray(flat).reshape(shape))
+        return found
+
+    def edit(self, name: str, change: Callable[[np.ndarray], None]) -> None:
+        """Refuses: a compiled model's inputs cannot be edited in place.
+
+        Raises:
+            EngineError: always.
+        """
+        raise EngineError(f"input {name!r} cannot be edited in place", code="engine/graph", where=self.fact.name)
+
+    def _inputs_of(self, name: str) -> Any:
+        if name not in self._inputs:
+            raise EngineError(
+                f"the graph has no input {name!r}",
+                code="engine/graph",
+                where=self.fact.name,
+                hint=f"it has: {', '.join(self._inputs)}",
+            )
+        return self._inputs[name]
