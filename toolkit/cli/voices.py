@@ -17,6 +17,7 @@ _DATABASE = Path("voices.sqlite3")
 def add(
     user_id: str = typer.Argument(metavar="ID", help="Who: 1 to 64 of A-Z a-z 0-9 . _ -"),
     features: Path = typer.Option(help="Features of the speaker, a .npz file (as export writes it)."),
+    audio: Path | None = typer.Option(None, help="The reference recording, for the d-vector if the features lack it."),
     consent: str = typer.Option("", help="Who allowed the use of this voice; taken from an exported file if left out."),
     language: str = typer.Option("", help="Language of the reference's text, where the file names none."),
     replace: bool = typer.Option(False, "--replace", help="Overwrite another voice of that id."),
@@ -25,7 +26,7 @@ def add(
     """Enrol a voice; the same voice again changes nothing."""
     from toolkit.pipeline.enrolment import enrol_features
 
-    done = enrol_features(database, user_id, features, consent=consent, language=language, replace=replace)
+    done = enrol_features(database, user_id, features, audio=audio, consent=consent, language=language, replace=replace)
     typer.echo(f"{user_id}  {done}  {database}")
 
 

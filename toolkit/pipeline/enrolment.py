@@ -3,20 +3,52 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
+import numpy as np
+
+from toolkit.errors import VoiceError
 from toolkit.voices.database import VoiceDatabase
 from toolkit.voices.feature_file import read_features, write_features
+from toolkit.voices.features import VoiceFeatures, checked_features
 from toolkit.voices.identifier import checked_id
 
+# What upstream accepts as a reference; the style of a shorter one is unstable, a longer one costs prompt rows.
+SHORTEST_SECONDS, LONGEST_SECONDS = 3.0, 10.0
 
-def enrol_features(database: Path, user_id: str, path: Path, *, consent: str, language: str, replace: bool) -> str:
+
+class FeatureMaker(Protocol):
+    """Makes what the engine needs of a reference recording: a checkpoint in torch, or enrolment graphs.
+
+    Attributes:
+        model_sha256: digest of the checkpoint its styles belong to.
+    """
+
+    model_sha256: str
+
+    def __call__(self, wave: np.ndarray, sample_rate_hz: int, text: str, language: str) -> Mapping[str, np.ndarray]:
+        """Arrays named as in ``toolkit.voices.features.RULES``, without the d-vector.
+
+        Args:
+            wave: ``[samples] float32``, mono.
+            sample_rate_hz: its rate.
+            text: what is said in it.
+            language: of the text.
+        """
+
+
+def enrol_features(
+    database: Path, user_id: str, path: Path, *, audio: Path | None, consent: str, language: str, replace: bool
+) -> str:
     """Stores precomputed features.
 
     Args:
         database: the file; made if it is not there.
         user_id: who.
         path: ``.npz`` of features.
+        audio: the reference recording; gives the d-vector where the features have none.
         consent: the note; empty takes the one an exported file carries.
         language: where the file names none.
         replace: overwrite another voice of that id.
@@ -25,16 +57,65 @@ def enrol_features(database: Path, user_id: str, path: Path, *, consent: str, la
         ``added``, ``unchanged`` or ``replaced``.
 
     Raises:
-        VoiceError: id, file, consent or database is unusable.
+        VoiceError: id, file, recording, consent or database is unusable.
+        DataError: the recording cannot be read.
+        ExtraMissing: a d-vector is wanted and resemblyzer is not installed.
     """
     checked_id(user_id)  # before any file is opened or made
     features, meta = read_features(path, language)
     exported = meta.get("provenance") if isinstance(meta.get("provenance"), dict) else {}
-    sources = exported.get("sources") or {path.name: hashlib.sha256(path.read_bytes()).hexdigest()}
+    sources = exported.get("sources") or {path.name: _sha256(path)}
+    if audio is not None:
+        wave, rate = _recording(audio)
+        sources = {**sources, audio.name: _sha256(audio)}
+        if "d_vector" not in features.arrays:
+            features = _with_speaker(features.arrays, wave, rate, features.language, features.model_sha256)
     with VoiceDatabase(database, create=True) as voices:
         return voices.add(
             user_id, features, consent=consent or str(meta.get("consent", "")), sources=sources, replace=replace
         )
+
+
+def enrol_recording(
+    database: Path,
+    user_id: str,
+    audio: Path,
+    make: FeatureMaker,
+    *,
+    text: str,
+    language: str,
+    consent: str,
+    replace: bool = False,
+) -> str:
+    """Makes the features of a recording and stores them.
+
+    Args:
+        database: the file; made if it is not there.
+        user_id: who.
+        audio: 3 to 10 seconds of one speaker.
+        make: makes style, codes and phones.
+        text: what is said in the recording.
+        language: of the text.
+        consent: the note.
+        replace: overwrite another voice of that id.
+
+    Returns:
+        ``added``, ``unchanged`` or ``replaced``.
+
+    Raises:
+        VoiceError: id, recording, consent or database is unusable.
+        DataError: the recording cannot be read.
+        ExtraMissing: resemblyzer is not installed.
+    """
+    checked_id(user_id)
+    if not consent.strip():  # before minutes of work
+        raise VoiceError(
+            "no consent note", code="voices/no-consent", where=user_id, hint="say who allowed it: --consent TEXT"
+        )
+    wave, rate = _recording(audio)
+    features = _with_speaker(make(wave, rate, text, language), wave, rate, language, make.model_sha256)
+    with VoiceDatabase(database, create=True) as voices:
+        return voices.add(user_id, features, consent=consent, sources={audio.name: _sha256(audio)}, replace=replace)
 
 
 def export_features(database: Path, user_id: str, out: Path) -> None:
@@ -46,3 +127,30 @@ def export_features(database: Path, user_id: str, out: Path) -> None:
     with VoiceDatabase(database) as voices:
         voice, features = voices.show(user_id), voices.read(user_id)
     write_features(out, features, {"consent": voice.consent, "provenance": dict(voice.provenance)})
+
+
+def _recording(audio: Path) -> tuple[np.ndarray, int]:
+    from toolkit.data.audio import read_wave
+
+    wave, rate = read_wave(audio)
+    seconds = len(wave) / rate
+    if not SHORTEST_SECONDS <= seconds <= LONGEST_SECONDS or not wave.any():
+        raise VoiceError(
+            f"the recording has {seconds:.2f} s{'' if wave.any() else ' of silence'}",
+            code="voices/bad-recording",
+            where=str(audio),
+            hint=f"{SHORTEST_SECONDS:g} to {LONGEST_SECONDS:g} seconds of one person speaking",
+        )
+    return wave, rate
+
+
+def _with_speaker(
+    arrays: Mapping[str, np.ndarray], wave: np.ndarray, rate: int, language: str, model_sha256: str
+) -> VoiceFeatures:
+    from toolkit.quality.speaker import speaker_vector
+
+    return checked_features({**arrays, "d_vector": speaker_vector(wave, rate)}, language, model_sha256)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
