@@ -48,9 +48,10 @@ class SemanticDecoder:
     ``t2s_prefill``: phones ``[1, N_text] int32``, bert ``[1, 1024, N_text]`` (left out of bundles without text
     features), prompts ``[1, N_prompt] int32``, attention_bias ``[1, 1, S, S]``, positions ``[1, S, D]``, last_row
     ``[1, 1, S]`` (one-hot: the row whose logits are wanted); S = N_text + N_prompt -> logits, k and v ``[L, 1, S, D]``.
-    ``t2s_step``: token ``[1, 1] int32``, position ``[1, 1, D]``, k_cache and v_cache ``[L, 1, C, D]``, write_mask
-    ``[1, 1, C, 1]`` (one-hot: this token's row), attention_bias ``[1, 1, 1, C]`` (this token's row seen) -> logits,
-    k_new and v_new ``[L, 1, 1, D]``.
+    ``t2s_step``: token ``[1, 1] int32``, position ``[1, 1, D]``, k_cache and v_cache ``[L, 1, C, D]``, attention_bias
+    ``[1, 1, 1, C]`` over the cache's rows -> logits, k_new and v_new ``[L, 1, 1, D]``. A graph that puts its new row
+    into the cache before it attends takes write_mask ``[1, 1, C, 1]`` (one-hot: this token's row), and then the bias
+    lets that row be seen; one that attends to cache and new row side by side takes none, and the row is blocked.
 
     Args:
         bundle: its sizes.
@@ -192,14 +193,13 @@ class _Cache:
             longer = smallest(self._buckets, {"k_cache": (2, self._used + 1)}, "the sentence")
             self._move(longer, *self._taken())
         place = self._used
-        found = self._graph.run(
-            {
-                "token": np.array([[token]], np.int32),
-                "position": position[None],
-                "write_mask": (np.arange(self._rows) == place).astype(np.float32)[None, None, :, None],
-                "attention_bias": bias(place + 1, self._rows),
-            }
-        )
+        feeds = {"token": np.array([[token]], np.int32), "position": position[None]}
+        if "write_mask" in self._graph.fact.tensors:
+            feeds["write_mask"] = (np.arange(self._rows) == place).astype(np.float32)[None, None, :, None]
+            feeds["attention_bias"] = bias(place + 1, self._rows)
+        else:
+            feeds["attention_bias"] = bias(place, self._rows)
+        found = self._graph.run(feeds)
         self._put("k_cache", found["k_new"][:, 0], place)
         self._put("v_cache", found["v_new"][:, 0], place)
         self._used += 1

@@ -35,12 +35,13 @@ def _expected(phones, prompt, settings, seed, limit, bert=None, steps_min=11):
 @pytest.mark.parametrize(
     "settings", [SamplingSettings(top_k=1), SamplingSettings(top_k=5, temperature=0.8)], ids=["greedy", "drawn"]
 )
-def test_loop_equals_the_model_computed_whole(tmp_path, seed, settings):
+@pytest.mark.parametrize("write_mask", [True, False], ids=["blended", "beside"])
+def test_loop_equals_the_model_computed_whole(tmp_path, seed, settings, write_mask):
     generator = np.random.default_rng(seed)
     phones = generator.integers(0, SYMBOLS, generator.integers(1, 60)).astype(np.int32)
     prompt = generator.integers(0, VOCABULARY - 1, generator.integers(0, 30)).astype(np.int32)
     bert = generator.standard_normal((1024, len(phones))).astype(np.float32) if seed % 2 else None
-    decoder, _ = _decoder(tmp_path)
+    decoder, _ = _decoder(tmp_path, write_mask=write_mask)
     for _ in range(2):  # the second time the cache still holds the first sentence
         found = decoder.decode(phones, prompt, Sampler(settings, np.random.default_rng(seed)), bert=bert, limit=40)
         codes, stopped = _expected(phones, prompt, settings, seed, 40, bert)

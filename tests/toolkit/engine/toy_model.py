@@ -104,13 +104,17 @@ def _prefill(given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 def _step(given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     x = W["audio"][given["token"][0]] + given["position"][0]
-    write, bias = given["write_mask"][0, 0], given["attention_bias"][0, 0]
+    bias = given["attention_bias"][0, 0]
     keys, values = [], []
     for layer in range(LAYERS):
         q, k, v = np.split(x @ W[f"qkv{layer}"].T, 3, axis=-1)
-        held_k = given["k_cache"][layer, 0] * (1 - write) + k * write
-        held_v = given["v_cache"][layer, 0] * (1 - write) + v * write
-        x = _block(layer, x, held_k, held_v, q, bias)
+        held_k, held_v = given["k_cache"][layer, 0], given["v_cache"][layer, 0]
+        if "write_mask" in given:
+            write = given["write_mask"][0, 0]
+            x = _block(layer, x, held_k * (1 - write) + k * write, held_v * (1 - write) + v * write, q, bias)
+        else:
+            beside = np.pad(bias, ((0, 0), (0, 1)))
+            x = _block(layer, x, np.concatenate([held_k, k]), np.concatenate([held_v, v]), q, beside)
         keys.append(k)
         values.append(v)
     return {"logits": x @ W["predict"].T, "k_new": np.stack(keys)[:, None], "v_new": np.stack(values)[:, None]}
@@ -239,7 +243,9 @@ DEFAULT_GRAPHS = (
 )  # fmt: skip
 
 
-def toy_bundle(folder: Path, graphs: tuple[str, ...] = DEFAULT_GRAPHS, **changes: object) -> Bundle:
+def toy_bundle(
+    folder: Path, graphs: tuple[str, ...] = DEFAULT_GRAPHS, *, write_mask: bool = True, **changes: object
+) -> Bundle:
     """Writes the bundle's ``engine.json`` (its files hold nothing) and reads it."""
     folder.mkdir(parents=True, exist_ok=True)
     content = b"toy"
@@ -277,6 +283,7 @@ def toy_bundle(folder: Path, graphs: tuple[str, ...] = DEFAULT_GRAPHS, **changes
                     "dtype": dtype,
                 }
                 for key, (role, shape, dtype) in _tensors(kind, int(length)).items()
+                if write_mask or key != "write_mask"
             },
         }  # fmt: skip
     (folder / "engine.json").write_text(json.dumps(facts))
