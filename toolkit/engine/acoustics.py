@@ -8,7 +8,7 @@ import numpy as np
 
 from toolkit.engine.buckets import bias, filled, presence, smallest
 from toolkit.engine.bundle import Bundle, GraphFact
-from toolkit.engine.semantic import GraphSource
+from toolkit.engine.graphs import GraphSource
 from toolkit.errors import EngineError
 
 

@@ -33,6 +33,10 @@ class Graph(Protocol):
         """Lets ``change`` write into an input in place; the array must not be kept."""
 
 
+GraphSource = Callable[[GraphFact], Graph]
+"""Gives the running graph of a fact, loading it when it is not there."""
+
+
 class LiteFile:
     """A ``.tflite`` file in one interpreter; its graphs are its signatures.
 

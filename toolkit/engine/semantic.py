@@ -14,15 +14,13 @@ from typing import Literal
 
 import numpy as np
 
-from toolkit.engine.buckets import BLOCKED, bias, filled, smallest
-from toolkit.engine.bundle import Bundle, GraphFact
-from toolkit.engine.graphs import Graph
+from toolkit.engine.buckets import BLOCKED, filled, smallest
+from toolkit.engine.bundle import Bundle
+from toolkit.engine.cache import TokenCache
+from toolkit.engine.graphs import GraphSource
 from toolkit.engine.positions import position_rows
 from toolkit.engine.sampling import Sampler
 from toolkit.errors import EngineError
-
-GraphSource = Callable[[GraphFact], Graph]
-"""Gives the running graph of a fact, loading it when it is not there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -48,10 +46,7 @@ class SemanticDecoder:
     ``t2s_prefill``: phones ``[1, N_text] int32``, bert ``[1, 1024, N_text]`` (left out of bundles without text
     features), prompts ``[1, N_prompt] int32``, attention_bias ``[1, 1, S, S]``, positions ``[1, S, D]``, last_row
     ``[1, 1, S]`` (one-hot: the row whose logits are wanted); S = N_text + N_prompt -> logits, k and v ``[L, 1, S, D]``.
-    ``t2s_step``: token ``[1, 1] int32``, position ``[1, 1, D]``, k_cache and v_cache ``[L, 1, C, D]``, attention_bias
-    ``[1, 1, 1, C]`` over the cache's rows -> logits, k_new and v_new ``[L, 1, 1, D]``. A graph that puts its new row
-    into the cache before it attends takes write_mask ``[1, 1, C, 1]`` (one-hot: this token's row), and then the bias
-    lets that row be seen; one that attends to cache and new row side by side takes none, and the row is blocked.
+    ``t2s_step``: see ``cache``.
 
     Args:
         bundle: its sizes.
@@ -90,7 +85,7 @@ class SemanticDecoder:
         started = self._clock()
         logits, keys, values = self._prefill(phones, prompt, bert)
         prefilled = self._clock()
-        cache = _Cache(self._bundle, self._graphs, keys, values)
+        cache = TokenCache(self._bundle, self._graphs, keys, values)
         said = np.concatenate([prompt, np.empty(0, np.int32)]).astype(np.int32)
         most = min(self._facts.steps_max, limit or self._facts.steps_max)
         stopped: Literal["stop", "limit"] = "limit"
@@ -161,72 +156,6 @@ class SemanticDecoder:
         placed[0, :text] = position_rows(0, text, facts.width) * np.float32(facts.text_alpha)
         placed[0, text_rows : text_rows + audio] = position_rows(0, audio, facts.width) * np.float32(facts.audio_alpha)
         return placed
-
-
-class _Cache:
-    """Keys and values of one sentence inside the step graph's own inputs; moves to a longer bucket when one is full."""
-
-    def __init__(self, bundle: Bundle, graphs: GraphSource, keys: np.ndarray, values: np.ndarray) -> None:
-        self._buckets = bundle.of_kind("t2s_step")
-        self._graphs = graphs
-        self._used = 0
-        self._graph: Graph | None = None
-        rows = keys.shape[1]
-        fact = smallest(self._buckets, {"k_cache": (2, rows + 1)}, "text and prompt")
-        self._move(fact, keys, values)
-
-    def has_room(self) -> bool:
-        """Whether one more token can be said."""
-        return self._used < self._buckets[-1].tensors["k_cache"].shape[2]
-
-    def step(self, token: int, position: np.ndarray) -> np.ndarray:
-        """Says a token.
-
-        Args:
-            token: its id.
-            position: ``[1, D]``, its scaled position row.
-
-        Returns:
-            ``[V] float32`` logits of the next one.
-        """
-        if self._used == self._rows:
-            longer = smallest(self._buckets, {"k_cache": (2, self._used + 1)}, "the sentence")
-            self._move(longer, *self._taken())
-        place = self._used
-        feeds = {"token": np.array([[token]], np.int32), "position": position[None]}
-        if "write_mask" in self._graph.fact.tensors:
-            feeds["write_mask"] = (np.arange(self._rows) == place).astype(np.float32)[None, None, :, None]
-            feeds["attention_bias"] = bias(place + 1, self._rows)
-        else:
-            feeds["attention_bias"] = bias(place, self._rows)
-        found = self._graph.run(feeds)
-        self._put("k_cache", found["k_new"][:, 0], place)
-        self._put("v_cache", found["v_new"][:, 0], place)
-        self._used += 1
-        return found["logits"][0]
-
-    def _move(self, fact: GraphFact, keys: np.ndarray, values: np.ndarray) -> None:
-        self._graph = self._graphs(fact)
-        self._rows = fact.tensors["k_cache"].shape[2]
-        self._put("k_cache", keys, 0)
-        self._put("v_cache", values, 0)
-        self._used = keys.shape[1]
-
-    def _put(self, name: str, rows: np.ndarray, first: int) -> None:
-        def write(cache: np.ndarray) -> None:
-            cache[:, 0, first : first + rows.shape[1]] = rows
-
-        def write_and_clear(cache: np.ndarray) -> None:
-            write(cache)
-            cache[:, 0, rows.shape[1] :] = 0.0  # an earlier sentence, or memory never written, which may hold NaN
-
-        self._graph.edit(name, write_and_clear if first == 0 else write)
-
-    def _taken(self) -> tuple[np.ndarray, np.ndarray]:
-        taken: dict[str, np.ndarray] = {}
-        for name in ("k_cache", "v_cache"):
-            self._graph.edit(name, lambda cache, name=name: taken.update({name: cache[:, 0, : self._used].copy()}))
-        return taken["k_cache"], taken["v_cache"]
 
 
 def prefill_bias(text: int, audio: int, text_rows: int, rows: int) -> np.ndarray:

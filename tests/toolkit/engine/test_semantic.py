@@ -36,12 +36,13 @@ def _expected(phones, prompt, settings, seed, limit, bert=None, steps_min=11):
     "settings", [SamplingSettings(top_k=1), SamplingSettings(top_k=5, temperature=0.8)], ids=["greedy", "drawn"]
 )
 @pytest.mark.parametrize("write_mask", [True, False], ids=["blended", "beside"])
-def test_loop_equals_the_model_computed_whole(tmp_path, seed, settings, write_mask):
+@pytest.mark.parametrize("stacked", [True, False], ids=["stacked", "by layer and head"])
+def test_loop_equals_the_model_computed_whole(tmp_path, seed, settings, write_mask, stacked):
     generator = np.random.default_rng(seed)
     phones = generator.integers(0, SYMBOLS, generator.integers(1, 60)).astype(np.int32)
     prompt = generator.integers(0, VOCABULARY - 1, generator.integers(0, 30)).astype(np.int32)
     bert = generator.standard_normal((1024, len(phones))).astype(np.float32) if seed % 2 else None
-    decoder, _ = _decoder(tmp_path, write_mask=write_mask)
+    decoder, _ = _decoder(tmp_path, write_mask=write_mask, stacked=stacked)
     for _ in range(2):  # the second time the cache still holds the first sentence
         found = decoder.decode(phones, prompt, Sampler(settings, np.random.default_rng(seed)), bert=bert, limit=40)
         codes, stopped = _expected(phones, prompt, settings, seed, 40, bert)
@@ -49,13 +50,14 @@ def test_loop_equals_the_model_computed_whole(tmp_path, seed, settings, write_ma
         assert found.stopped == stopped
 
 
-def test_cache_moves_to_a_longer_bucket_in_the_middle_of_a_sentence(tmp_path):
+@pytest.mark.parametrize("stacked", [True, False])
+def test_cache_moves_to_a_longer_bucket_in_the_middle_of_a_sentence(tmp_path, stacked):
     settings, phones = SamplingSettings(top_k=8, temperature=2.0), np.arange(30, dtype=np.int32)
     for seed in range(40):
         codes, _ = _expected(phones, [1, 2, 3], settings, seed, 100)
         if len(codes) > 75:
             break
-    decoder, made = _decoder(tmp_path)
+    decoder, made = _decoder(tmp_path, stacked=stacked)
     found = decoder.decode(
         phones, np.array([1, 2, 3], np.int32), Sampler(settings, np.random.default_rng(seed)), limit=100
     )

@@ -102,13 +102,20 @@ def _prefill(given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {"logits": logits, "k": keys[:, None], "v": values[:, None]}
 
 
+def _held(given: Mapping[str, np.ndarray], which: str, layer: int) -> np.ndarray:
+    """Cache of a layer ``[C, D]``, from one input of all layers or from one of its own, by heads."""
+    whole = f"{which}_cache"
+    found = given[whole][layer] if whole in given else given[f"{whole}_{layer}"]
+    return found.transpose(1, 0, 2).reshape(found.shape[1], WIDTH)
+
+
 def _step(given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     x = W["audio"][given["token"][0]] + given["position"][0]
     bias = given["attention_bias"][0, 0]
     keys, values = [], []
     for layer in range(LAYERS):
         q, k, v = np.split(x @ W[f"qkv{layer}"].T, 3, axis=-1)
-        held_k, held_v = given["k_cache"][layer, 0], given["v_cache"][layer, 0]
+        held_k, held_v = (_held(given, which, layer) for which in "kv")
         if "write_mask" in given:
             write = given["write_mask"][0, 0]
             x = _block(layer, x, held_k * (1 - write) + k * write, held_v * (1 - write) + v * write, q, bias)
@@ -237,6 +244,15 @@ def _tensors(kind: str, length: int) -> dict[str, tuple[str, tuple[int, ...], st
     }
 
 
+def _unstacked(tensors: dict[str, tuple[str, tuple[int, ...], str]], stacked: bool) -> dict:
+    """The same tensors, or with the cache as an input of each layer, by heads."""
+    if stacked or "k_cache" not in tensors:
+        return tensors
+    by_heads = (HEADS, tensors["k_cache"][1][2], WIDTH // HEADS)
+    layers = {f"{which}_cache_{layer}": ("input", by_heads, "float32") for which in "kv" for layer in range(LAYERS)}
+    return {name: fact for name, fact in tensors.items() if not name.endswith("_cache")} | layers
+
+
 DEFAULT_GRAPHS = (
     "t2s_prefill_32", "t2s_prefill_64", "t2s_step_64", "t2s_step_96", "t2s_step_160", "text_encoder_16",
     "text_encoder_64", "flow_16", "flow_64", "vocoder_stream_14", "vocoder_stream_30", "vocoder_light_stream_20",
@@ -244,7 +260,12 @@ DEFAULT_GRAPHS = (
 
 
 def toy_bundle(
-    folder: Path, graphs: tuple[str, ...] = DEFAULT_GRAPHS, *, write_mask: bool = True, **changes: object
+    folder: Path,
+    graphs: tuple[str, ...] = DEFAULT_GRAPHS,
+    *,
+    write_mask: bool = True,
+    stacked: bool = True,
+    **changes: object,
 ) -> Bundle:
     """Writes the bundle's ``engine.json`` (its files hold nothing) and reads it."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -282,7 +303,7 @@ def toy_bundle(
                     "permutation": list(range(len(shape))),
                     "dtype": dtype,
                 }
-                for key, (role, shape, dtype) in _tensors(kind, int(length)).items()
+                for key, (role, shape, dtype) in _unstacked(_tensors(kind, int(length)), stacked).items()
                 if write_mask or key != "write_mask"
             },
         }  # fmt: skip
