@@ -1,0 +1,1 @@
+"""GPT-SoVITS: checkpoints, torch modules and the graphs a phone runs."""
