@@ -1,0 +1,198 @@
+"""Every text-to-semantic graph of a bundle: module, interface, and inputs to prove it on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from torch import nn
+
+from converters.spec import Interface, Layout, PartSpec, TensorSpec
+from toolkit.engine.buckets import bias, filled
+from toolkit.engine.positions import position_rows
+from toolkit.engine.semantic import prefill_bias
+from toolkit.models.gpt_sovits.semantic import SemanticModel
+from toolkit.models.gpt_sovits.semantic_config import SemanticConfig
+from toolkit.models.gpt_sovits.semantic_parts import PrefillPart, StepPart
+
+PREFILL, STEP = "t2s_prefill", "t2s_step"
+_SHORT, _LONG = 0.55, 0.95  # how full the probes make a bucket
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SemanticBuckets:
+    """Static lengths to convert for.
+
+    Attributes:
+        prefill: pairs of phones and prompt codes, each with room for the reference's phones and the sentence's.
+        cache_rows: rows of the step's cache: text, prompt and said codes together.
+    """
+
+    prefill: tuple[tuple[int, int], ...] = ((192, 128), (384, 256))
+    cache_rows: tuple[int, ...] = (512, 1024)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SemanticGraph:
+    """One graph to convert.
+
+    Attributes:
+        name: its name in the bundle, e.g. ``t2s_step_512``; the signature's key.
+        kind: ``t2s_prefill`` or ``t2s_step``.
+        bucket: rows of the prefill, or of the cache.
+        module: the torch module.
+        spec: its interface; inputs in the order of ``forward``.
+        probes: inputs as sentences give them.
+    """
+
+    name: str
+    kind: str
+    bucket: int
+    module: nn.Module = field(repr=False)
+    spec: PartSpec = field(repr=False)
+    probes: tuple[dict[str, np.ndarray], ...] = field(repr=False)
+
+
+def semantic_graphs(
+    model: SemanticModel, buckets: SemanticBuckets, *, features: bool = True, seed: int = 0
+) -> tuple[SemanticGraph, ...]:
+    """The graphs of a model for the given lengths, prefills first.
+
+    Args:
+        model: the model.
+        buckets: lengths.
+        features: whether prefills take text features (BERT).
+        seed: of the sentences the probes are made of.
+    """
+    prefill, step = PrefillPart(model, features=features), StepPart(model)
+    found = []
+    for text, prompt in buckets.prefill:
+        spec = prefill_spec(model.config, text, prompt, features=features)
+        probes = tuple(prefill_probe(model, spec, share, seed + n) for n, share in enumerate((_SHORT, _LONG)))
+        found.append(_graph(PREFILL, text + prompt, prefill, spec, probes))
+    for rows in buckets.cache_rows:
+        spec = step_spec(model.config, rows)
+        probes = tuple(step_probe(model, spec, share, seed + n) for n, share in enumerate((_SHORT, _LONG)))
+        found.append(_graph(STEP, rows, step, spec, probes))
+    return tuple(found)
+
+
+def _graph(
+    kind: str, bucket: int, module: nn.Module, spec: PartSpec, probes: tuple[dict[str, np.ndarray], ...]
+) -> SemanticGraph:
+    return SemanticGraph(name=f"{kind}_{bucket}", kind=kind, bucket=bucket, module=module, spec=spec, probes=probes)
+
+
+def prefill_spec(config: SemanticConfig, text: int, prompt: int, *, features: bool) -> PartSpec:
+    """Interface of the prefill with ``text`` phones and ``prompt`` codes."""
+    rows, cache = text + prompt, ("layers", "batch", "rows", "width")
+    bert = TensorSpec(name="bert", shape=(1, config.features, text), axes=("batch", "features", "phones"))
+    return PartSpec(
+        name=PREFILL,
+        inputs=(
+            TensorSpec(name="phones", shape=(1, text), dtype="int32", axes=("batch", "phones")),
+            *((bert,) if features else ()),
+            TensorSpec(name="prompts", shape=(1, prompt), dtype="int32", axes=("batch", "codes")),
+            TensorSpec(name="attention_bias", shape=(1, 1, rows, rows), axes=("batch", "heads", "rows", "seen rows")),
+            TensorSpec(name="positions", shape=(1, rows, config.width), axes=("batch", "rows", "width")),
+            TensorSpec(name="last_row", shape=(1, 1, rows), axes=("batch", "one", "rows")),
+        ),
+        outputs=(
+            TensorSpec(name="logits", shape=(1, config.vocabulary), axes=("batch", "codes")),
+            TensorSpec(name="k", shape=(config.layers, 1, rows, config.width), axes=cache),
+            TensorSpec(name="v", shape=(config.layers, 1, rows, config.width), axes=cache),
+        ),
+    )
+
+
+def step_spec(config: SemanticConfig, rows: int) -> PartSpec:
+    """Interface of the step with a cache of ``rows`` rows; values are cached transposed (see ``semantic_parts``)."""
+    layers, d = range(config.layers), config.width
+    keys, values = (config.heads, rows, config.head_width), (config.heads, config.head_width, rows)
+    new = ("layers", "batch", "rows", "width")
+    return PartSpec(
+        name=STEP,
+        inputs=(
+            TensorSpec(name="token", shape=(1, 1), dtype="int32", axes=("batch", "codes")),
+            TensorSpec(name="position", shape=(1, 1, d), axes=("batch", "rows", "width")),
+            TensorSpec(name="attention_bias", shape=(1, 1, 1, rows), axes=("batch", "heads", "one", "rows")),
+            *(TensorSpec(name=f"k_cache_{i}", shape=keys, axes=("heads", "rows", "head width")) for i in layers),
+            *(TensorSpec(name=f"v_cache_{i}", shape=values, axes=("heads", "head width", "rows")) for i in layers),
+        ),
+        outputs=(
+            TensorSpec(name="logits", shape=(1, config.vocabulary), axes=("batch", "codes")),
+            TensorSpec(name="k_new", shape=(config.layers, 1, 1, d), axes=new),
+            TensorSpec(name="v_new", shape=(config.layers, 1, 1, d), axes=new),
+        ),
+    )
+
+
+def engine_interface(interface: Interface) -> Interface:
+    """The interface as the engine sees it: every cache ``[heads, rows, head width]``, however the file stores it."""
+
+    def seen(tensor: TensorSpec) -> TensorSpec:
+        if not tensor.name.startswith("v_cache_"):
+            return tensor
+        heads, width, rows = tensor.shape
+        return replace(tensor, shape=(heads, rows, width), axes=("heads", "rows", "head width"))
+
+    spec = replace(interface.spec, inputs=tuple(seen(tensor) for tensor in interface.spec.inputs))
+    layouts = dict(interface.layouts)
+    for tensor in spec.inputs:
+        if tensor.name.startswith("v_cache_"):
+            stored = layouts[tensor.name].permutation
+            layouts[tensor.name] = Layout(tensor.shape, tensor.shape, tuple((0, 2, 1)[axis] for axis in stored))
+    return Interface(spec=spec, layouts=layouts)
+
+
+def prefill_probe(model: SemanticModel, spec: PartSpec, share: float, seed: int) -> dict[str, np.ndarray]:
+    """Inputs of a prefill as the engine makes them for a sentence that fills ``share`` of the bucket."""
+    shapes = {tensor.name: tensor.shape for tensor in spec.inputs}
+    text_rows, prompt_rows = shapes["phones"][1], shapes["prompts"][1]
+    phones, codes, bert = _sentence(model.config, int(text_rows * share), int(prompt_rows * share), seed)
+    rows, text, audio = text_rows + prompt_rows, phones.shape[1], codes.shape[1]
+    positions = np.zeros((1, rows, model.config.width), np.float32)
+    positions[0, :text] = _scaled(model.ar_text_position, 0, text, model.config.width)
+    positions[0, text_rows : text_rows + audio] = _scaled(model.ar_audio_position, 0, audio, model.config.width)
+    return {
+        "phones": filled(phones, text_rows),
+        **({"bert": filled(bert, text_rows)} if "bert" in shapes else {}),
+        "prompts": filled(codes, prompt_rows),
+        "attention_bias": prefill_bias(text, audio, text_rows, rows),
+        "positions": positions,
+        "last_row": (np.arange(rows) == text_rows + audio - 1).astype(np.float32)[None, None],
+    }
+
+
+@torch.inference_mode()
+def step_probe(model: SemanticModel, spec: PartSpec, share: float, seed: int) -> dict[str, np.ndarray]:
+    """Inputs of a step as the engine makes them after a sentence that fills ``share`` of the cache."""
+    rows = next(tensor.shape[1] for tensor in spec.inputs if tensor.name == "k_cache_0")
+    used, config = max(2, int(rows * share)), model.config
+    phones, codes, bert = _sentence(config, (used + 1) // 2, used // 2, seed)
+    state = model.prefill(torch.from_numpy(phones).long(), torch.from_numpy(codes).long(), torch.from_numpy(bert))
+    token = int(state.logits[0, :-1].argmax())
+    found = {
+        "token": np.array([[token]], np.int32),
+        "position": _scaled(model.ar_audio_position, codes.shape[1], 1, config.width)[None],
+        "attention_bias": bias(used, rows),
+    }
+    for layer in range(config.layers):
+        split = (used, config.heads, config.head_width)
+        keys, values = (cache[layer, 0].numpy().reshape(split) for cache in (state.keys, state.values))
+        found[f"k_cache_{layer}"] = filled(keys.transpose(1, 0, 2), rows, axis=1)
+        found[f"v_cache_{layer}"] = filled(values.transpose(1, 2, 0), rows)
+    return {name: np.ascontiguousarray(array) for name, array in found.items()}
+
+
+def _sentence(config: SemanticConfig, text: int, codes: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Phones, codes and text features; random, because a model takes any, and every row is exercised."""
+    noise = np.random.default_rng(seed)
+    phones = noise.integers(0, config.symbols, (1, max(1, text))).astype(np.int32)
+    said = noise.integers(0, config.stop_token, (1, max(1, codes))).astype(np.int32)
+    return phones, said, noise.standard_normal((1, config.features, phones.shape[1])).astype(np.float32)
+
+
+def _scaled(position: nn.Module, first: int, count: int, width: int) -> np.ndarray:
+    return position_rows(first, count, width) * np.float32(position.alpha.item())

@@ -1,0 +1,235 @@
+"""The two graphs a phone runs for text to semantic codes: prefill, and one step with a cache that never grows.
+
+They compute what ``SemanticModel`` computes, with static shapes, masks as numbers to add, positions as inputs, and
+logits of one row. Their inputs and outputs are those `toolkit.engine.semantic` and `toolkit.engine.cache` feed and
+read. Modules keep the checkpoint's names, with ``self_attn.q_proj``, ``k_proj`` and ``v_proj`` for the packed
+projection, so that precision rules of both graphs read alike.
+
+Values are cached transposed, ``[heads, head width, rows]``: weighing them is then a matrix times a vector that reads
+the cache as it lies. As ``[heads, rows, head width]``, TensorFlow Lite would transpose all of it for every token.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from toolkit.models.gpt_sovits.semantic import NORM_EPSILON, SemanticLayer, SemanticModel, TokenEmbedding
+
+
+class PhoneAttention(nn.Module):
+    """Self-attention on linear layers; the scale of the scores is part of the queries' weights."""
+
+    def __init__(self, layer: SemanticLayer) -> None:
+        super().__init__()
+        source = layer.self_attn
+        width = source.out_proj.out_features
+        self.heads, self.head_width = source.heads, width // source.heads
+        scales = (self.head_width**-0.5, 1.0, 1.0)
+        weights, biases = source.in_proj_weight.chunk(3), source.in_proj_bias.chunk(3)
+        self.q_proj, self.k_proj, self.v_proj = (
+            _linear(weight * scale, bias * scale) for weight, bias, scale in zip(weights, biases, scales, strict=True)
+        )
+        self.out_proj = _linear(source.out_proj.weight, source.out_proj.bias)
+
+    def forward(
+        self, x: Tensor, bias: Tensor, held: tuple[Tensor, Tensor] | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Attends: among the rows, or from one row to the cache.
+
+        One method for both, because only what is called as a module has its name in the exported graph.
+        """
+        return self._among(x, bias) if held is None else self._beside(x, *held, bias)
+
+    def _among(self, x: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Attends among the rows.
+
+        Args:
+            x: ``[1, rows, width]``.
+            bias: ``[1, rows, rows]``, added to the scores.
+
+        Returns:
+            ``[1, rows, width]``, and the keys and values ``[1, rows, width]``.
+        """
+        key, value = self.k_proj(x), self.v_proj(x)
+        scores = torch.matmul(self._split(self.q_proj(x)), self._split(key).transpose(1, 2)) + bias
+        mixed = torch.matmul(torch.softmax(scores, dim=-1), self._split(value))
+        return self.out_proj(mixed.transpose(0, 1).reshape(x.shape)), key, value
+
+    def _beside(self, x: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Attends from one row to the cache and to itself.
+
+        Args:
+            x: ``[1, width]``.
+            keys: ``[heads, C, head width]``.
+            values: ``[heads, head width, C]``.
+            bias: ``[1, C]``, added to the scores of the cache.
+
+        Returns:
+            ``[1, width]``, and the row's key and value ``[1, width]``.
+        """
+        heads, rows = self.heads, keys.shape[1]
+        query, key, value = self.q_proj(x), self.k_proj(x), self.v_proj(x)
+        scores = torch.matmul(keys, query.reshape(heads, self.head_width, 1)).reshape(heads, rows) + bias
+        own = (query * key).reshape(heads, self.head_width).sum(dim=-1, keepdim=True)
+        weights = torch.softmax(torch.cat([scores, own], dim=-1), dim=-1)
+        mixed = torch.matmul(values, weights[:, :rows].reshape(heads, rows, 1)).reshape(heads, self.head_width)
+        mixed = mixed + weights[:, rows:] * value.reshape(heads, self.head_width)
+        return self.out_proj(mixed.reshape(1, heads * self.head_width)), key, value
+
+    def _split(self, x: Tensor) -> Tensor:
+        """``[1, rows, width]`` to ``[heads, rows, head width]``."""
+        return x.reshape(x.shape[1], self.heads, self.head_width).transpose(0, 1)
+
+
+class PhoneLayer(nn.Module):
+    """One transformer layer."""
+
+    def __init__(self, layer: SemanticLayer) -> None:
+        super().__init__()
+        self.self_attn = PhoneAttention(layer)
+        self.linear1 = _linear(layer.linear1.weight, layer.linear1.bias)
+        self.linear2 = _linear(layer.linear2.weight, layer.linear2.bias)
+        self.norm1, self.norm2 = _norm(layer.norm1), _norm(layer.norm2)
+
+    def forward(
+        self, x: Tensor, bias: Tensor, held: tuple[Tensor, Tensor] | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """See ``PhoneAttention.forward``."""
+        attended, key, value = self.self_attn(x, bias, held)
+        x = self.norm1(x + attended)
+        return self.norm2(x + self.linear2(torch.relu(self.linear1(x)))), key, value
+
+
+class PhoneStack(nn.Module):
+    """The layers; the extra level is in the checkpoint's names."""
+
+    def __init__(self, model: SemanticModel) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(PhoneLayer(layer) for layer in model.h.layers)
+
+    def forward(self, x: Tensor, bias: Tensor, cache: tuple[Tensor, ...]) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """Runs all layers.
+
+        Args:
+            x: rows.
+            bias: added to the scores.
+            cache: keys of every layer and then values of every layer, or nothing.
+
+        Returns:
+            rows, and every layer's new keys and values.
+        """
+        count, keys, values = len(self.layers), [], []
+        for index, layer in enumerate(self.layers):
+            held = (cache[index], cache[count + index]) if cache else None
+            x, key, value = layer(x, bias, held)
+            keys.append(key)
+            values.append(value)
+        return x, keys, values
+
+
+class PrefillPart(nn.Module):
+    """Text and prompt to the cache and the first logits.
+
+    Args:
+        model: the model; its weights are copied.
+        features: whether text features are an input. Without, they count as zeros: the projection's bias, which is
+            all that is left of them, becomes part of the phones' table.
+    """
+
+    def __init__(self, model: SemanticModel, *, features: bool) -> None:
+        super().__init__()
+        self.features = features
+        bias = model.bert_proj.bias
+        self.ar_text_embedding = _table(model.ar_text_embedding, None if features else bias)
+        self.ar_audio_embedding = _table(model.ar_audio_embedding, None)
+        if features:
+            self.bert_proj = _linear(model.bert_proj.weight, bias)
+        self.h = PhoneStack(model)
+        self.ar_predict_layer = _linear(model.ar_predict_layer.weight, None)
+        self.eval().requires_grad_(False)
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Runs; inputs in the order of ``semantic_graphs.prefill_spec``.
+
+        Args:
+            *inputs: phones ``[1, N]``, bert ``[1, features, N]`` (if any), prompts ``[1, P]``, attention_bias
+                ``[1, 1, S, S]``, positions ``[1, S, width]`` and last_row ``[1, 1, S]`` with S = N + P.
+
+        Returns:
+            logits ``[1, vocabulary]``, keys and values ``[layers, 1, S, width]``.
+        """
+        phones, *bert, prompts, attention_bias, positions, last_row = inputs
+        rows = positions.shape[1]
+        text = _rows(self.ar_text_embedding, phones)
+        if self.features:
+            text = text + self.bert_proj(bert[0].transpose(1, 2))
+        x = torch.cat([text, _rows(self.ar_audio_embedding, prompts)], dim=1) + positions
+        bias = attention_bias.reshape(1, rows, rows)
+        x, keys, values = self.h(x, bias, ())
+        logits = self.ar_predict_layer(torch.matmul(last_row, x)).reshape(1, -1)
+        return logits, torch.stack(keys), torch.stack(values)
+
+
+class StepPart(nn.Module):
+    """One code, and the cache of everything before it, to the next logits.
+
+    Args:
+        model: the model; its weights are copied.
+    """
+
+    def __init__(self, model: SemanticModel) -> None:
+        super().__init__()
+        self.ar_audio_embedding = _table(model.ar_audio_embedding, None)
+        self.h = PhoneStack(model)
+        self.ar_predict_layer = _linear(model.ar_predict_layer.weight, None)
+        self.eval().requires_grad_(False)
+
+    def forward(
+        self, token: Tensor, position: Tensor, attention_bias: Tensor, *cache: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Runs.
+
+        Args:
+            token: ``[1, 1]`` id.
+            position: ``[1, 1, width]``, its scaled position row.
+            attention_bias: ``[1, 1, 1, C]``, added to the scores of the cache's rows.
+            *cache: keys ``[heads, C, head width]`` of every layer, then values ``[heads, head width, C]``.
+
+        Returns:
+            logits ``[1, vocabulary]``, the row's keys and values ``[layers, 1, 1, width]``.
+        """
+        width = position.shape[2]
+        x = self.ar_audio_embedding(token.reshape(1)) + position.reshape(1, width)
+        bias = attention_bias.reshape(1, -1)
+        x, keys, values = self.h(x, bias, cache)
+        shape = (len(keys), 1, 1, width)
+        return self.ar_predict_layer(x), torch.cat(keys).reshape(shape), torch.cat(values).reshape(shape)
+
+
+def _rows(table: TokenEmbedding, ids: Tensor) -> Tensor:
+    """``[1, n]`` ids to ``[1, n, width]``; the table is read with a list, as EMBEDDING_LOOKUP wants it."""
+    return table(ids.reshape(ids.shape[1])).unsqueeze(0)
+
+
+def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
+    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
+    with torch.no_grad():
+        layer.weight.copy_(weight)
+        if bias is not None:
+            layer.bias.copy_(bias)
+    return layer
+
+
+def _norm(source: nn.LayerNorm) -> nn.LayerNorm:
+    layer = nn.LayerNorm(source.normalized_shape, eps=NORM_EPSILON)
+    layer.load_state_dict(source.state_dict())
+    return layer
+
+
+def _table(source: TokenEmbedding, added: Tensor | None) -> TokenEmbedding:
+    weight = source.word_embeddings.weight
+    table = TokenEmbedding(*weight.shape)
+    with torch.no_grad():
+        table.word_embeddings.weight.copy_(weight if added is None else weight + added)
+    return table
