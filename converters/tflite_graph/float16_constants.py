@@ -51,7 +51,7 @@ def float16_constants(content: bytes, select: Callable[[TfliteOp], bool], *, min
                 added.append(_dequantize(model, graph, index, code))
             operator.inputs[position] = rounded[index]
     graph.operators = added + list(graph.operators)
-    _drop_unused_tensors(model, graph)
+    drop_unused_tensors(graph, model)
     compact(model)
     return dump(model)
 
@@ -89,7 +89,7 @@ def _dequantize(model: Any, graph: Any, index: int, code: int) -> Any:
     return operator
 
 
-def _drop_unused_tensors(model: Any, graph: Any) -> None:
+def drop_unused_tensors(graph: Any, model: Any) -> None:
     """Takes out tensors nothing names any more, so that their buffers go too."""
     used = {int(i) for i in (*graph.inputs, *graph.outputs)}
     for operator in graph.operators:

@@ -19,7 +19,7 @@ from toolkit.recipe.schema import Precision
 from toolkit.results.fidelity import PrecisionOp
 
 _SHOWN = 5
-_FLOAT_ASKED = ("float16", "float32")
+_FLOAT_ARITHMETIC = ("float16", "float32", "int8-weights")
 _INTEGER = ("int8", "int16x8")
 # TF-MOT prefixes the names of the layers it wraps.
 _WRAPPERS = re.compile(r"(?<![A-Za-z0-9_.])(?:quant_|prune_low_magnitude_)")
@@ -228,12 +228,14 @@ def _judged(layers: list[LayerPrecision], macs: int) -> list[LayerPrecision]:
 
 
 def _holds(item: LayerPrecision, is_now: Realised, *, merged: bool) -> bool:
-    if merged and is_now.name in _FLOAT_ASKED:  # its own constants, if any, are now part of another's
-        return item.asked in _FLOAT_ASKED
+    if merged and is_now.name in _FLOAT_ARITHMETIC:  # its own constants, if any, are now part of another's
+        return item.asked in _FLOAT_ARITHMETIC
     return _same(item.asked, is_now)
 
 
 def _same(asked: str, is_now: Realised) -> bool:
     if is_now.name == "float32" and not is_now.constants:
-        return asked in _FLOAT_ASKED
+        return asked in _FLOAT_ARITHMETIC
+    if asked == "int8-weights" and not is_now.matrix:  # it says how matrices are stored; biases and norms stay
+        return is_now.name == "float32"
     return asked == is_now.name

@@ -26,17 +26,19 @@ class Realised:
 
     Attributes:
         name: ``int8``, ``int16x8``, ``float16`` (float arithmetic on constants stored in 16 bits), ``float32``,
-            ``dynamic int8`` (float activations, int8 weights), ``mixed (…)``, ``conversion`` (from one of them to
+            ``int8-weights`` (float activations, int8 weights), ``mixed (…)``, ``conversion`` (from one of them to
             another), or a whole-number type such as ``int32``.
         plumbing: it only moves values and holds no weights.
         constants: it holds constants of more than one number, so that their storage is a choice.
         real: it computes with real numbers rather than with indices or truth values.
+        matrix: one of its constants is a matrix or more, rather than a number for each channel.
     """
 
     name: str
     plumbing: bool
     constants: bool
     real: bool
+    matrix: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ class Realisation:
         # The largest constant decides: biases are kept at a higher precision in every quantised form.
         stored = max(weights, key=_count).dtype if weights else None
         name = "conversion" if plumbing and len(signals) > 1 else _name(signals, stored)
-        return Realised(name, plumbing, bool(weights), True)
+        return Realised(name, plumbing, bool(weights), True, any(_is_matrix(tensor) for tensor in weights))
 
 
 def _name(signals: set[str], stored: str | None) -> str:
@@ -93,13 +95,17 @@ def _name(signals: set[str], stored: str | None) -> str:
     if signals == {"FLOAT32"}:
         if stored in (None, "FLOAT32"):
             return "float32"
-        return "float16" if stored == "FLOAT16" else f"dynamic {stored.lower()}"
+        return {"FLOAT16": "float16", "INT8": "int8-weights"}.get(stored, f"dynamic {stored.lower()}")
     types = ", ".join(sorted(dtype.lower() for dtype in signals))
     return f"mixed ({types}{f'; weights {stored.lower()}' if stored else ''})"
 
 
 def _is_real(tensor: TfliteTensor) -> bool:
     return tensor.dtype in FLOATS or (tensor.dtype in _QUANTISED and bool(tensor.scales))
+
+
+def _is_matrix(tensor: TfliteTensor) -> bool:
+    return sum(size > 1 for size in tensor.shape) > 1
 
 
 def _count(tensor: TfliteTensor) -> int:

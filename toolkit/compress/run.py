@@ -20,6 +20,7 @@ from toolkit.compress.quantised_tensors import quantised_tensors
 from toolkit.compress.restore_floats import restore_floats
 from toolkit.compress.rewire import computing_layers
 from toolkit.compress.streamline import streamline
+from toolkit.compress.weight_only import store_int8_weights
 
 if TYPE_CHECKING:
     from converters.keras_graph.relayer import RelayeredModel
@@ -162,7 +163,8 @@ def export_int8(relayered: RelayeredModel, plan: PrecisionPlan, ranges: dict[str
     """The int8 file of a part: fake quantisation is folded, float layers keep their float weights exactly."""
     wrapped = wrap(relayered.model, plan, ranges)
     content = to_tflite(wrapped, relayered.interface, TfliteOptions(quantization="qat_int8"))
-    return store_float16(restore_floats(content, relayered.model, plan), plan, relayered)
+    content = store_float16(restore_floats(content, relayered.model, plan), plan, relayered)
+    return store_int8_weights(content, plan)
 
 
 def _whole(
@@ -173,7 +175,7 @@ def _whole(
     quantization: Quantization = "int16x8" if wide else "none"
     options = TfliteOptions(quantization=quantization, representative_dataset=tuple(calibration) if wide else ())
     content = to_tflite(relayered.model, relayered.interface, options)
-    content = store_float16(content, plan, relayered)
+    content = store_int8_weights(store_float16(content, plan, relayered), plan)
     tell("export", 1, 1, f"{len(content):,} bytes")
     return CompressedPart(
         tflite=content, relayered=relayered, plan=plan, audit=audit(content, plan, relayered.torch_names), sparse=sparse

@@ -1,0 +1,47 @@
+"""int8 weights beside float activations: what is stored, what is left, and a run that stops when it cannot be had."""
+
+import numpy as np
+import pytest
+
+from converters.keras_to_tflite import to_tflite
+from converters.tflite_graph.int8_weights import int8_weights, rounded_rows
+from converters.tflite_graph.read import read_tflite
+from tests.toolkit.compress.small_parts import inputs, residual_part
+from toolkit.compress.audit import read_back
+from toolkit.compress.precision import plan_precision
+from toolkit.compress.run import compress_part
+from toolkit.errors import AuditError
+from toolkit.recipe.schema import Compression, PrecisionPolicy
+
+
+def test_rows_are_rounded_to_half_a_step_and_a_row_of_zeros_stays():
+    matrix = np.random.default_rng(0).standard_normal((5, 40)).astype(np.float32)
+    matrix[2] = 0.0
+    rounded, scales = rounded_rows(matrix)
+    assert (rounded.dtype, np.abs(rounded).max()) == (np.int8, 127)
+    assert np.all(np.abs(rounded * scales[:, None] - matrix) <= scales[:, None] * 0.5001)
+    assert np.isfinite(scales).all()
+    assert np.all(rounded[2] == 0)
+
+
+def test_a_convolution_asked_to_have_int8_weights_stops_the_run():
+    """No kernel is chosen for it; left in float without a word it would be a lie in the report."""
+    with pytest.raises(AuditError, match=r"dec\.conv_pre.*asked int8-weights, is float32"):
+        compress_part(residual_part(), PrecisionPolicy(default="int8-weights"), Compression(), inputs())
+
+
+def test_operators_without_matrices_stay_in_float_and_that_is_as_asked():
+    part = residual_part()
+    rules = [{"match": "dec*conv*", "use": "float32", "because": "convolutions, for a test"}]
+    policy = PrecisionPolicy.model_validate({"default": "int8-weights", "rules": rules})
+    made = compress_part(part, policy, Compression(), inputs())
+    assert {row.realised for row in made.audit.rows if row.kind in ("ADD", "LEAKY_RELU")} <= {"int8-weights", "float32"}
+
+
+def test_a_file_with_nothing_chosen_keeps_its_operators():
+    part = residual_part()
+    content = to_tflite(part.model, part.interface)
+    same = int8_weights(content, lambda op: True)
+    assert [op.kind for op in read_tflite(same).ops] == [op.kind for op in read_tflite(content).ops]
+    plan = plan_precision(part, PrecisionPolicy(default="int8-weights"), "decoder")
+    assert {row.asked for row in read_back(same, plan).differences} == {"int8-weights"}

@@ -1,0 +1,161 @@
+"""The graphs through the whole chain, and spoken with by the real engine, against torch."""
+
+import numpy as np
+import pytest
+import torch
+
+from converters import parity
+from converters.tflite_graph.merge import merge_signatures
+from converters.tflite_graph.read import read_tflite
+from converters.tflite_graph.run import tflite_runner
+from tests.toolkit.models.gpt_sovits.semantic_bundle import convert, write_bundle
+from tests.toolkit.models.gpt_sovits.semantic_vectors import given, tiny_model
+from toolkit.compress.run import compress_part
+from toolkit.engine.compiled import CompiledFile
+from toolkit.engine.graphs import LiteFile
+from toolkit.engine.sampling import Sampler, SamplingSettings
+from toolkit.engine.semantic import SemanticDecoder
+from toolkit.errors import AuditError
+from toolkit.models.gpt_sovits.semantic_graphs import SemanticBuckets
+from toolkit.models.gpt_sovits.semantic_loop import generate
+from toolkit.recipe.schema import Compression, PrecisionPolicy
+
+BUCKETS = SemanticBuckets(prefill=((24, 16),), cache_rows=(48, 80))
+WEIGHT_ONLY = PrecisionPolicy(default="int8-weights")
+
+
+@pytest.fixture(scope="module")
+def converted(tmp_path_factory):
+    return convert(tiny_model(), BUCKETS, tmp_path_factory.mktemp("chain"), features=True)
+
+
+@pytest.fixture(scope="module")
+def compressed(converted):
+    return {
+        name: compress_part(item.float_part.relayered, WEIGHT_ONLY, Compression(), item.graph.probes)
+        for name, item in converted.items()
+    }
+
+
+def _decode(folder, files, codes=40, change=lambda facts: facts, bert=True):
+    model = tiny_model()
+    alphas = [float(p.alpha) for p in (model.ar_text_position, model.ar_audio_position)]
+    bundle = write_bundle(folder, model.config, change(alphas), files)
+    opened = {}
+
+    def graphs(fact):
+        path = folder / fact.file
+        if fact.kind not in opened:
+            opened[fact.kind] = (LiteFile if fact.kind == "t2s_step" else CompiledFile)(path, threads=1)
+        return opened.setdefault(fact.name, opened[fact.kind].graph(fact))
+
+    phones, prompt, features = given()
+    return SemanticDecoder(bundle, graphs).decode(
+        phones[0].numpy().astype(np.int32),
+        prompt[0].numpy().astype(np.int32),
+        Sampler(SamplingSettings(top_k=1), np.random.default_rng(0)),
+        bert=features[0].numpy() if bert else None,
+        limit=codes,
+    )
+
+
+def _torch_codes(model, codes=40, bert=True):
+    phones, prompt, features = given()
+    sampler = Sampler(SamplingSettings(top_k=1), np.random.default_rng(0))
+    found = generate(model, phones, prompt, sampler, bert=features if bert else None, steps_max=codes)
+    return found.codes
+
+
+def test_float_graphs_stay_near_torch(converted):
+    for item in converted.values():
+        rows = item.float_part.parity
+        assert {row.to for row in rows} >= {"onnx", "keras", "tflite float32"}
+        assert min(row.snr_db for row in rows) >= 100.0
+
+
+def test_no_cache_is_transposed_and_no_token_costs_a_copy_of_it(converted):
+    graph = read_tflite(converted["t2s_step_48"].float_part.tflite)
+    assert "TRANSPOSE" not in {op.kind for op in graph.ops}
+    caches = {index for index in graph.inputs if "cache" in graph.tensors[index].name}
+    readers = {op.kind for op in graph.ops if caches & set(op.inputs)}
+    assert (len(caches), readers) == (4, {"BATCH_MATMUL"})
+
+
+def test_engine_says_what_torch_says(tmp_path, converted):
+    files = {n: (item.float_part.tflite, item.float_part.relayered.interface) for n, item in converted.items()}
+    found = _decode(tmp_path / "right", files)
+    np.testing.assert_array_equal(found.codes, _torch_codes(tiny_model()))
+    assert len(found.codes) == 40  # 32 rows of text and prompt and 40 codes: the cache moved to its second bucket
+    wrong = _decode(tmp_path / "wrong", files, change=lambda alphas: [alphas[0], alphas[1] * 0.5])
+    assert not np.array_equal(wrong.codes, found.codes)
+
+
+def test_bundle_without_features_says_what_torch_says_of_none(tmp_path):
+    made = convert(tiny_model(), BUCKETS, tmp_path / "chain", features=False)
+    files = {n: (item.float_part.tflite, item.float_part.relayered.interface) for n, item in made.items()}
+    np.testing.assert_array_equal(
+        _decode(tmp_path / "bundle", files, bert=False).codes, _torch_codes(tiny_model(), bert=False)
+    )
+
+
+def _rounded(model):
+    """The model with every matrix rounded as the file rounds it."""
+    for name, parameter in model.named_parameters():
+        if parameter.ndim == 2:
+            scale = parameter.abs().amax(1, keepdim=True) / 127
+            assert torch.equal(parameter.data, parameter)
+            parameter.data = (parameter / scale).round().clamp(-127, 127) * scale
+        assert torch.isfinite(parameter).all(), name
+    return model
+
+
+def test_int8_weights_are_realised_and_near_the_float_graph(converted, compressed):
+    for name, item in compressed.items():
+        source = converted[name]
+        assert not item.audit.differences
+        kinds = {(row.kind, row.realised) for row in item.audit.rows if row.kind in ("FULLY_CONNECTED", "GATHER")}
+        assert kinds == {("FULLY_CONNECTED", "int8-weights")}
+        stored = [t for t in read_tflite(item.tflite).tensors if t.is_constant and len(t.shape) == 2 and t.nbytes > 512]
+        assert stored and all(t.dtype == "INT8" and len(t.scales) == t.shape[0] for t in stored)
+        assert len(item.tflite) < 0.36 * len(source.float_part.tflite)
+        run = tflite_runner(item.tflite, item.relayered.interface)
+        for probe, expected in zip(source.graph.probes, source.float_part.reference, strict=True):
+            assert parity.compare(expected, run(probe)).worst_snr_db > 25.0
+
+
+def test_bucket_files_share_their_int8_weights(compressed):
+    pairs = [(name, item.tflite) for name, item in compressed.items()]
+    steps = [pair for pair in pairs if pair[0].startswith("t2s_step")]
+    alone = len(steps[0][1])
+    assert len(merge_signatures(steps)) < 1.35 * alone  # a second step adds its operators, not its weights
+    merged = merge_signatures(pairs)
+    assert len(merged) < 0.72 * sum(len(content) for _, content in pairs)
+
+
+def test_engine_speaks_with_int8_weights(tmp_path, compressed):
+    files = {name: (item.tflite, item.relayered.interface) for name, item in compressed.items()}
+    found = _decode(tmp_path, files, codes=12)
+    assert len(found.codes) >= 11
+    assert found.codes[0] == _torch_codes(_rounded(tiny_model()), codes=12)[0]
+
+
+def test_rule_keeps_a_layer_in_float(converted):
+    policy = PrecisionPolicy.model_validate(
+        {
+            "default": "int8-weights",
+            "rules": [{"match": "ar_predict_layer", "use": "float32", "because": "the choice itself, for a test"}],
+        }
+    )
+    item = converted["t2s_step_48"]
+    made = compress_part(item.float_part.relayered, policy, Compression(), item.graph.probes)
+    found = {row.op: row.realised for row in made.audit.rows if row.kind == "FULLY_CONNECTED"}
+    assert {name: kind for name, kind in found.items() if kind == "float32"}.keys() == {
+        name for name in found if "ar_predict_layer" in name
+    }
+
+
+def test_run_stops_when_int8_weights_are_not_realised(converted, monkeypatch):
+    item = converted["t2s_step_48"]
+    monkeypatch.setattr("toolkit.compress.run.store_int8_weights", lambda content, plan: content)
+    with pytest.raises(AuditError, match=r"asked int8-weights, is float32"):
+        compress_part(item.float_part.relayered, WEIGHT_ONLY, Compression(), item.graph.probes)
