@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import nn
 
-from converters.spec import Interface, Layout, PartSpec, TensorSpec
+from converters.spec import PartSpec, TensorSpec
 from toolkit.engine.buckets import bias, filled
 from toolkit.engine.positions import position_rows
 from toolkit.engine.semantic import prefill_bias
@@ -107,9 +107,9 @@ def prefill_spec(config: SemanticConfig, text: int, prompt: int, *, features: bo
 
 
 def step_spec(config: SemanticConfig, rows: int) -> PartSpec:
-    """Interface of the step with a cache of ``rows`` rows; values are cached transposed (see ``semantic_parts``)."""
+    """Interface of the step with a cache of ``rows`` rows, an input for each layer (see `toolkit.engine.cache`)."""
     layers, d = range(config.layers), config.width
-    keys, values = (config.heads, rows, config.head_width), (config.heads, config.head_width, rows)
+    cache, axes = (config.heads, rows, config.head_width), ("heads", "rows", "head width")
     new = ("layers", "batch", "rows", "width")
     return PartSpec(
         name=STEP,
@@ -117,8 +117,7 @@ def step_spec(config: SemanticConfig, rows: int) -> PartSpec:
             TensorSpec(name="token", shape=(1, 1), dtype="int32", axes=("batch", "codes")),
             TensorSpec(name="position", shape=(1, 1, d), axes=("batch", "rows", "width")),
             TensorSpec(name="attention_bias", shape=(1, 1, 1, rows), axes=("batch", "heads", "one", "rows")),
-            *(TensorSpec(name=f"k_cache_{i}", shape=keys, axes=("heads", "rows", "head width")) for i in layers),
-            *(TensorSpec(name=f"v_cache_{i}", shape=values, axes=("heads", "head width", "rows")) for i in layers),
+            *(TensorSpec(name=f"{which}_cache_{i}", shape=cache, axes=axes) for which in "kv" for i in layers),
         ),
         outputs=(
             TensorSpec(name="logits", shape=(1, config.vocabulary), axes=("batch", "codes")),
@@ -126,24 +125,6 @@ def step_spec(config: SemanticConfig, rows: int) -> PartSpec:
             TensorSpec(name="v_new", shape=(config.layers, 1, 1, d), axes=new),
         ),
     )
-
-
-def engine_interface(interface: Interface) -> Interface:
-    """The interface as the engine sees it: every cache ``[heads, rows, head width]``, however the file stores it."""
-
-    def seen(tensor: TensorSpec) -> TensorSpec:
-        if not tensor.name.startswith("v_cache_"):
-            return tensor
-        heads, width, rows = tensor.shape
-        return replace(tensor, shape=(heads, rows, width), axes=("heads", "rows", "head width"))
-
-    spec = replace(interface.spec, inputs=tuple(seen(tensor) for tensor in interface.spec.inputs))
-    layouts = dict(interface.layouts)
-    for tensor in spec.inputs:
-        if tensor.name.startswith("v_cache_"):
-            stored = layouts[tensor.name].permutation
-            layouts[tensor.name] = Layout(tensor.shape, tensor.shape, tuple((0, 2, 1)[axis] for axis in stored))
-    return Interface(spec=spec, layouts=layouts)
 
 
 def prefill_probe(model: SemanticModel, spec: PartSpec, share: float, seed: int) -> dict[str, np.ndarray]:
@@ -179,10 +160,9 @@ def step_probe(model: SemanticModel, spec: PartSpec, share: float, seed: int) ->
         "attention_bias": bias(used, rows),
     }
     for layer in range(config.layers):
-        split = (used, config.heads, config.head_width)
-        keys, values = (cache[layer, 0].numpy().reshape(split) for cache in (state.keys, state.values))
-        found[f"k_cache_{layer}"] = filled(keys.transpose(1, 0, 2), rows, axis=1)
-        found[f"v_cache_{layer}"] = filled(values.transpose(1, 2, 0), rows)
+        for which, cache in (("k", state.keys), ("v", state.values)):
+            by_head = cache[layer, 0].numpy().reshape(used, config.heads, config.head_width).transpose(1, 0, 2)
+            found[f"{which}_cache_{layer}"] = filled(by_head, rows, axis=1)
     return {name: np.ascontiguousarray(array) for name, array in found.items()}
 
 

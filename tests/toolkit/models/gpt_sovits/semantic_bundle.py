@@ -9,7 +9,7 @@ from pathlib import Path
 from converters.spec import Interface
 from converters.tflite_graph.merge import merge_signatures
 from toolkit.engine.bundle import Bundle, read_bundle
-from toolkit.models.gpt_sovits.semantic_graphs import SemanticGraph, engine_interface, semantic_graphs
+from toolkit.models.gpt_sovits.semantic_graphs import SemanticGraph, semantic_graphs
 from toolkit.pipeline.events import Silent, StageClock
 from toolkit.pipeline.float_chain import FloatPart, convert_float
 from toolkit.pipeline.sources import SourcePart
@@ -42,11 +42,10 @@ def write_bundle(folder: Path, config, alphas, files: Mapping[str, tuple[bytes, 
     (folder / "t2s.tflite").write_bytes(content)
     graphs = {}
     for name, (_, interface) in files.items():
-        seen = engine_interface(interface)
         graphs[name] = {"file": "t2s.tflite", "signature": name, "tensors": {}}
-        for role, tensors in (("input", seen.spec.inputs), ("output", seen.spec.outputs)):
+        for role, tensors in (("input", interface.spec.inputs), ("output", interface.spec.outputs)):
             for tensor in tensors:
-                layout = seen.layouts[tensor.name]
+                layout = interface.layouts[tensor.name]
                 graphs[name]["tensors"][tensor.name] = {
                     "role": role,
                     "dtype": tensor.dtype,

@@ -92,7 +92,7 @@ def _step_difference(spoil=lambda part: None, rows_seen=32):
         for name, cache in (("k", state.keys), ("v", state.values)):
             by_head = cache[layer, 0].numpy().reshape(32, 4, 16).transpose(1, 0, 2)
             padded = np.pad(by_head, ((0, 0), (0, 16), (0, 0)), constant_values=3.0)  # rows that must not count
-            caches[name].append(padded.transpose(0, 2, 1) if name == "v" else padded)
+            caches[name].append(padded)
     arrays = [token.numpy(), position, bias(rows_seen, 48), *caches["k"], *caches["v"]]
     with torch.inference_mode():
         logits, keys, values = part(*(torch.from_numpy(np.ascontiguousarray(array)) for array in arrays))
