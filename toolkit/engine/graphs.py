@@ -3,9 +3,8 @@
 A key-value cache is tens of megabytes: handing it over at every token would cost more than the token. It is written in
 place instead, row by row, into the interpreter's own input, which the interpreter leaves alone between calls.
 
-On the CPU the plain kernels are used: XNNPACK would pack a copy of the weights for every signature of the file, and a
-step of one token is bound by memory either way (measured on 48 MB of 8-bit weights: 4.0 ms against 3.2, 52 MB against
-198). Graphs that compute rather than move weights run on ``compiled``.
+On the CPU the plain kernels are used: XNNPACK would pack a copy of the weights for every signature of the file. It is
+for delegates, and for a LiteRT that does not lend the memory of its buffers; else ``compiled`` is faster.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from typing import Protocol
 from toolkit.engine.bundle import Bundle, GraphFact
 from toolkit.engine.compiled import CompiledFile
 from toolkit.engine.graphs import Graph, LiteFile
+from toolkit.engine.host_memory import lends_memory
 from toolkit.engine.residency import Residency
 
 # Where a delegate may run; the token loop stays on the CPU: it moves weights, it does not compute.
@@ -59,7 +60,8 @@ class GraphLoader:
             def graph(fact: GraphFact) -> Graph:
                 if fact.name not in opened:
                     where = delegate if fact.kind in DELEGATED else ""
-                    in_place = fact.kind in IN_PLACE
+                    # Where compiled models can be edited, prefill and step share one, and its packed weights.
+                    in_place = fact.kind in IN_PLACE and not lends_memory()
                     file = stack.enter_context(
                         self.residency.using(
                             (str(bundle.folder), fact.file, where, in_place),

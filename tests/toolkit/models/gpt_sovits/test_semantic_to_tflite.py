@@ -37,7 +37,7 @@ def compressed(converted):
     }
 
 
-def _decode(folder, files, codes=40, change=lambda facts: facts, bert=True):
+def _decode(folder, files, codes=40, change=lambda facts: facts, bert=True, step=CompiledFile):
     model = tiny_model()
     alphas = [float(p.alpha) for p in (model.ar_text_position, model.ar_audio_position)]
     bundle = write_bundle(folder, model.config, change(alphas), files)
@@ -45,9 +45,10 @@ def _decode(folder, files, codes=40, change=lambda facts: facts, bert=True):
 
     def graphs(fact):
         path = folder / fact.file
-        if fact.kind not in opened:
-            opened[fact.kind] = (LiteFile if fact.kind == "t2s_step" else CompiledFile)(path, threads=1)
-        return opened.setdefault(fact.name, opened[fact.kind].graph(fact))
+        kind = step if fact.kind == "t2s_step" else CompiledFile
+        if kind not in opened:
+            opened[kind] = kind(path, threads=1)
+        return opened.setdefault(fact.name, opened[kind].graph(fact))
 
     phones, prompt, features = given()
     return SemanticDecoder(bundle, graphs).decode(
@@ -81,9 +82,10 @@ def test_no_cache_is_transposed_and_no_token_costs_a_copy_of_it(converted):
     assert (len(caches), readers) == (4, {"BATCH_MATMUL", "MUL"})
 
 
-def test_engine_says_what_torch_says(tmp_path, converted):
+@pytest.mark.parametrize("step", [CompiledFile, LiteFile])
+def test_engine_says_what_torch_says(tmp_path, converted, step):
     files = {n: (item.float_part.tflite, item.float_part.relayered.interface) for n, item in converted.items()}
-    found = _decode(tmp_path / "right", files)
+    found = _decode(tmp_path / "right", files, step=step)
     np.testing.assert_array_equal(found.codes, _torch_codes(tiny_model()))
     assert len(found.codes) == 40  # 32 rows of text and prompt and 40 codes: the cache moved to its second bucket
     wrong = _decode(tmp_path / "wrong", files, change=lambda alphas: [alphas[0], alphas[1] * 0.5])
