@@ -16,7 +16,7 @@ from toolkit.engine.graphs import LiteFile
 from toolkit.engine.sampling import Sampler, SamplingSettings
 from toolkit.engine.semantic import SemanticDecoder
 from toolkit.errors import AuditError
-from toolkit.models.gpt_sovits.semantic_graphs import SemanticBuckets
+from toolkit.models.gpt_sovits.semantic_graphs import SemanticBuckets, step_probe
 from toolkit.models.gpt_sovits.semantic_loop import generate
 from toolkit.recipe.schema import Compression, PrecisionPolicy
 
@@ -161,3 +161,22 @@ def test_run_stops_when_int8_weights_are_not_realised(converted, monkeypatch):
     monkeypatch.setattr("toolkit.compress.run.store_int8_weights", lambda content, plan: content)
     with pytest.raises(AuditError, match=r"asked int8-weights, is float32"):
         compress_part(item.float_part.relayered, WEIGHT_ONLY, Compression(), item.graph.probes)
+
+
+def test_linears_can_be_int8_throughout(converted):
+    """Integer arithmetic for the matrix products of the layers; scores, norms, tables and logits stay in float."""
+    reason = "for a test of the whole plan"
+    rules = [
+        {"match": match, "use": "int8", "because": reason}
+        for match in ("h.layers.*.linear?", "h.layers.*_proj", "h.layers.*Relu", "forward/Concat*")
+    ]
+    item = converted["t2s_step_48"]
+    model = tiny_model()
+    calibration = [step_probe(model, item.graph.spec, share, seed) for seed, share in enumerate((0.3, 0.6, 0.8, 0.95))]
+    policy = PrecisionPolicy.model_validate({"default": "float32", "rules": rules})
+    made = compress_part(item.float_part.relayered, policy, Compression(equalise=False), calibration)
+    linears = [row for row in made.audit.rows if row.kind == "FULLY_CONNECTED"]
+    assert {row.realised for row in linears if "ar_predict_layer" not in row.op} == {"int8"}
+    run = tflite_runner(made.tflite, made.relayered.interface)
+    for probe, expected in zip(item.graph.probes, item.float_part.reference, strict=True):
+        assert parity.compare(expected, run(probe)).worst_snr_db > 12.0
