@@ -16,7 +16,8 @@ from toolkit.compress.finetune import Finetuned, finetune
 from toolkit.compress.keras_qat import wrap
 from toolkit.compress.keras_sparsity import SparseModel, prune
 from toolkit.compress.precision import LayerPrecision, PrecisionPlan, plan_precision
-from toolkit.compress.quantised_tensors import quantised_tensors
+from toolkit.compress.principal import PRINCIPAL_REASON, split_principal
+from toolkit.compress.quantised_tensors import WEIGHTED, quantised_tensors
 from toolkit.compress.restore_floats import restore_floats
 from toolkit.compress.rewire import computing_layers
 from toolkit.compress.streamline import streamline
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from toolkit.recipe.schema import Compression, PrecisionPolicy
 
 Progress = Callable[[str, int, int, str], None]
-"""``on_progress(stage, done, total, fact)``; stages: prune, streamline, equalise, ranges, finetune, export."""
+"""``on_progress(stage, done, total, fact)``; stages: prune, streamline, equalise, principal, finetune, export."""
 
 _GAIN_REASON = "channel scales of the input, applied before it is rounded to 8 bits"
 
@@ -122,12 +123,21 @@ def quantise(
         # Pruned weights stay zero: scales multiply them.
         balanced = equalise(relayered, plan, calibration, seed)
         relayered, gain, statistics = balanced.relayered, balanced.predicted_gain_db, balanced.statistics
-        relayered, plan = _known(relayered, plan)
+        relayered, plan = _known(relayered, plan, _GAIN_REASON)
         tell("equalise", 1, 1, f"{gain:.1f} dB less rounding noise predicted")
     else:
         statistics = observe_statistics(relayered, calibration, with_gain=True, seed=seed)
+    finer: frozenset[str] = frozenset()
+    if settings.principal:
+        split = split_principal(relayered, settings.principal, list(calibration)[::2], plan.part)
+        relayered, plan = _known(split.relayered, plan, PRINCIPAL_REASON)
+        finer = split.rounded
+        tell("principal", 1, 1, f"{len(split.layers)} convolutions split, equal to {split.snr_db:.0f} dB")
+        statistics = observe_statistics(relayered, list(calibration)[::2], with_gain=True, seed=seed)
     names = quantised_tensors(relayered.model, plan).activations
     ranges = choose_ranges(relayered, calibration, statistics, names)
+    ratio = settings.principal_range_ratio
+    ranges |= {name: (ratio * ranges[name][0], ratio * ranges[name][1]) for name in finer & ranges.keys()}
     tuned = None
     if settings.finetune.steps:
         tuned = finetune(
@@ -192,12 +202,17 @@ def store_float16(content: bytes, plan: PrecisionPlan, relayered: RelayeredModel
     return float16_constants(content, lambda operator: operator.index in chosen)
 
 
-def _known(relayered: RelayeredModel, plan: PrecisionPlan) -> tuple[RelayeredModel, PrecisionPlan]:
-    """Enters the channel gains put on the inputs into the plan; they run before the first rounding."""
+def _known(relayered: RelayeredModel, plan: PrecisionPlan, because: str) -> tuple[RelayeredModel, PrecisionPlan]:
+    """Enters layers that compression added into the plan, as float32."""
     asked = plan.by_layer()
     added = tuple(
         LayerPrecision(
-            layer=layer.name, torch_name=layer.name, op="", asked="float32", because=_GAIN_REASON, multiplies=False
+            layer=layer.name,
+            torch_name=layer.name,
+            op="",
+            asked="float32",
+            because=because,
+            multiplies=type(layer).__name__ in WEIGHTED,
         )
         for layer in computing_layers(relayered.model)
         if layer.name not in asked

@@ -65,6 +65,13 @@ class Sparsity(_Strict):
     match: str = Field("*", description="glob over torch layer names that are pruned")
 
 
+class PrincipalSplit(_Strict):
+    """Convolutions whose input keeps its principal directions in float; 8 bits round what is left."""
+
+    match: str = Field(description="glob over torch layer names, e.g. 'dec.resblocks.8.*'")
+    rank: PositiveInt = Field(description="directions kept in float; each costs its share of the multiply-adds")
+
+
 class Finetune(_Strict):
     """Quantisation-aware fine-tuning against the float model's own outputs."""
 
@@ -82,6 +89,13 @@ class Compression(_Strict):
     """What changes the numbers, per part."""
 
     equalise: bool = Field(True, description="exact cross-layer equalisation before int8 ranges are chosen")
+    principal: tuple[PrincipalSplit, ...] = Field((), description="exact rewrite; the last that matches wins")
+    principal_range_ratio: float = Field(
+        0.6,
+        gt=0.0,
+        le=1.0,
+        description="ranges of split tensors over those that lose least squared error: less hiss, more clipping",
+    )
     sparsity: Sparsity | None = None
     finetune: Finetune = Finetune()
 
