@@ -17,7 +17,7 @@ def inspect(
     ops: bool = typer.Option(False, "--ops", help="List every operator."),
     as_json: bool = typer.Option(False, "--json", help="JSON instead of text."),
 ) -> None:
-    """Show signatures, operators, precision, sizes and placement of a TFLite file; version and parts of a checkpoint."""
+    """Show operators, precision, sizes and placement of a TFLite file; version and parts of a checkpoint."""
     if model.suffix in (".ckpt", ".pth"):
         _checkpoint(model, as_json)
         return
