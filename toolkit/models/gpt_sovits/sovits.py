@@ -102,7 +102,7 @@ def sovits_model(checkpoint: Checkpoint) -> Sovits:
     Raises:
         CheckpointError: it is a GPT checkpoint.
     """
-    config = _config(checkpoint)
+    config = config_of(checkpoint)
     return _build(config, without_weight_norm(checkpoint.weights), folded=False)
 
 
@@ -111,7 +111,12 @@ def with_voice(model: Sovits, style: Tensor, text_style: Tensor) -> Sovits:
     return _build(model.config, with_style(model.weights, style, text_style), folded=True)
 
 
-def _config(checkpoint: Checkpoint) -> SovitsConfig:
+def config_of(checkpoint: Checkpoint) -> SovitsConfig:
+    """Sizes of a SoVITS checkpoint.
+
+    Raises:
+        CheckpointError: it is a GPT checkpoint.
+    """
     if checkpoint.sovits is None:
         raise CheckpointError(
             "it is a GPT checkpoint (.ckpt), not a SoVITS one (.pth)",
@@ -139,7 +144,7 @@ def enrolment_model(checkpoint: Checkpoint) -> Enrolment:
     Raises:
         CheckpointError: it is a GPT checkpoint.
     """
-    module = Enrolment(_config(checkpoint))
+    module = Enrolment(config_of(checkpoint))
     fill(module, checkpoint.weights)
     return module
 
@@ -150,7 +155,7 @@ def code_extractor(checkpoint: Checkpoint) -> CodeExtractor:
     Raises:
         CheckpointError: it is a GPT checkpoint.
     """
-    module = CodeExtractor(_config(checkpoint))
+    module = CodeExtractor(config_of(checkpoint))
     codebook = checkpoint.weights[CODEBOOK]
     nearness = {"nearness.weight": 2 * codebook, "nearness.bias": -(codebook**2).sum(dim=1)}
     fill(module, {**checkpoint.weights, **nearness})

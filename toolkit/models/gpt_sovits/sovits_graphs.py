@@ -15,6 +15,7 @@ from toolkit.models.gpt_sovits.checkpoint import Checkpoint
 from toolkit.models.gpt_sovits.sovits import (
     Sovits,
     code_extractor,
+    config_of,
     enrolment_model,
     mean_style,
     sovits_model,
@@ -132,7 +133,7 @@ def enrolment_graphs(checkpoint: Checkpoint, buckets: SovitsBuckets, *, seed: in
         CheckpointError: it is a GPT checkpoint.
     """
     style, extractor = parts.enrolment_parts(enrolment_model(checkpoint), code_extractor(checkpoint))
-    config = code_config(checkpoint)
+    config = config_of(checkpoint)
     generator = np.random.default_rng(seed)
     found = []
     for frames in buckets.style:
@@ -155,18 +156,9 @@ def enrolment_graphs(checkpoint: Checkpoint, buckets: SovitsBuckets, *, seed: in
     return tuple(found)
 
 
-def code_config(checkpoint: Checkpoint) -> SovitsConfig:
-    """Sizes of a SoVITS checkpoint.
-
-    Raises:
-        CheckpointError: it is a GPT checkpoint.
-    """
-    return sovits_model(checkpoint).config if checkpoint.sovits is None else checkpoint.sovits
-
-
 def random_style(checkpoint: Checkpoint, seed: int = 0) -> Style:
     """The style the checkpoint's own reference encoder gives of a random spectrogram: of the right size and spread."""
-    config, generator = code_config(checkpoint), np.random.default_rng(seed)
+    config, generator = config_of(checkpoint), np.random.default_rng(seed)
     speakers = [torch.from_numpy(generator.standard_normal((1, config.speaker), np.float32))] if config.speaker else []
     spectrogram = torch.from_numpy(_magnitudes(generator, config.style_bins, 64))
     ge, ge_text = mean_style(enrolment_model(checkpoint), [spectrogram], speakers)
@@ -228,9 +220,9 @@ class _Sentences:
     def _prior(self, frames: int, share: float, number: int) -> tuple[Tensor, Tensor]:
         """A prior sample of so many frames and its mask, 0 where the mask is 0."""
         codes = max(frames // 2 + frames % 2, 5)  # the attention's window wants nine frames
-        text = {name: torch.from_numpy(value) for name, value in self._text(codes, max(codes, 9), share, number).items()}
+        text = [torch.from_numpy(value) for value in self._text(codes, max(codes, 9), share, number).values()]
         style = () if self.text_style is None else (self.text_style,)
-        mean, deviation = parts.run(self.model.prior, *text.values(), *style)
+        mean, deviation = parts.run(self.model.prior, *text, *style)
         noise = torch.from_numpy(np.random.default_rng([self.seed, number, 1]).standard_normal(mean.shape, np.float32))
         mask = torch.from_numpy(presence(max(1, int(frames * share)), frames))
         return (mean + noise * torch.exp(deviation) * NOISE_SCALE)[:, :, :frames] * mask, mask

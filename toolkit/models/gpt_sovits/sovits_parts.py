@@ -1,4 +1,4 @@
-"""The graphs of SoVITS as modules with static shapes, whose parameters carry the checkpoint's names, and their interfaces.
+"""The graphs of SoVITS as modules whose parameters carry the checkpoint's names, and their static interfaces.
 
 Names, shapes and order of inputs and outputs are what ``toolkit.engine`` feeds and reads. A part whose voice is folded
 takes no style; otherwise its last input is ``ge`` or, for the text encoder of v2Pro, ``ge_text``.
