@@ -15,9 +15,11 @@ from typing import Any, Final, Literal
 
 from torch import Tensor
 
+from converters.errors import InputError
 from toolkit.errors import CheckpointError
 from toolkit.models.gpt_sovits.archive import Archive
 from toolkit.models.gpt_sovits.inert_pickle import TensorRecord
+from toolkit.models.gpt_sovits.semantic_config import semantic_config
 from toolkit.models.gpt_sovits.sovits_config import SovitsConfig, sovits_config
 
 Kind = Literal["gpt", "sovits"]
@@ -27,11 +29,6 @@ _PRO_PLUS_WIDTH: Final = 768
 _DIFFUSION: Final = ("cfm.", "bridge.", "wns1.", "linear_mel.")
 _MOST_VALUES: Final = 100_000
 _DEEPEST: Final = 16
-_GPT_NEEDED: Final = {
-    "bert_proj.weight": 2, "bert_proj.bias": 1, "ar_text_embedding.word_embeddings.weight": 2,
-    "ar_audio_embedding.word_embeddings.weight": 2, "ar_text_position.alpha": 1, "ar_audio_position.alpha": 1,
-    "ar_predict_layer.weight": 2, "h.layers.0.self_attn.in_proj_weight": 2,
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -113,7 +110,7 @@ def read_checkpoint(path: Path | str, expected: Kind | None = None) -> Checkpoin
     config = _plain(contents.get("config", {}), archive)
     shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     if kind == "gpt":
-        _check_gpt(shapes, archive.where)
+        _check_gpt(weights, config, archive.where)
     version = _gpt_version(shapes) if kind == "gpt" else _sovits_version(shapes)
     model = config.get("model")
     info = contents.get("info", "")
@@ -182,27 +179,15 @@ def _check_finite(weights: Mapping[str, Tensor], where: str) -> None:
             )  # fmt: skip
 
 
-def _check_gpt(shapes: Mapping[str, tuple[int, ...]], where: str) -> None:
-    """The tensors a GPT file must have; ``semantic_config`` checks how they fit together when a model is built."""
-    for name, rank in _GPT_NEEDED.items():
-        found = shapes.get(name)
-        if found is None or len(found) != rank or 0 in found:
-            raise CheckpointError(
-                f"tensor {name!r} is {found or 'missing'}", code="checkpoint/wrong-shape", where=where,
-                hint="the file is incomplete",
-            )  # fmt: skip
-    width = shapes["ar_text_embedding.word_embeddings.weight"][1]
-    wrong = [
-        name
-        for name in ("ar_audio_embedding.word_embeddings.weight", "ar_predict_layer.weight")
-        if shapes[name][1] != width
-    ]
-    wrong += [name for name in ("bert_proj.weight",) if shapes[name][0] != width]
-    if wrong:
-        raise CheckpointError(
-            f"tensor {wrong[0]!r} is {shapes[wrong[0]]}, for a width of {width}", code="checkpoint/wrong-shape",
-            where=where, hint="the file was put together from two",
-        )  # fmt: skip
+def _check_gpt(weights: Mapping[str, Tensor], config: Mapping[str, Any], where: str) -> None:
+    """Every tensor of a GPT file, each against the others and against the number of heads its configuration names."""
+    model = config.get("model")
+    heads = model.get("head") if isinstance(model, dict) else None
+    try:
+        # No tensor shows the heads. Without a configuration the tensors alone are checked; building the model asks.
+        semantic_config(weights, heads=1 if heads is None else heads, where=where)
+    except InputError as error:
+        raise CheckpointError(error.message, code="checkpoint/wrong-shape", where=where, hint=error.hint) from error
 
 
 def _gpt_version(shapes: Mapping[str, tuple[int, ...]]) -> str:

@@ -13,14 +13,13 @@ import torch
 from toolkit.errors import CheckpointError
 from toolkit.models.gpt_sovits.checkpoint import read_checkpoint
 from toolkit.models.gpt_sovits.seeded import LABEL, small_config, write_gpt, write_sovits
+from toolkit.models.gpt_sovits.semantic_config import SemanticConfig, semantic_shapes
 from toolkit.models.gpt_sovits.sovits_config import sovits_shapes
 
 VECTORS = Path(__file__).parent / "vectors"
-GPT_SHAPES = {
-    "bert_proj.weight": (8, 4), "bert_proj.bias": (8,), "ar_text_embedding.word_embeddings.weight": (732, 8),
-    "ar_audio_embedding.word_embeddings.weight": (9, 8), "ar_text_position.alpha": (1,),
-    "ar_audio_position.alpha": (1,), "ar_predict_layer.weight": (9, 8), "h.layers.0.self_attn.in_proj_weight": (24, 8),
-}  # fmt: skip
+GPT_SHAPES = semantic_shapes(
+    SemanticConfig(width=8, heads=2, layers=1, inner=16, symbols=732, vocabulary=9, features=4)
+)
 
 
 def rewritten(path: Path, out: Path, **changes) -> Path:
@@ -79,6 +78,36 @@ def test_swapped_files_say_so(tmp_path):
     with pytest.raises(CheckpointError, match="not a SoVITS") as caught:
         read_checkpoint(tmp_path / "a.ckpt", expected="sovits")
     assert caught.value.code == "checkpoint/swapped"
+
+
+@pytest.mark.parametrize("change", [{"h.layers.0.norm1.bias": (9,)}, {"bert_proj.bias": (7,)}, {"head": 3}])
+def test_gpt_files_that_do_not_fit_together_are_one_error(tmp_path, change):
+    heads = change.pop("head", 2)
+    path = write_gpt(tmp_path / "a.ckpt", GPT_SHAPES | change, heads=heads)
+    with pytest.raises(CheckpointError) as caught:
+        read_checkpoint(path)
+    assert caught.value.code == "checkpoint/wrong-shape"
+
+
+@pytest.mark.parametrize("header", [b"02", b"03", b"04"])
+def test_later_versions_are_refused_with_the_reason(tmp_path, header):
+    data = write_sovits(tmp_path / "a.pth", small_config("v2")).read_bytes()
+    (tmp_path / "b.pth").write_bytes(header + data[2:])
+    with pytest.raises(CheckpointError, match="diffusion transformer") as caught:
+        read_checkpoint(tmp_path / "b.pth")
+    assert caught.value.code == "checkpoint/unsupported-version"
+    # Their other half is v2's in form, and loads.
+    assert read_checkpoint(write_gpt(tmp_path / "s1v3.ckpt", GPT_SHAPES, heads=2), "gpt").version == "v2"
+
+
+def test_entries_that_share_bytes_are_refused(tmp_path):
+    data = bytearray(write_sovits(tmp_path / "a.pth", small_config("v2")).read_bytes())
+    start = data.rindex(b"PK\x01\x02")  # the last entry of the directory: make it as long as four gigabytes
+    data[start + 20 : start + 28] = (0xFFFFFF00).to_bytes(4, "little") * 2
+    (tmp_path / "b.pth").write_bytes(bytes(data))
+    with pytest.raises(CheckpointError) as caught:
+        read_checkpoint(tmp_path / "b.pth")
+    assert caught.value.code == "checkpoint/damaged"
 
 
 def _without(name):
