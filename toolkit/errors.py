@@ -2,6 +2,7 @@
 
     ToolError
     ├── RecipeError      a recipe field or rule is wrong
+    ├── CheckpointError  a checkpoint is foreign, damaged, hostile or of a version that cannot be converted
     ├── DataError        calibration data or a clip is missing or damaged
     ├── DelegateError    a delegate table or level is unknown
     ├── BenchError       a measurement could not be made
@@ -20,6 +21,12 @@ class RecipeError(ToolError):
     """A recipe field or rule is wrong."""
 
     code = "recipe/invalid"
+
+
+class CheckpointError(ToolError):
+    """A checkpoint is foreign, damaged, hostile or of a version that cannot be converted."""
+
+    code = "checkpoint/unusable"
 
 
 class DataError(ToolError):

@@ -1,4 +1,4 @@
-"""``toolkit inspect``: what is in a TFLite file, and what a delegate takes of it."""
+"""``toolkit inspect``: what is in a TFLite file, and what a delegate takes of it; what is in a checkpoint."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ import typer
 
 
 def inspect(
-    model: Path = typer.Argument(help=".tflite file."),
+    model: Path = typer.Argument(help=".tflite file, or a GPT-SoVITS .ckpt or .pth."),
     delegate: Literal["nnapi", "gpu", "xnnpack", "none"] = typer.Option("none", help="Show this delegate's placement."),
     android: str = typer.Option("12", help="Android version, API level or NNAPI feature level."),
     ops: bool = typer.Option(False, "--ops", help="List every operator."),
     as_json: bool = typer.Option(False, "--json", help="JSON instead of text."),
 ) -> None:
-    """Show signatures, operators, precision, sizes and delegate placement of a TFLite file."""
+    """Show operators, precision, sizes and placement of a TFLite file; version and parts of a checkpoint."""
+    if model.suffix in (".ckpt", ".pth"):
+        _checkpoint(model, as_json)
+        return
     from toolkit.pipeline.inspection import inspect_tflite
 
     found = inspect_tflite(model, None if delegate == "none" else delegate, android)
@@ -48,3 +51,19 @@ def inspect(
                 typer.echo(f"    fix: {fallback['fix']}")
         for note in placement["notes"]:
             typer.echo(f"  note: {note}")
+
+
+def _checkpoint(path: Path, as_json: bool) -> None:
+    from toolkit.pipeline.inspection import inspect_checkpoint
+
+    found = inspect_checkpoint(path)
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))
+        return
+    half = {"gpt": "GPT (text to semantic codes)", "sovits": "SoVITS (codes to sound)"}[found["kind"]]
+    typer.echo(f"{path}  {found['size_bytes']:,} bytes  {half} {found['version']}  {found['info']}".rstrip())
+    typer.echo(f"  {found['parameters']:,} weights in {found['tensors']} tensors, {found['dtype']} on disk")
+    for part, count in sorted(found["parts"].items(), key=lambda item: -item[1]):
+        note = "  (training only)" if part == "enc_q" else ""
+        typer.echo(f"  {part:<18}{count:>14,}{note}")
+    typer.echo(f"  sha256 {found['sha256']}")

@@ -1,4 +1,4 @@
-"""What ``toolkit inspect`` shows of a TFLite file."""
+"""What ``toolkit inspect`` shows of a TFLite file or a checkpoint."""
 
 from __future__ import annotations
 
@@ -43,6 +43,30 @@ def inspect_tflite(path: Path, delegate: str | None, android: str) -> dict[str, 
     if delegate is not None:
         found["placement"] = _placement(placement, delegate)
     return found
+
+
+def inspect_checkpoint(path: Path) -> dict[str, Any]:
+    """Half of the model, version, parts, parameters and sizes of a GPT-SoVITS checkpoint.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, foreign or of a version that does not convert.
+    """
+    from toolkit.models.gpt_sovits.checkpoint import read_checkpoint
+
+    found = read_checkpoint(path)
+    return {
+        "path": str(path),
+        "size_bytes": found.size_bytes,
+        "sha256": found.sha256,
+        "kind": found.kind,
+        "version": found.version,
+        "info": found.info,
+        "dtype": found.dtype,
+        "has_posterior_encoder": found.has_posterior_encoder,
+        "tensors": len(found.weights),
+        "parameters": sum(found.parameters.values()),
+        "parts": found.parameters,
+    }
 
 
 def _tensors(graph: TfliteGraph, indices: tuple[int, ...], role: str) -> list[dict[str, Any]]:

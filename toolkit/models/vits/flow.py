@@ -13,10 +13,18 @@ from toolkit.models.vits.config import FlowConfig
 
 
 class WaveNet(nn.Module):
-    """Gated convolutions with residual and skip paths; the last layer has a skip path only."""
+    """Gated convolutions with residual and skip paths; the last layer has a skip path only.
 
-    def __init__(self, hidden: int, kernel: int, dilations: tuple[int, ...]) -> None:
+    Args:
+        hidden: channels.
+        kernel: width of the gated convolutions.
+        dilations: of each layer.
+        style: channels of a style vector that is added to every layer's gates; 0 for none.
+    """
+
+    def __init__(self, hidden: int, kernel: int, dilations: tuple[int, ...], style: int = 0) -> None:
         super().__init__()
+        self.cond_layer = nn.Conv1d(style, 2 * hidden * len(dilations), 1) if style else None
         self.hidden = hidden
         last = len(dilations) - 1
         self.in_layers = nn.ModuleList(
@@ -27,12 +35,16 @@ class WaveNet(nn.Module):
             nn.Conv1d(hidden, hidden if index == last else 2 * hidden, 1) for index in range(len(dilations))
         )
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """``[1, hidden, frames]`` to the same; ``mask`` is ``[1, 1, frames]``."""
+    def forward(self, x: Tensor, mask: Tensor, style: Tensor | None = None) -> Tensor:
+        """``[1, hidden, frames]`` to the same; ``mask`` is ``[1, 1, frames]``, ``style`` ``[1, style, 1]``."""
+        added = self.cond_layer(style) if self.cond_layer is not None else None
+        width = 2 * self.hidden
         skips: Tensor | None = None
         last = len(self.in_layers) - 1
         for index, (in_layer, res_skip) in enumerate(zip(self.in_layers, self.res_skip_layers, strict=True)):
             gates = in_layer(x)
+            if added is not None:
+                gates = gates + added[:, index * width : (index + 1) * width]
             acted = torch.tanh(gates[:, : self.hidden]) * torch.sigmoid(gates[:, self.hidden :])
             both = res_skip(acted)
             if index == last:

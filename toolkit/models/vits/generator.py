@@ -63,11 +63,13 @@ class Generator(nn.Module):
 
     Args:
         config: widths, strides and dilations.
+        style: channels of a style vector that is added after ``conv_pre``; 0 for none.
     """
 
-    def __init__(self, config: GeneratorConfig) -> None:
+    def __init__(self, config: GeneratorConfig, style: int = 0) -> None:
         super().__init__()
         self.config = config
+        self.cond = nn.Conv1d(style, config.initial, 1) if style else None
         self.conv_pre = nn.Conv1d(config.channels, config.initial, 7, padding=3)
         self.ups = nn.ModuleList()
         self.resblocks = nn.ModuleList()
@@ -80,19 +82,21 @@ class Generator(nn.Module):
                 self.resblocks.append(block(channels, width, dilations, config.slope))
         self.conv_post = nn.Conv1d(channels, 1, 7, padding=3, bias=config.post_bias)
 
-    def forward(self, z: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, z: Tensor, mask: Tensor, style: Tensor | None = None) -> Tensor:
         """Latent to audio.
 
         Args:
             z: ``[1, channels, frames]``.
             mask: ``[1, 1, frames]`` float32.
+            style: ``[1, style, 1]``; only where the generator was made for one.
 
         Returns:
             Audio in [-1, 1], ``[1, 1, frames * hop]``; samples past the mask are meaningless.
         """
         config = self.config
         blocks = len(config.resblock_kernels)
-        x = self.conv_pre(z * mask) * mask
+        x = self.conv_pre(z * mask)
+        x = (x if self.cond is None else x + self.cond(style)) * mask
         rate = 1
         for stage, up in enumerate(self.ups):
             rate *= config.up_rates[stage]
