@@ -8,17 +8,21 @@ from typing import Literal
 
 import typer
 
+from converters.errors import InputError
 from toolkit.cli.render import Terminal
 from toolkit.recipe import load as recipes
 
-DEFAULT_RECIPE = {"voice": "vits-voice", "model": "any-model"}
+_CHECKPOINTS = (".ckpt", ".pth")
+DEFAULT_RECIPE = {"voice": "vits-voice", "model": "any-model", "gpt-sovits": "gpt-sovits"}
 
 
 def convert(
-    model: str = typer.Argument(
-        "",
+    models: list[str] = typer.Argument(
+        None,
+        metavar="[MODEL]",
         help="Piper voice (.onnx with its .json), package.module:factory, TorchScript (.pt), torch.export (.pt2) "
-        "or .onnx file; leave it out for the embedded default voice.",
+        "or .onnx file; or the GPT .ckpt and the SoVITS .pth of a GPT-SoVITS model; "
+        "leave it out for the embedded default voice.",
     ),
     delegate: Literal["nnapi", "gpu", "xnnpack"] = typer.Option("nnapi", help="Accelerator the graph is shaped for."),
     android: str = typer.Option("", help="Android version (12), API level (31) or NNAPI feature level (FL6)."),
@@ -36,6 +40,9 @@ def convert(
     random_voice: bool = typer.Option(
         False, "--random-voice", help="A small seeded voice of random weights instead of the default voice."
     ),
+    voice: Path | None = typer.Option(
+        None, help="GPT-SoVITS: features of one voice (toolkit voices export) to fold into the graphs."
+    ),
     keep_keras: bool = typer.Option(False, help="Also write the trainable Keras models."),
     dry_run: bool = typer.Option(False, help="Print the complete recipe and stop."),
     as_json: bool = typer.Option(False, "--json", help="Print results.json on standard output."),
@@ -47,12 +54,17 @@ def convert(
     """
     from toolkit.pipeline import sources
 
-    request = sources.Request(model=model, inputs=tuple(inputs), spec=spec, probe=probe, random_voice=random_voice)
+    chosen = (*_delegate_changes(delegate, android), *change)
+    if len(models or ()) > 1 or any(Path(name).suffix in _CHECKPOINTS for name in models or ()):
+        return _convert_pair(models, recipe, chosen, out, voice, dry_run, quiet)
+    request = sources.Request(
+        model="".join(models or ()), inputs=tuple(inputs), spec=spec, probe=probe, random_voice=random_voice
+    )
     kind = sources.kind_of(request)
     name = recipe or DEFAULT_RECIPE["voice" if kind == "voice" else "model"]
     # The limits are a trained voice's; random weights are held to parity, precision and placement only.
     lenient = ["gates={}"] if random_voice and not recipe else []
-    changes = [*lenient, f"delegate.name={delegate}", *([f'delegate.android="{android}"'] if android else []), *change]
+    changes = [*lenient, *chosen]
     settings = recipes.load(name, tuple(changes))
     if dry_run:
         typer.echo(recipes.dump(settings), nl=False)
@@ -66,6 +78,32 @@ def convert(
     else:
         typer.echo(outcome.verdict)
     return 0 if outcome.passed else 1
+
+
+def _delegate_changes(delegate: str, android: str) -> list[str]:
+    return [f"delegate.name={delegate}", *([f'delegate.android="{android}"'] if android else [])]
+
+
+def _convert_pair(
+    models: list[str], recipe: str, changes: tuple[str, ...], out: Path, voice: Path | None, dry_run: bool, quiet: bool
+) -> int:
+    settings = recipes.load(recipe or DEFAULT_RECIPE["gpt-sovits"], changes)
+    if len(models) != 2:
+        raise InputError(
+            f"a GPT-SoVITS model is two files, {len(models)} given",
+            code="checkpoint/pair",
+            where=", ".join(models),
+            hint="toolkit convert GPT.ckpt SOVITS.pth",
+        )
+    if dry_run:
+        typer.echo(recipes.dump(settings), nl=False)
+        return 0
+    from toolkit.pipeline.gpt_sovits import convert_pair
+
+    with Terminal(quiet=quiet) as terminal:
+        lines = convert_pair([Path(name) for name in models], settings, out, terminal, voice=voice)
+    typer.echo("\n".join(lines))
+    return 0
 
 
 def _command() -> str:

@@ -107,6 +107,23 @@ class Part(_Strict):
     compress: Compression = Compression()
 
 
+class GptSovits(_Strict):
+    """Static lengths of a GPT-SoVITS bundle; 25 codes and 50 frames are a second."""
+
+    prefill: tuple[tuple[PositiveInt, PositiveInt], ...] = Field(
+        ((192, 128), (384, 256)), description="phones (the reference's and the sentence's) and prompt codes"
+    )
+    cache_rows: tuple[PositiveInt, ...] = Field(
+        (256, 512, 1024), description="phones, prompt and said codes together; short caches are faster"
+    )
+    text: tuple[tuple[PositiveInt, PositiveInt], ...] = Field(
+        ((100, 96), (250, 224)), description="codes and phones of a sentence"
+    )
+    flow: tuple[PositiveInt, ...] = Field((100, 250), description="codes of a sentence")
+    vocoder_stream: tuple[PositiveInt, ...] = Field((96,), description="frames of a chunk, its context included")
+    text_features: bool = Field(True, description="whether prefills take BERT features; zeros where there is no BERT")
+
+
 class Delegate(_Strict):
     """The accelerator the graph is shaped for; the others are shown beside it."""
 
@@ -159,6 +176,7 @@ class Recipe(_Strict):
     onnx: OnnxOptions = OnnxOptions()
     parity: ParityLimits = ParityLimits()
     parts: dict[str, Part] = Field(default_factory=dict, description="by part name; '*' is the default for the others")
+    gpt_sovits: GptSovits | None = Field(None, description="only for GPT-SoVITS checkpoints")
     delegate: Delegate = Delegate()
     bench: Bench = Bench()
     quality: Quality = Quality()

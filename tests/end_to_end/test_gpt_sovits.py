@@ -1,0 +1,115 @@
+"""A GPT-SoVITS model from its two checkpoints to audio, through the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.toolkit.voices.made_voices import made_arrays
+from toolkit.cli.app import outcome
+from toolkit.engine.bundle import read_bundle
+from toolkit.models.gpt_sovits.checkpoint import read_checkpoint
+from toolkit.models.gpt_sovits.seeded import small_config, write_gpt, write_sovits
+from toolkit.models.gpt_sovits.semantic_config import SemanticConfig, semantic_shapes
+from toolkit.models.gpt_sovits.sovits_graphs import random_style
+from toolkit.voices.feature_file import write_features
+from toolkit.voices.features import checked_features
+
+LENGTHS = (
+    "gpt_sovits.prefill=[[32, 24]]",
+    "gpt_sovits.cache_rows=[64, 96]",
+    "gpt_sovits.text=[[48, 24]]",
+    "gpt_sovits.flow=[48]",
+    "gpt_sovits.vocoder_stream=[40]",
+)
+PHONES = "5 9 14 33 78 2"
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("gpt-sovits")
+    sovits = small_config("v2")
+    write_sovits(folder / "tiny.pth", sovits)
+    shapes = semantic_shapes(_semantic(sovits.codes))
+    write_gpt(folder / "tiny.ckpt", shapes, heads=4)
+    checkpoint = read_checkpoint(folder / "tiny.pth")
+    arrays = {
+        **made_arrays(0),
+        "ge": random_style(checkpoint).ge.numpy(),
+        "prompt_codes": np.arange(10) % sovits.codes,
+        "prompt_phones": np.arange(9) + 3,
+    }
+    write_features(folder / "anna.npz", checked_features(arrays, "en"), {})
+    return folder
+
+
+def _semantic(codes: int) -> SemanticConfig:
+    return SemanticConfig(width=32, heads=4, layers=2, inner=64, symbols=732, vocabulary=codes + 1)
+
+
+def _convert(files: Path, out: Path, *more: str) -> int:
+    changes = [word for change in LENGTHS for word in ("--set", change)]
+    return outcome(["convert", str(files / "tiny.pth"), str(files / "tiny.ckpt"), "--out", str(out), *changes, *more])
+
+
+@pytest.fixture(scope="module")
+def run(files) -> Path:
+    out = files / "run"
+    assert _convert(files, out, "--quiet") == 0
+    return out
+
+
+def test_a_run_holds_the_bundle_its_float_graphs_manifest_and_report(run, files):
+    bundle = read_bundle(run / "bundle")
+    assert {graph.kind for graph in bundle.graphs.values()} == {
+        "t2s_prefill", "t2s_step", "text_encoder", "flow", "vocoder_stream",
+    }  # fmt: skip
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert manifest["inputs"]["tiny.pth"]["sha256"] == read_checkpoint(files / "tiny.pth").sha256
+    assert "bundle/engine.json" in manifest["outputs"] and "float32/flow_48.tflite" in manifest["outputs"]
+    results = json.loads((run / "results.json").read_text())
+    assert all(row["float_snr_db"] >= 90 for row in results["graphs"])
+    step = next(row for row in results["graphs"] if row["name"] == "t2s_step_64")
+    assert step["operators"]["int8-weights"] >= 6
+    assert "random weights, not speech" in (run / "report.md").read_text()
+
+
+def test_the_bundle_speaks_as_an_enrolled_user(run, files, tmp_path, capsys):
+    database = tmp_path / "voices.sqlite3"
+    added = ["voices", "add", "anna", "--features", str(files / "anna.npz"), "--consent", "by herself"]
+    assert outcome([*added, "--database", str(database)]) == 0
+    wave = tmp_path / "said.wav"
+    spoken = ["speak", str(run / "bundle"), "--user", "anna", "--database", str(database), "--phones", PHONES]
+    assert outcome([*spoken, "-o", str(wave)]) == 0, capsys.readouterr().err
+    samples, rate = soundfile.read(wave)
+    assert rate == 32000 and len(samples) >= 640 * 2 and np.abs(samples).max() > 1e-3
+
+
+def test_same_command_twice_gives_the_same_bytes(run, files, tmp_path):
+    assert _convert(files, tmp_path / "again", "--quiet") == 0
+    first, second = (json.loads((folder / "manifest.json").read_text()) for folder in (run, tmp_path / "again"))
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    ("names", "code"),
+    [
+        (("tiny.pth", "tiny.pth"), "checkpoint/pair"),
+        (("tiny.pth",), "checkpoint/pair"),
+        (("tiny.ckpt", "missing.pth"), "checkpoint/not-found"),
+        (("tiny.ckpt", "short.pth"), "checkpoint/"),
+        (("tiny.ckpt", "other.pth"), "checkpoint/pair"),
+    ],
+)
+def test_files_that_do_not_make_a_model_end_in_one_error(files, tmp_path, capsys, names, code):
+    (files / "short.pth").write_bytes((files / "tiny.pth").read_bytes()[:9000])
+    if not (files / "other.pth").exists():
+        write_sovits(files / "other.pth", small_config("v1"))
+    out = tmp_path / "out"
+    assert outcome(["convert", *(str(files / name) for name in names), "--out", str(out), "--quiet"]) == 2
+    assert f"error[{code}" in capsys.readouterr().err
+    assert not out.exists() and not list(tmp_path.iterdir())

@@ -1,0 +1,242 @@
+"""A GPT-SoVITS model, both its checkpoints, to a bundle the engine speaks with."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from converters.errors import InputError
+from converters.memory import release_unused_memory
+from toolkit.errors import CheckpointError
+from toolkit.pipeline.engine_bundle import BundleGraph, write_engine_bundle
+from toolkit.pipeline.events import Listener, StageClock
+from toolkit.pipeline.float_chain import FloatPart, convert_float
+from toolkit.pipeline.gpt_sovits_report import GraphRow, write_bundle_report
+from toolkit.pipeline.manifest import write_manifest
+from toolkit.pipeline.run_directory import RunDirectory, building, file_sha256, refuse_foreign_directory
+from toolkit.pipeline.sources import Source, SourcePart
+from toolkit.recipe.schema import GptSovits, Recipe
+
+if TYPE_CHECKING:
+    from toolkit.models.gpt_sovits.checkpoint import Checkpoint
+    from toolkit.models.gpt_sovits.semantic import SemanticModel
+    from toolkit.models.gpt_sovits.semantic_graphs import SemanticGraph
+    from toolkit.models.gpt_sovits.sovits_graphs import SovitsGraph
+    from toolkit.voices.features import VoiceFeatures
+
+SAMPLE_RATE_HZ = 32000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """The two halves of one model.
+
+    Attributes:
+        gpt: text to semantic codes.
+        sovits: codes to sound.
+    """
+
+    gpt: Checkpoint
+    sovits: Checkpoint
+
+
+def convert_pair(
+    paths: Sequence[Path], recipe: Recipe, out: Path, listener: Listener, *, voice: Path | None = None
+) -> list[str]:
+    """Converts a model; returns the lines to print.
+
+    Args:
+        paths: the GPT ``.ckpt`` and the SoVITS ``.pth``, in either order.
+        recipe: lengths and precisions.
+        out: run directory; it appears whole or not at all.
+        listener: told about every stage.
+        voice: features of one voice (see ``toolkit voices export``): its style is folded into the graphs, which are
+            smaller and speak as nobody else then. Without it the graphs take a style as an input.
+
+    Raises:
+        CheckpointError: a file is damaged, foreign, of a version that does not convert, or the two do not belong
+            together.
+        ParityError: a hop diverges from torch.
+        RecipeError: a precision rule matches nothing.
+        AuditError: a precision was not realised.
+    """
+    refuse_foreign_directory(out)
+    clock = StageClock(listener)
+    with clock.stage("read checkpoints") as stage:
+        pair = read_pair(paths)
+        features = _features(voice)
+        stage.fact = f"{pair.gpt.info or pair.gpt.path.name}; {pair.sovits.info or pair.sovits.path.name}"
+    settings = recipe.gpt_sovits or GptSovits()
+    semantic = _semantic(pair)
+    done: list[BundleGraph] = []
+    rows: list[GraphRow] = []
+    repro = out.with_name(f"{out.name}-repro")
+    with building(out) as directory:
+        for graph in _graphs(pair, semantic, settings, features, recipe.seed):
+            made, row = _convert(graph, recipe, clock, repro, directory)
+            done.append(made)
+            rows.append(row)
+        with clock.stage("bundle") as stage:
+            sizes = write_engine_bundle(directory, done, _facts(pair, semantic, features), recipe)
+            stage.fact = f"{sum(sizes.values()):,} bytes"
+        write_manifest(directory, _source(pair, voice), recipe)
+        lines = write_bundle_report(directory, _title(pair), rows, sizes, clock.records)
+    return [*lines, f"  bundle: {out / 'bundle'}", f"  report: {out / 'report.md'}"]
+
+
+def read_pair(paths: Sequence[Path]) -> Pair:
+    """Reads both halves, whichever comes first.
+
+    Raises:
+        CheckpointError: a file is unusable, both are the same half, or they are of different versions.
+    """
+    from toolkit.models.gpt_sovits.checkpoint import read_checkpoint
+
+    found = [read_checkpoint(path) for path in paths]
+    kinds = {checkpoint.kind: checkpoint for checkpoint in found}
+    if len(found) != 2 or len(kinds) != 2:
+        what = "GPT" if "gpt" in kinds else "SoVITS"
+        raise CheckpointError(
+            f"both files are {what} checkpoints",
+            code="checkpoint/pair",
+            where=", ".join(str(path) for path in paths),
+            hint="give the GPT .ckpt and the SoVITS .pth of one model",
+        )
+    pair = Pair(gpt=kinds["gpt"], sovits=kinds["sovits"])
+    if (pair.gpt.version == "v1") != (pair.sovits.version == "v1"):
+        raise CheckpointError(
+            f"the GPT file is of {pair.gpt.version}, the SoVITS file of {pair.sovits.version}: their phones differ",
+            code="checkpoint/pair",
+            where=f"{pair.gpt.path}, {pair.sovits.path}",
+            hint="both files must come from the same version of GPT-SoVITS",
+        )
+    said, sung = _semantic(pair).config.stop_token, pair.sovits.sovits.codes if pair.sovits.sovits else 0
+    if said != sung:
+        raise CheckpointError(
+            f"the GPT file says {said} codes, the SoVITS file sings {sung}",
+            code="checkpoint/pair",
+            where=f"{pair.gpt.path}, {pair.sovits.path}",
+            hint="both files must belong to one model",
+        )
+    return pair
+
+
+def _semantic(pair: Pair) -> SemanticModel:
+    from toolkit.models.gpt_sovits.semantic import load_semantic
+
+    heads = pair.gpt.config.get("model", {}).get("head")
+    return load_semantic(pair.gpt.weights, heads=heads, where=str(pair.gpt.path))
+
+
+def _graphs(
+    pair: Pair, semantic: SemanticModel, settings: GptSovits, features: VoiceFeatures | None, seed: int
+) -> Iterator[SemanticGraph | SovitsGraph]:
+    import torch
+
+    from toolkit.models.gpt_sovits.semantic_graphs import SemanticBuckets, semantic_graphs
+    from toolkit.models.gpt_sovits.sovits_graphs import SovitsBuckets, Style, sovits_graphs
+
+    lengths = SemanticBuckets(prefill=settings.prefill, cache_rows=settings.cache_rows)
+    yield from semantic_graphs(semantic, lengths, features=settings.text_features, seed=seed)
+    buckets = SovitsBuckets(text=settings.text, flow=settings.flow, vocoder=(), vocoder_stream=settings.vocoder_stream)
+    style = None
+    if features is not None:
+        ge = torch.from_numpy(features.arrays["ge"])
+        ge_text = features.arrays.get("ge_text")
+        style = Style(ge=ge, ge_text=ge if ge_text is None else torch.from_numpy(ge_text))
+    yield from sovits_graphs(pair.sovits, buckets, voice=style, seed=seed)
+
+
+def _convert(
+    graph: SemanticGraph | SovitsGraph, recipe: Recipe, clock: StageClock, repro: Path, directory: RunDirectory
+) -> tuple[BundleGraph, GraphRow]:
+    from toolkit.compress.run import compress_part
+
+    part = SourcePart(
+        name=graph.kind,
+        bucket=graph.bucket,
+        model=graph.module,
+        spec=graph.spec,
+        probes=graph.probes,
+        real_probes=len(graph.probes),
+    )
+    floats = convert_float(part, recipe, clock, repro)
+    directory.write_bytes(f"float32/{graph.name}.tflite", floats.tflite)
+    settings = recipe.part(graph.kind)
+    with clock.stage(f"{part.key}: precision") as stage:
+        compressed = compress_part(
+            floats.relayered, settings.precision, settings.compress, graph.probes, seed=recipe.seed
+        )
+        realised = Counter(row.realised for row in compressed.audit.rows)
+        stage.fact = f"{len(compressed.tflite):,} bytes"
+    row = GraphRow(
+        name=graph.name,
+        float_bytes=len(floats.tflite),
+        shipped_bytes=len(compressed.tflite),
+        float_snr_db=_worst_snr_db(floats),
+        precisions=tuple(realised.most_common()),
+    )
+    made = BundleGraph(
+        name=graph.name,
+        kind=graph.kind,
+        tflite=compressed.tflite,
+        interface=compressed.relayered.interface,
+        torch_names=dict(compressed.relayered.torch_names),
+    )
+    release_unused_memory(len(floats.tflite))
+    return made, row
+
+
+def _worst_snr_db(part: FloatPart) -> float | None:
+    found = [row.snr_db for row in part.parity if row.to == "tflite float32" and row.snr_db is not None]
+    return min(found, default=None)
+
+
+def _facts(pair: Pair, semantic: SemanticModel, features: VoiceFeatures | None) -> dict[str, Any]:
+    from toolkit.models.gpt_sovits.sovits_graphs import NOISE_SCALE, overlap_frames
+
+    config, sizes = semantic.config, pair.sovits.sovits
+    if sizes is None:
+        raise InputError("not a SoVITS checkpoint", where=str(pair.sovits.path))
+    return {
+        "label": _title(pair),
+        "version": pair.sovits.version,
+        "model_sha256": pair.sovits.sha256,
+        "style_sha256": "" if features is None else features.style_sha256,
+        "symbols": sizes.symbols,
+        "sample_rate_hz": SAMPLE_RATE_HZ,
+        "samples_per_frame": sizes.generator.hop,
+        "overlap_frames": overlap_frames(sizes),
+        "noise_scale": NOISE_SCALE,
+        "semantic": {
+            "width": config.width,
+            "layers": config.layers,
+            "vocabulary": config.vocabulary,
+            "stop_token": config.stop_token,
+            "text_alpha": float(semantic.ar_text_position.alpha),
+            "audio_alpha": float(semantic.ar_audio_position.alpha),
+        },
+    }
+
+
+def _title(pair: Pair) -> str:
+    notes = dict.fromkeys(note for note in (pair.gpt.info, pair.sovits.info) if note)
+    return f"GPT-SoVITS {pair.sovits.version}" + (f" ({'; '.join(notes)})" if notes else "")
+
+
+def _source(pair: Pair, voice: Path | None) -> Source:
+    inputs = {checkpoint.path.name: checkpoint.sha256 for checkpoint in (pair.gpt, pair.sovits)}
+    if voice is not None:
+        inputs[voice.name] = file_sha256(voice)
+    return Source(name=pair.sovits.path.stem, label=_title(pair), kind="voice", voice=None, inputs=inputs)
+
+
+def _features(voice: Path | None) -> VoiceFeatures | None:
+    if voice is None:
+        return None
+    from toolkit.voices.feature_file import read_features
+
+    return read_features(voice)[0]
