@@ -87,7 +87,6 @@ class FakePiper(nn.Module):
         if speakers > 1:
             self.emb_g = nn.Embedding(speakers, GIN)
             self.dec.cond = nn.Conv1d(GIN, config.generator.initial, 1)
-            self.dec.conv_pre.register_forward_hook(lambda _m, _i, out: out + self.dec.cond(self.speaker))
             for coupling in list(self.flow.flows)[::2]:
                 coupling.enc = ConditionedWaveNet(coupling.enc, len(config.flow.dilations))
         self.speaker: Tensor | None = None
@@ -107,7 +106,7 @@ class FakePiper(nn.Module):
         m_p, logs_p = (torch.matmul(path, s.transpose(1, 2)).transpose(1, 2) for s in (m_p, logs_p))
         z_p = m_p + torch.randn_like(m_p) * torch.exp(logs_p) * scales[0]
         frames_mask = torch.ones_like(z_p[:, :1])
-        return self.dec(self.flow(z_p, frames_mask) * frames_mask, frames_mask).unsqueeze(1)
+        return self.dec(self.flow(z_p, frames_mask) * frames_mask, frames_mask, self.speaker).unsqueeze(1)
 
 
 @pytest.fixture(scope="session")
