@@ -113,3 +113,12 @@ def test_files_that_do_not_make_a_model_end_in_one_error(files, tmp_path, capsys
     assert outcome(["convert", *(str(files / name) for name in names), "--out", str(out), "--quiet"]) == 2
     assert f"error[{code}" in capsys.readouterr().err
     assert not out.exists() and not list(tmp_path.iterdir())
+
+
+def test_options_that_would_be_ignored_and_foreign_styles_are_errors(files, tmp_path, capsys):
+    assert _convert(files, tmp_path / "out", "--keep-keras") == 2
+    assert "--keep-keras does nothing" in capsys.readouterr().err
+    write_features(tmp_path / "wide.npz", checked_features(made_arrays(0), "en"), {})
+    assert _convert(files, tmp_path / "out", "--voice", str(tmp_path / "wide.npz")) == 2
+    assert "error[engine/voice-mismatch]" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

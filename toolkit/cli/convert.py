@@ -56,7 +56,11 @@ def convert(
 
     chosen = (*_delegate_changes(delegate, android), *change)
     if len(models or ()) > 1 or any(Path(name).suffix in _CHECKPOINTS for name in models or ()):
+        others = {"--input": inputs, "--spec": spec, "--probe": probe, "--random-voice": random_voice,
+                  "--keep-keras": keep_keras, "--json": as_json}  # fmt: skip
+        _refuse_unused([option for option, given in others.items() if given], "a GPT-SoVITS model")
         return _convert_pair(models, recipe, chosen, out, voice, dry_run, quiet)
+    _refuse_unused(["--voice"] if voice is not None else [], "anything but a GPT-SoVITS model")
     request = sources.Request(
         model="".join(models or ()), inputs=tuple(inputs), spec=spec, probe=probe, random_voice=random_voice
     )
@@ -82,6 +86,17 @@ def convert(
 
 def _delegate_changes(delegate: str, android: str) -> list[str]:
     return [f"delegate.name={delegate}", *([f'delegate.android="{android}"'] if android else [])]
+
+
+def _refuse_unused(options: list[str], what: str) -> None:
+    """An option that would be ignored is an error."""
+    if options:
+        raise InputError(
+            f"{', '.join(options)} does nothing for {what}",
+            code="usage/invalid",
+            where="toolkit convert",
+            hint="leave it out; toolkit convert --help",
+        )
 
 
 def _convert_pair(

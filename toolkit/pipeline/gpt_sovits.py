@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from converters.errors import InputError
 from converters.memory import release_unused_memory
-from toolkit.errors import CheckpointError
+from toolkit.errors import CheckpointError, VoiceError
 from toolkit.pipeline.engine_bundle import BundleGraph, write_engine_bundle
 from toolkit.pipeline.events import Listener, StageClock
 from toolkit.pipeline.float_chain import FloatPart, convert_float
@@ -62,12 +62,13 @@ def convert_pair(
         ParityError: a hop diverges from torch.
         RecipeError: a precision rule matches nothing.
         AuditError: a precision was not realised.
+        VoiceError: the voice's style is not of this model.
     """
     refuse_foreign_directory(out)
     clock = StageClock(listener)
     with clock.stage("read checkpoints") as stage:
         pair = read_pair(paths)
-        features = _features(voice)
+        features = _features(voice, pair)
         stage.fact = f"{pair.gpt.info or pair.gpt.path.name}; {pair.sovits.info or pair.sovits.path.name}"
     settings = recipe.gpt_sovits or GptSovits()
     semantic = _semantic(pair)
@@ -113,10 +114,12 @@ def read_pair(paths: Sequence[Path]) -> Pair:
             where=f"{pair.gpt.path}, {pair.sovits.path}",
             hint="both files must come from the same version of GPT-SoVITS",
         )
-    said, sung = _semantic(pair).config.stop_token, pair.sovits.sovits.codes if pair.sovits.sovits else 0
-    if said != sung:
+    config, sizes = _semantic(pair).config, pair.sovits.sovits
+    if sizes is None or config.stop_token != sizes.codes or config.symbols < sizes.symbols:
+        sung = None if sizes is None else (sizes.symbols, sizes.codes)
         raise CheckpointError(
-            f"the GPT file says {said} codes, the SoVITS file sings {sung}",
+            f"the GPT file knows {config.symbols} phones and {config.stop_token} codes, "
+            f"the SoVITS file (phones, codes) {sung}",
             code="checkpoint/pair",
             where=f"{pair.gpt.path}, {pair.sovits.path}",
             hint="both files must belong to one model",
@@ -234,9 +237,23 @@ def _source(pair: Pair, voice: Path | None) -> Source:
     return Source(name=pair.sovits.path.stem, label=_title(pair), kind="voice", voice=None, inputs=inputs)
 
 
-def _features(voice: Path | None) -> VoiceFeatures | None:
+def _features(voice: Path | None, pair: Pair) -> VoiceFeatures | None:
+    """Features of the voice to fold in, after their style was found to be the model's."""
     if voice is None:
         return None
     from toolkit.voices.feature_file import read_features
 
-    return read_features(voice)[0]
+    features, sizes = read_features(voice)[0], pair.sovits.sovits
+    gin = 0 if sizes is None else sizes.gin
+    speaker = sizes is not None and bool(sizes.speaker)
+    if features.arrays["ge"].shape[1] != gin or (speaker and "ge_text" not in features.arrays):
+        raise VoiceError(
+            f"its style is {features.arrays['ge'].shape[1]} wide"
+            + ("" if "ge_text" in features.arrays else " and it has no ge_text")
+            + f"; this {pair.sovits.version} model wants {gin}"
+            + (" and ge_text" if speaker else ""),
+            code="engine/voice-mismatch",
+            where=str(voice),
+            hint="enrol the voice with this model",
+        )
+    return features
