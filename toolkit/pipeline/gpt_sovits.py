@@ -95,6 +95,7 @@ def read_pair(paths: Sequence[Path]) -> Pair:
         CheckpointError: a file is unusable, both are the same half, or they are of different versions.
     """
     from toolkit.models.gpt_sovits.checkpoint import read_checkpoint
+    from toolkit.models.gpt_sovits.semantic_config import semantic_config
 
     found = [read_checkpoint(path) for path in paths]
     kinds = {checkpoint.kind: checkpoint for checkpoint in found}
@@ -114,7 +115,8 @@ def read_pair(paths: Sequence[Path]) -> Pair:
             where=f"{pair.gpt.path}, {pair.sovits.path}",
             hint="both files must come from the same version of GPT-SoVITS",
         )
-    config, sizes = _semantic(pair).config, pair.sovits.sovits
+    config = semantic_config(pair.gpt.weights, heads=_heads(pair.gpt), where=str(pair.gpt.path))
+    sizes = pair.sovits.sovits
     if sizes is None or config.stop_token != sizes.codes or config.symbols < sizes.symbols:
         sung = None if sizes is None else (sizes.symbols, sizes.codes)
         raise CheckpointError(
@@ -130,8 +132,12 @@ def read_pair(paths: Sequence[Path]) -> Pair:
 def _semantic(pair: Pair) -> SemanticModel:
     from toolkit.models.gpt_sovits.semantic import load_semantic
 
-    heads = pair.gpt.config.get("model", {}).get("head")
-    return load_semantic(pair.gpt.weights, heads=heads, where=str(pair.gpt.path))
+    return load_semantic(pair.gpt.weights, heads=_heads(pair.gpt), where=str(pair.gpt.path))
+
+
+def _heads(gpt: Checkpoint) -> int | None:
+    """Attention heads, which no tensor tells."""
+    return gpt.config.get("model", {}).get("head")
 
 
 def _graphs(
