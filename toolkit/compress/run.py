@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from converters.keras_to_tflite import Quantization, TfliteOptions, to_tflite
+from converters.keras_to_tflite import TfliteOptions, to_tflite
 from converters.spec import Arrays
 from toolkit.compress.audit import AuditReport, audit, operators_asking
 from toolkit.compress.calibrate import TensorStatistics, observe_statistics, search_ranges
@@ -67,6 +67,7 @@ def compress_part(
     seed: int = 0,
     checkpoint_dir: Path | None = None,
     on_progress: Progress | None = None,
+    float_file: bytes | None = None,
 ) -> CompressedPart:
     """Gives a part the precisions of a policy.
 
@@ -78,6 +79,7 @@ def compress_part(
         seed: decides every random choice.
         checkpoint_dir: where fine-tuning keeps its place.
         on_progress: told about every stage.
+        float_file: the float32 file of ``relayered`` where there is one; saves writing it again.
 
     Raises:
         RecipeError: a rule matches nothing, or the precisions cannot stand in one file.
@@ -92,9 +94,9 @@ def compress_part(
             relayered, settings.sparsity, calibration, seed, part=part,
             on_progress=lambda step, steps, loss: tell("prune", step, steps, f"loss {loss:.4g}"),
         )  # fmt: skip
-        relayered = sparse.relayered
+        relayered, float_file = sparse.relayered, None
     if "int8" not in plan.precisions():
-        return _whole(relayered, plan, calibration, sparse, tell)
+        return _whole(relayered, plan, calibration, sparse, tell, float_file)
     result = quantise(
         relayered, plan, settings, calibration, seed=seed, checkpoint_dir=checkpoint_dir, on_progress=tell
     )
@@ -178,13 +180,20 @@ def export_int8(relayered: RelayeredModel, plan: PrecisionPlan, ranges: dict[str
 
 
 def _whole(
-    relayered: RelayeredModel, plan: PrecisionPlan, calibration: Sequence[Arrays], sparse: SparseModel | None, tell: Any
+    relayered: RelayeredModel,
+    plan: PrecisionPlan,
+    calibration: Sequence[Arrays],
+    sparse: SparseModel | None,
+    tell: Any,
+    float_file: bytes | None,
 ) -> CompressedPart:
     """A part without int8 operators: float32, float16 constants, or 16-bit activations throughout."""
     wide = "int16x8" in plan.precisions()
-    quantization: Quantization = "int16x8" if wide else "none"
-    options = TfliteOptions(quantization=quantization, representative_dataset=tuple(calibration) if wide else ())
-    content = to_tflite(relayered.model, relayered.interface, options)
+    if wide:
+        options = TfliteOptions(quantization="int16x8", representative_dataset=tuple(calibration))
+        content = to_tflite(relayered.model, relayered.interface, options)
+    else:
+        content = to_tflite(relayered.model, relayered.interface) if float_file is None else float_file
     content = store_int8_weights(store_float16(content, plan, relayered), plan)
     tell("export", 1, 1, f"{len(content):,} bytes")
     return CompressedPart(
