@@ -17,7 +17,7 @@ from toolkit.compress.keras_qat import wrap
 from toolkit.compress.keras_sparsity import SparseModel, prune
 from toolkit.compress.precision import LayerPrecision, PrecisionPlan, plan_precision
 from toolkit.compress.principal import PRINCIPAL_REASON, split_principal
-from toolkit.compress.quantised_tensors import WEIGHTED, quantised_tensors
+from toolkit.compress.quantised_tensors import WEIGHTED, quantised_tensors, tied_ranges
 from toolkit.compress.restore_floats import restore_floats
 from toolkit.compress.rewire import computing_layers
 from toolkit.compress.streamline import streamline
@@ -134,10 +134,11 @@ def quantise(
         finer = split.rounded
         tell("principal", 1, 1, f"{len(split.layers)} convolutions split, equal to {split.snr_db:.0f} dB")
         statistics = observe_statistics(relayered, list(calibration)[::2], with_gain=True, seed=seed)
-    names = quantised_tensors(relayered.model, plan).activations
-    ranges = choose_ranges(relayered, calibration, statistics, names)
+    rounded = quantised_tensors(relayered.model, plan)
+    ranges = choose_ranges(relayered, calibration, statistics, rounded.activations)
     ratio = settings.principal_range_ratio
     ranges |= {name: (ratio * ranges[name][0], ratio * ranges[name][1]) for name in finer & ranges.keys()}
+    ranges = tied_ranges(relayered.model, rounded, ranges)
     tuned = None
     if settings.finetune.steps:
         tuned = finetune(
