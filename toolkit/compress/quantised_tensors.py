@@ -77,6 +77,11 @@ def tied_ranges(
     """
     tied = dict(ranges)
     for layer in rewire.computing_layers(model):
-        if layer.name in rounded.outputs and type(layer).__name__ in _SAME_SCALE:
+        if layer.name in rounded.outputs and keeps_scale(layer):
             tied[layer.name] = tied[rewire.producers(layer)[0].name]
     return tied
+
+
+def keeps_scale(layer: object) -> bool:
+    """Whether an 8-bit layer only re-arranges numbers, so that its output has the scale of its input."""
+    return type(layer).__name__ in _SAME_SCALE

@@ -13,7 +13,7 @@ from toolkit.compress.audit import AuditReport, audit, operators_asking
 from toolkit.compress.calibrate import TensorStatistics, observe_statistics, search_ranges
 from toolkit.compress.equalise import equalise
 from toolkit.compress.finetune import Finetuned, finetune
-from toolkit.compress.keras_qat import wrap
+from toolkit.compress.keras_qat import Ranges, wrap
 from toolkit.compress.keras_sparsity import SparseModel, prune
 from toolkit.compress.precision import LayerPrecision, PrecisionPlan, plan_precision
 from toolkit.compress.principal import PRINCIPAL_REASON, split_principal
@@ -22,6 +22,7 @@ from toolkit.compress.restore_floats import restore_floats
 from toolkit.compress.rewire import computing_layers
 from toolkit.compress.streamline import streamline
 from toolkit.compress.weight_only import store_int8_weights
+from toolkit.errors import RecipeError
 
 if TYPE_CHECKING:
     from converters.keras_graph.relayer import RelayeredModel
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int, str], None]
 """``on_progress(stage, done, total, fact)``; stages: prune, streamline, equalise, principal, finetune, export."""
 
+_TRAINED = frozenset({"int8", "int8-weights"})
 _GAIN_REASON = "channel scales of the input, applied before it is rounded to 8 bits"
 
 
@@ -80,7 +82,7 @@ def compress_part(
         on_progress: told about every stage.
 
     Raises:
-        RecipeError: a rule matches nothing, or the precisions cannot stand in one file.
+        RecipeError: a rule matches nothing, the precisions cannot stand in one file, or fine-tuning has nothing to do.
         AuditError: an operator of the file is not in the precision it was asked to have.
     """
     tell = on_progress or (lambda stage, done, total, fact: None)
@@ -93,8 +95,19 @@ def compress_part(
             on_progress=lambda step, steps, loss: tell("prune", step, steps, f"loss {loss:.4g}"),
         )  # fmt: skip
         relayered = sparse.relayered
+    if settings.finetune.steps and not plan.precisions() & _TRAINED:
+        raise RecipeError(
+            "fine-tuning is asked for, and no operator is int8 or int8-weights: there is nothing it could repair",
+            code="finetune/nothing-rounded",
+            where=f"part {part!r}, compress.finetune.steps",
+            hint="set it to 0, or ask for int8 or int8-weights; int16x8 and float16 are exported without training",
+        )
     if "int8" not in plan.precisions():
-        return _whole(relayered, plan, calibration, sparse, tell)
+        tuned = None
+        if settings.finetune.steps:
+            tuned = _tune(relayered, plan, {}, settings, calibration, seed, checkpoint_dir, tell)
+            relayered = replace(relayered, model=tuned.model)
+        return replace(_whole(relayered, plan, calibration, tell), sparse=sparse, tuned=tuned)
     result = quantise(
         relayered, plan, settings, calibration, seed=seed, checkpoint_dir=checkpoint_dir, on_progress=tell
     )
@@ -141,12 +154,8 @@ def quantise(
     ranges = tied_ranges(relayered.model, rounded, ranges)
     tuned = None
     if settings.finetune.steps:
-        tuned = finetune(
-            relayered.model, relayered.interface, plan, ranges, calibration, settings.finetune, seed=seed,
-            checkpoint_dir=checkpoint_dir,
-            on_progress=lambda step, steps, loss: tell("finetune", step, steps, f"loss {loss:.4f}"),
-        )  # fmt: skip
-        relayered, ranges = replace(relayered, model=tuned.model), tuned.ranges
+        tuned = _tune(relayered, plan, ranges, settings, calibration, seed, checkpoint_dir, tell)
+        relayered, ranges = replace(relayered, model=tuned.model), tied_ranges(relayered.model, rounded, tuned.ranges)
     content = export_int8(relayered, plan, ranges)
     tell("export", 1, 1, f"{len(content):,} bytes")
     return CompressedPart(
@@ -178,8 +187,29 @@ def export_int8(relayered: RelayeredModel, plan: PrecisionPlan, ranges: dict[str
     return store_int8_weights(content, plan)
 
 
+def _tune(
+    relayered: RelayeredModel,
+    plan: PrecisionPlan,
+    ranges: Ranges,
+    settings: Compression,
+    calibration: Sequence[Arrays],
+    seed: int,
+    checkpoint_dir: Path | None,
+    tell: Progress,
+) -> Finetuned:
+    steps = settings.finetune.steps
+    tuned = finetune(
+        relayered.model, relayered.interface, plan, ranges, calibration, settings.finetune, seed=seed,
+        checkpoint_dir=checkpoint_dir,
+        on_progress=lambda step, steps, loss: tell("finetune", step, steps, f"loss {loss:.4f}"),
+    )  # fmt: skip
+    before, after = tuned.held_out
+    tell("finetune", steps, steps, f"held-out loss {before:.4g} to {after:.4g}, {'kept' if tuned.kept else 'not kept'}")
+    return tuned
+
+
 def _whole(
-    relayered: RelayeredModel, plan: PrecisionPlan, calibration: Sequence[Arrays], sparse: SparseModel | None, tell: Any
+    relayered: RelayeredModel, plan: PrecisionPlan, calibration: Sequence[Arrays], tell: Progress
 ) -> CompressedPart:
     """A part without int8 operators: float32, float16 constants, or 16-bit activations throughout."""
     wide = "int16x8" in plan.precisions()
@@ -189,7 +219,7 @@ def _whole(
     content = store_int8_weights(store_float16(content, plan, relayered), plan)
     tell("export", 1, 1, f"{len(content):,} bytes")
     return CompressedPart(
-        tflite=content, relayered=relayered, plan=plan, audit=audit(content, plan, relayered.torch_names), sparse=sparse
+        tflite=content, relayered=relayered, plan=plan, audit=audit(content, plan, relayered.torch_names)
     )
 
 
