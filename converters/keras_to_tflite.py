@@ -15,7 +15,10 @@ from converters import frameworks
 from converters.errors import ForeignToolFailed, InputError
 from converters.memory import release_unused_memory
 from converters.spec import Arrays, Interface
+from converters.tflite_graph.bind_weights import bind_weights
+from converters.tflite_graph.flatbuffer import dump, load
 from converters.tflite_graph.normalise import normalise
+from converters.weight_inputs import WeightInput, replaced, weight_inputs
 
 if TYPE_CHECKING:
     import tf_keras
@@ -36,12 +39,15 @@ class TfliteOptions:
         io_dtype: type of float inputs and outputs in the file.
         representative_dataset: inputs in torch's layout, for ``int8`` and ``int16x8``.
         signature: key of the signature.
+        min_input_bytes: weights from this size go around TensorFlow's converter (`converters.weight_inputs`), which
+            changes its time and memory and not the file's operators; with ``none`` only.
     """
 
     quantization: Quantization = "none"
     io_dtype: Literal["float32", "int8"] = "float32"
     representative_dataset: Sequence[Arrays] = ()
     signature: str = SIGNATURE
+    min_input_bytes: int = 65_536
 
 
 def to_tflite(model: tf_keras.Model, interface: Interface, options: TfliteOptions | None = None) -> bytes:
@@ -64,8 +70,32 @@ def to_tflite(model: tf_keras.Model, interface: Interface, options: TfliteOption
             hint="pass real inputs of the part as representative_dataset",
         )
     release_unused_memory(4 * model.count_params())
+    written = _write(model, interface, options)
+    layers = [tensor._keras_history.layer.name for tensor in model.outputs]
+    normalise(written, interface, options.signature, layers)
+    return dump(written)
+
+
+def _write(model: tf_keras.Model, interface: Interface, options: TfliteOptions) -> Any:
+    """The file as a ``ModelT``, large weights in it."""
+    leave: frozenset[str] = frozenset()
+    while True:
+        # Quantisation looks at the weights, so they have to go through the converter then.
+        weights = [] if options.quantization != "none" else weight_inputs(model, options.min_input_bytes, leave)
+        written = load(_converted(model, interface, options, weights))
+        if not weights:
+            return written
+        refused = bind_weights(written, {item.name: item.value() for item in weights})
+        if not refused:
+            return written
+        leave |= refused
+
+
+def _converted(
+    model: tf_keras.Model, interface: Interface, options: TfliteOptions, weights: Sequence[WeightInput]
+) -> bytes:
     tf = frameworks.tensorflow()
-    function = _concrete_function(model, interface)
+    function = _concrete_function(model, interface, weights)
     # Without a trackable object the converter freezes the function; with one it writes a SavedModel first.
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
@@ -73,7 +103,7 @@ def to_tflite(model: tf_keras.Model, interface: Interface, options: TfliteOption
     log = io.StringIO()
     try:
         with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
-            content = converter.convert()
+            return bytes(converter.convert())
     except Exception as error:
         last = [line for line in f"{log.getvalue()}\n{error}".splitlines() if line.strip()][:_LAST_LINES]
         raise ForeignToolFailed(
@@ -81,25 +111,26 @@ def to_tflite(model: tf_keras.Model, interface: Interface, options: TfliteOption
             where=interface.spec.name,
             hint="the lines above name the operator; its layer has the torch name",
         ) from error
-    layers = [tensor._keras_history.layer.name for tensor in model.outputs]
-    return normalise(bytes(content), interface, options.signature, layers)
 
 
-def _concrete_function(model: tf_keras.Model, interface: Interface) -> Any:
+def _concrete_function(model: tf_keras.Model, interface: Interface, weights: Sequence[WeightInput]) -> Any:
     tf = frameworks.tensorflow()
     spec = interface.spec
     signature = [
         tf.TensorSpec(interface.layouts[tensor.name].target_shape, tensor.dtype, name=tensor.name)
         for tensor in spec.inputs
     ]
+    signature += [tf.TensorSpec(item.variable.shape, item.variable.dtype, name=item.name) for item in weights]
 
-    def call(*arguments: Any) -> list[Any]:
-        results = model(list(arguments) if len(arguments) > 1 else arguments[0], training=False)
+    def call(*tensors: Any) -> list[Any]:
+        arguments = list(tensors[: len(spec.inputs)])
+        with replaced(weights, tensors[len(spec.inputs) :]):
+            results = model(arguments if len(arguments) > 1 else arguments[0], training=False)
         results = results if isinstance(results, (list, tuple)) else [results]
         return [tf.identity(result) for result in results]
 
     with _native_dilation():
-        return tf.function(call, input_signature=signature).get_concrete_function()
+        return tf.function(call, input_signature=signature, autograph=False).get_concrete_function()
 
 
 @contextlib.contextmanager

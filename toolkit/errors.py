@@ -1,15 +1,15 @@
 """Errors of the upper floor: recipes, gates, quality and benchmarks. They extend the tree in `converters.errors`.
 
-    ToolError
-    ├── RecipeError      a recipe field or rule is wrong
-    ├── CheckpointError  a checkpoint is foreign, damaged, hostile or of a version that cannot be converted
-    ├── DataError        calibration data or a clip is missing or damaged
-    ├── DelegateError    a delegate table or level is unknown
-    ├── BenchError       a measurement could not be made
-    ├── AuditError       asked and realised precision differ
-    ├── VoiceError       the voice database, a voice in it or a features file is unusable
-    ├── EngineError      a speaking bundle, one of its graphs or its memory bound is unusable
-    └── GateFailed       a quality, size or parity gate did not hold (exit code 1, artefacts kept)
+ToolError
+├── RecipeError      a recipe field or rule is wrong
+├── CheckpointError  a checkpoint is foreign, damaged, hostile or of a version that cannot be converted
+├── DataError        calibration data or a clip is missing or damaged
+├── DelegateError    a delegate table or level is unknown
+├── BenchError       a measurement could not be made
+├── AuditError       asked and realised precision differ
+├── VoiceError       the voice database, a voice in it or a features file is unusable
+├── EngineError      a speaking bundle, one of its graphs or its memory bound is unusable
+└── GateFailed       a quality, size or parity gate did not hold (exit code 1, artefacts kept)
 """
 
 from __future__ import annotations

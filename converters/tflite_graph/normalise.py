@@ -10,18 +10,19 @@ from ai_edge_litert import schema_py_generated as schema
 
 from converters.errors import ForeignToolFailed
 from converters.spec import Interface, TensorSpec
-from converters.tflite_graph.flatbuffer import dump, load, operator_code
+from converters.tflite_graph.flatbuffer import operator_code
 
+_KINDS = schema.BuiltinOperator
 _GROUPED_VERSION = 6
 _LOOKUP_NUMBER = re.compile(rb"(?<=/embedding_lookup/)\d+")
 """TensorFlow names an embedding's table after a counter of the whole process."""
 
 
-def normalise(content: bytes, interface: Interface, signature: str, output_layers: Sequence[str] = ()) -> bytes:
-    """Adds the signature ``signature`` with the spec's names; removes TensorFlow's metadata and description.
+def normalise(model: Any, interface: Interface, signature: str, output_layers: Sequence[str] = ()) -> None:
+    """Adds the signature ``signature`` with the spec's names; removes TensorFlow's metadata and description; in place.
 
     Args:
-        content: a file with one graph whose inputs and outputs are in the order of the spec.
+        model: a ``ModelT`` with one graph whose inputs and outputs are in the order of the spec.
         interface: names and shapes.
         signature: key of the signature.
         output_layers: Keras layer of each output; TensorFlow leaves those out of the outputs' names.
@@ -29,7 +30,6 @@ def normalise(content: bytes, interface: Interface, signature: str, output_layer
     Raises:
         ForeignToolFailed: the file's inputs or outputs are not those of the spec.
     """
-    model = load(content)
     graph = model.subgraphs[0]
     spec = interface.spec
     inputs = _match(graph, list(graph.inputs), spec.inputs, interface)
@@ -51,25 +51,29 @@ def normalise(content: bytes, interface: Interface, signature: str, output_layer
         graph.tensors[index].name = name
     _lower_versions(model)
     _name_outputs(model, graph, dict(zip(outputs.values(), output_layers, strict=False)), spec.name)
-    return dump(model)
 
 
 def _lower_versions(model: Any) -> None:
-    """Gives plain float convolutions their own operator code.
+    """Gives plain float operators their own operator code.
 
-    TensorFlow writes one code for all convolutions, with the version of the most demanding: a single grouped one
-    (version 6, which NNAPI refuses) would take all others with it.
+    TensorFlow writes one code for all operators of a kind, with the version of the most demanding: a single grouped
+    convolution (version 6, which NNAPI refuses) would take all others with it.
     """
     for graph in model.subgraphs:
         for operator in graph.operators or ():
             code = model.operatorCodes[operator.opcodeIndex]
             kind = max(code.builtinCode, code.deprecatedBuiltinCode)
-            if kind != schema.BuiltinOperator.CONV_2D or code.version < _GROUPED_VERSION:
+            version = {_KINDS.CONV_2D: 2, _KINDS.FULLY_CONNECTED: 1}.get(kind)
+            if version is None or code.version <= version:
                 continue
             data, kernel = (graph.tensors[int(index)] for index in operator.inputs[:2])
             floats = data.type == kernel.type == schema.TensorType.FLOAT32
-            if floats and int(data.shape[3]) == int(kernel.shape[3]):
-                operator.opcodeIndex = operator_code(model, kind, 2)
+            if kind == _KINDS.CONV_2D:
+                plain = code.version >= _GROUPED_VERSION and int(data.shape[3]) == int(kernel.shape[3])
+            else:
+                plain = not operator.builtinOptions.keepNumDims
+            if floats and plain:
+                operator.opcodeIndex = operator_code(model, kind, version)
 
 
 def _name_outputs(model: Any, graph: Any, layers: dict[int, str], part: str) -> None:

@@ -134,9 +134,7 @@ def _choose(relayered: RelayeredModel, settings: SparsitySettings, part: str) ->
     return chosen, skipped
 
 
-def _wrapped(
-    model: Any, chosen: Sequence[str], settings: SparsitySettings
-) -> tuple[Any, dict[str, Any]]:
+def _wrapped(model: Any, chosen: Sequence[str], settings: SparsitySettings) -> tuple[Any, dict[str, Any]]:
     """A trainable copy with the chosen layers in TF-MOT's wrappers."""
     sparsity = frameworks.tfmot().sparsity.keras
     from toolkit.compress.time_phases import trainable_form

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from converters.keras_to_tflite import Quantization, TfliteOptions, to_tflite
+from converters.keras_to_tflite import TfliteOptions, to_tflite
 from converters.spec import Arrays
 from toolkit.compress.audit import AuditReport, audit, operators_asking
 from toolkit.compress.calibrate import TensorStatistics, observe_statistics, search_ranges
@@ -69,6 +69,7 @@ def compress_part(
     seed: int = 0,
     checkpoint_dir: Path | None = None,
     on_progress: Progress | None = None,
+    float_file: bytes | None = None,
 ) -> CompressedPart:
     """Gives a part the precisions of a policy.
 
@@ -80,6 +81,7 @@ def compress_part(
         seed: decides every random choice.
         checkpoint_dir: where fine-tuning keeps its place.
         on_progress: told about every stage.
+        float_file: the float32 file of ``relayered`` where there is one; saves writing it again.
 
     Raises:
         RecipeError: a rule matches nothing, the precisions cannot stand in one file, or fine-tuning has nothing to do.
@@ -94,7 +96,7 @@ def compress_part(
             relayered, settings.sparsity, calibration, seed, part=part,
             on_progress=lambda step, steps, loss: tell("prune", step, steps, f"loss {loss:.4g}"),
         )  # fmt: skip
-        relayered = sparse.relayered
+        relayered, float_file = sparse.relayered, None
     if settings.finetune.steps and not plan.precisions() & _TRAINED:
         raise RecipeError(
             "fine-tuning is asked for, and no operator is int8 or int8-weights: there is nothing it could repair",
@@ -106,8 +108,8 @@ def compress_part(
         tuned = None
         if settings.finetune.steps:
             tuned = _tune(relayered, plan, {}, settings, calibration, seed, checkpoint_dir, tell)
-            relayered = replace(relayered, model=tuned.model)
-        return replace(_whole(relayered, plan, calibration, tell), sparse=sparse, tuned=tuned)
+            relayered, float_file = replace(relayered, model=tuned.model), None
+        return replace(_whole(relayered, plan, calibration, tell, float_file), sparse=sparse, tuned=tuned)
     result = quantise(
         relayered, plan, settings, calibration, seed=seed, checkpoint_dir=checkpoint_dir, on_progress=tell
     )
@@ -209,13 +211,19 @@ def _tune(
 
 
 def _whole(
-    relayered: RelayeredModel, plan: PrecisionPlan, calibration: Sequence[Arrays], tell: Progress
+    relayered: RelayeredModel,
+    plan: PrecisionPlan,
+    calibration: Sequence[Arrays],
+    tell: Progress,
+    float_file: bytes | None,
 ) -> CompressedPart:
     """A part without int8 operators: float32, float16 constants, or 16-bit activations throughout."""
     wide = "int16x8" in plan.precisions()
-    quantization: Quantization = "int16x8" if wide else "none"
-    options = TfliteOptions(quantization=quantization, representative_dataset=tuple(calibration) if wide else ())
-    content = to_tflite(relayered.model, relayered.interface, options)
+    if wide:
+        options = TfliteOptions(quantization="int16x8", representative_dataset=tuple(calibration))
+        content = to_tflite(relayered.model, relayered.interface, options)
+    else:
+        content = to_tflite(relayered.model, relayered.interface) if float_file is None else float_file
     content = store_int8_weights(store_float16(content, plan, relayered), plan)
     tell("export", 1, 1, f"{len(content):,} bytes")
     return CompressedPart(

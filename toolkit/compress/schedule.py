@@ -39,9 +39,7 @@ def pruning_schedule(target_ratio: float, steps: int) -> PruningSchedule:
     """A schedule for ``steps`` training steps: masks grow in the first half, the other repairs what was cut."""
     growing = max(1, round(steps * _PRUNING_SHARE))
     frequency = max(1, growing // _MOST_UPDATES)
-    return PruningSchedule(
-        target_ratio=target_ratio, end_step=growing // frequency * frequency, frequency=frequency
-    )
+    return PruningSchedule(target_ratio=target_ratio, end_step=growing // frequency * frequency, frequency=frequency)
 
 
 def learning_rate_share(step: int, steps: int) -> float:

@@ -25,9 +25,7 @@ def seeded_config(resblock: str = "2") -> VitsConfig:
     """
     dilations = ((1, 3),) * 3 if resblock == "1" else ((1, 2), (2, 6), (1, 2))
     return VitsConfig(
-        encoder=EncoderConfig(
-            vocabulary=len(_SYMBOLS), hidden=32, filter_channels=64, heads=2, layers=2, inter=32
-        ),
+        encoder=EncoderConfig(vocabulary=len(_SYMBOLS), hidden=32, filter_channels=64, heads=2, layers=2, inter=32),
         flow=FlowConfig(channels=32, hidden=32, couplings=2, dilations=(1, 1)),
         generator=GeneratorConfig(
             channels=32,

@@ -126,9 +126,7 @@ class Voice(Speech):
 
     def torch_runners(self, buckets: Buckets) -> dict[str, dict[int, Runner]]:
         """The parts as torch runs them: the reference of every comparison."""
-        return {
-            name: {bucket: torch_runner(*self.part(name, bucket)) for bucket in buckets.of(name)} for name in PARTS
-        }
+        return {name: {bucket: torch_runner(*self.part(name, bucket)) for bucket in buckets.of(name)} for name in PARTS}
 
 
 def torch_runner(module: nn.Module, spec: PartSpec) -> Runner:

@@ -177,7 +177,12 @@ def _convert(
     settings = recipe.part(graph.kind)
     with clock.stage(f"{part.key}: precision") as stage:
         compressed = compress_part(
-            floats.relayered, settings.precision, settings.compress, graph.probes, seed=recipe.seed
+            floats.relayered,
+            settings.precision,
+            settings.compress,
+            graph.probes,
+            seed=recipe.seed,
+            float_file=floats.tflite,
         )
         realised = Counter(row.realised for row in compressed.audit.rows)
         stage.fact = f"{len(compressed.tflite):,} bytes"

@@ -93,6 +93,7 @@ def _ship(
             seed=recipe.seed,
             checkpoint_dir=resume / file_stem(key),
             on_progress=progress,
+            float_file=part.tflite,
         )
         kinds = Counter(row.realised for row in compressed.audit.rows)
         stage.fact = f"{len(compressed.tflite):,} bytes; " + ", ".join(f"{n} {kind}" for kind, n in kinds.most_common())

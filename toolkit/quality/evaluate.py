@@ -121,9 +121,7 @@ def evaluate(
             mos_reference=opinion[0],
             mos_candidate=opinion[1],
         )
-        for name, reference, candidate, opinion in zip(
-            labels, reference_waves, candidate_waves, opinions, strict=True
-        )
+        for name, reference, candidate, opinion in zip(labels, reference_waves, candidate_waves, opinions, strict=True)
     )
     return summarise(utterances)
 

@@ -197,9 +197,7 @@ class SemanticModel(nn.Module):
         return SemanticState(hidden=x, keys=torch.stack(keys), values=torch.stack(values), logits=logits)
 
 
-def load_semantic(
-    weights: Mapping[str, Tensor], *, heads: int | None, where: str = "checkpoint"
-) -> SemanticModel:
+def load_semantic(weights: Mapping[str, Tensor], *, heads: int | None, where: str = "checkpoint") -> SemanticModel:
     """The model with a checkpoint's weights, in inference mode and without gradients.
 
     Args:

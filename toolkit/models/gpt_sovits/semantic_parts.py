@@ -34,9 +34,7 @@ class PhoneAttention(nn.Module):
         )
         self.out_proj = _linear(source.out_proj.weight, source.out_proj.bias)
 
-    def forward(
-        self, x: Tensor, bias: Tensor, held: tuple[Tensor, Tensor] | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, x: Tensor, bias: Tensor, held: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor, Tensor]:
         """Attends: among the rows, or from one row to the cache.
 
         One method for both, because only what is called as a module has its name in the exported graph.
@@ -94,9 +92,7 @@ class PhoneLayer(nn.Module):
         self.linear2 = _linear(layer.linear2.weight, layer.linear2.bias)
         self.norm1, self.norm2 = _norm(layer.norm1), _norm(layer.norm2)
 
-    def forward(
-        self, x: Tensor, bias: Tensor, held: tuple[Tensor, Tensor] | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, x: Tensor, bias: Tensor, held: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor, Tensor]:
         """See ``PhoneAttention.forward``."""
         attended, key, value = self.self_attn(x, bias, held)
         x = self.norm1(x + attended)

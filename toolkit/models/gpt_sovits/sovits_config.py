@@ -151,9 +151,7 @@ def _stack(name: str, hidden: int, inter: int, shapes: Mapping[str, tuple[int, .
     )
 
 
-def _generator(
-    shapes: Mapping[str, tuple[int, ...]], model: Mapping[str, Any], of: Any, where: str
-) -> GeneratorConfig:
+def _generator(shapes: Mapping[str, tuple[int, ...]], model: Mapping[str, Any], of: Any, where: str) -> GeneratorConfig:
     stages = _count(shapes, r"dec\.ups\.(\d+)\.bias")
     per_stage = _count(shapes, r"dec\.resblocks\.(\d+)\.convs1\.0\.bias") // max(stages, 1)
     initial, channels, _ = of("dec.conv_pre.weight", 3)

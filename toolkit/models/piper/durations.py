@@ -115,9 +115,7 @@ def _typed(model: onnx.ModelProto, cuts: dict[str, str]) -> onnx.ModelProto:
     del copy.graph.value_info[:]
     copy.graph.value_info.extend(kept)
     for name, tensor in cuts.items():
-        copy.graph.value_info.append(
-            onnx.helper.make_tensor_value_info(tensor, onnx.TensorProto.FLOAT, shapes[name])
-        )
+        copy.graph.value_info.append(onnx.helper.make_tensor_value_info(tensor, onnx.TensorProto.FLOAT, shapes[name]))
     return copy
 
 

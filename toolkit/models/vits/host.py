@@ -96,9 +96,7 @@ def encode(
     normal = noise.standard_normal((1, 2, phonemes), dtype=np.float32) * np.float32(noise_w)
     log_durations = durations.log_durations(x, mask[..., :phonemes], normal)[0, 0]
     frames = np.ceil(np.exp(log_durations) * np.float32(length_scale)).astype(np.int64)
-    return Prior(
-        m_p=np.repeat(m_p, frames, axis=-1), logs_p=np.repeat(logs_p, frames, axis=-1), durations=frames
-    )
+    return Prior(m_p=np.repeat(m_p, frames, axis=-1), logs_p=np.repeat(logs_p, frames, axis=-1), durations=frames)
 
 
 def run_frames(
