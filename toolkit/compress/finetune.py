@@ -69,9 +69,9 @@ def finetune(
     """Trains weights and ranges so that the quantised part gives what the float part gives.
 
     Windows of the calibration inputs, or whole ones (see `Windows`), are the training set; every eighth input is held
-    out and decides whether the result is kept. Layers that are to have int8 weights beside float activations are rounded
-    as the file stores them; that the kernels round their inputs too, row by row, is not simulated. Learning rate (relative to the size of each weight): linear warm-up, then cosine decay. Weights are
-    averaged exponentially.
+    out and decides whether the result is kept. Layers that are to have int8 weights beside float activations are
+    rounded as the file stores them; that the kernels round their inputs too, row by row, is not simulated. Learning
+    rate (relative to the size of each weight): linear warm-up, then cosine decay. Weights are averaged exponentially.
 
     Raises:
         InputError: fewer than two inputs, or no weight has a gradient (``finetune/no-gradient``).

@@ -84,7 +84,7 @@ class PrecisionPlan:
 def plan_precision(relayered: RelayeredModel, policy: PrecisionPolicy, part: str) -> PrecisionPlan:
     """Resolves a policy on the layers of a part; the last rule that matches a layer wins.
 
-    Where the default is int8, layers that 8 bits cannot hold stay float32 (`unroundable`), unless a rule says otherwise.
+    Where the default is int8, layers that 8 bits cannot hold stay float32 (`unroundable`) unless a rule decides.
 
     A glob is tried on the torch module path (``dec.conv_pre``) and on the operator's whole name (``dec/Add_1``), and
     decides for layers without weights as well: whether a residual addition stays in float is a rule like any other.

@@ -72,8 +72,8 @@ def tied_ranges(
 ) -> dict[str, tuple[float, float]]:
     """The ranges, with what only re-arranges an 8-bit tensor in the scale of that tensor.
 
-    RESHAPE, TRANSPOSE and STRIDED_SLICE cannot change a scale. Their ranges are searched with sensitivities of other channels, so that
-    they may come out different.
+    RESHAPE, TRANSPOSE and STRIDED_SLICE cannot change a scale. Their ranges are searched with sensitivities of other
+    channels, so that they may come out different.
     """
     tied = dict(ranges)
     for layer in rewire.computing_layers(model):
