@@ -98,7 +98,7 @@ def _page(title: str, rows: Sequence[GraphRow], sizes: Mapping[str, int], stages
         "What ships, against torch. A signal-to-noise ratio is not a listener, and with random weights the likeliest"
         " code is decided by next to nothing: neither is a judgement of quality.",
         "",
-        "| graph | signal to noise by output | same likeliest code | multiply-adds not in whole numbers | compared on |",
+        "| graph | signal to noise by output | same likeliest code | multiply-adds with floats | compared on |",
         "|---|---|---|---|---|",
         *(
             f"| {row.name} | {', '.join(f'{name} {_db(value)}' for name, value in row.shipped_snr_db.items())} | "
