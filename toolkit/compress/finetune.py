@@ -15,7 +15,7 @@ from converters import frameworks
 from converters.errors import InputError
 from converters.spec import Arrays, Interface
 from toolkit.compress import rewire
-from toolkit.compress.keras_qat import Ranges, WrapOptions, trained_ranges, unwrap_weights, wrap
+from toolkit.compress.keras_qat import Ranges, WrapOptions, trained_ranges, unwrap_weights, weight_variables, wrap
 from toolkit.compress.precision import PrecisionPlan
 from toolkit.compress.windows import Batch, Windows
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from toolkit.recipe.schema import Finetune
 
+Masks = Mapping[str, Mapping[int, np.ndarray]]
+"""Layer name to what pruning kept: index among the layer's weights to where they are not zero."""
 StepProgress = Callable[[int, int, float], None]
 """``on_progress(step, steps, loss)`` after every step."""
 
@@ -63,6 +65,7 @@ def finetune(
     settings: Finetune,
     *,
     seed: int,
+    masks: Masks | None = None,
     checkpoint_dir: Path | None = None,
     on_progress: StepProgress | None = None,
 ) -> Finetuned:
@@ -72,6 +75,7 @@ def finetune(
     out and decides whether the result is kept. Layers that are to have int8 weights beside float activations are
     rounded as the file stores them; that the kernels round their inputs too, row by row, is not simulated. Learning
     rate (relative to the size of each weight): linear warm-up, then cosine decay. Weights are averaged exponentially.
+    What ``masks`` say was pruned stays zero.
 
     Raises:
         InputError: fewer than two inputs, or no weight has a gradient (``finetune/no-gradient``).
@@ -84,6 +88,7 @@ def finetune(
     rewire.copy_weights(model, teacher)
     student = wrap(model, plan, ranges, WrapOptions(training=True, shapes=windows.shapes))
     trainer = _Trainer(student, teacher, settings, f"{interface.spec.name}|{settings.model_dump_json()}|{seed}")
+    trainer.keep_pruned(weight_variables(student), masks or {})
     before = trainer.held_out(windows)
     first, losses = trainer.restore(checkpoint_dir)
     for step in range(first, settings.steps):
@@ -129,10 +134,21 @@ class _Trainer:
         self.second = [tf.Variable(tf.zeros_like(v), trainable=False) for v in self.variables]
         self.average = [tf.Variable(v, trainable=False) for v in self.variables]
         self._sums = [tf.Variable(tf.zeros_like(v), trainable=False) for v in self.variables]
+        self._kept: list[Any] = [None] * len(self.variables)
         self._identity = _identity(task, self.variables)
         self._gather = tf.function(self._add_slopes, autograph=False)
         self._move = tf.function(self._move_weights, autograph=False)
         self._judge = tf.function(self._loss_of, autograph=False)
+
+    def keep_pruned(self, variables: Mapping[str, Sequence[Any]], masks: Masks) -> None:
+        """Holds weights at zero that pruning has set to zero."""
+        tf = frameworks.tensorflow()
+        places = {id(variable): place for place, variable in enumerate(self.variables)}
+        for layer, kept in masks.items():
+            for index, mask in kept.items():
+                variable = variables[layer][index] if layer in variables else None
+                if variable is not None and id(variable) in places and tuple(variable.shape) == mask.shape:
+                    self._kept[places[id(variable)]] = tf.constant(mask.astype(np.float32))
 
     def step(self, batches: list[Batch], step: int, steps: int) -> float:
         """Trains on the mean loss over some batches; returns it."""
@@ -208,12 +224,14 @@ class _Trainer:
     def _move_weights(self, rate: Any, count: Any, batches: Any) -> None:
         tf = frameworks.tensorflow()
         slopes, _ = tf.clip_by_global_norm([total / batches for total in self._sums], 1.0)
-        rows = zip(self.variables, slopes, self.sizes, self.first, self.second, self.average, strict=True)
-        for variable, slope, size, first, second, average in rows:
+        rows = zip(
+            self.variables, slopes, self.sizes, self.first, self.second, self.average, self._kept, strict=True
+        )
+        for variable, slope, size, first, second, average, kept in rows:
             first.assign(0.9 * first + 0.1 * slope)
             second.assign(0.99 * second + 0.01 * tf.square(slope))
             move = first / (1.0 - 0.9**count) / (tf.sqrt(second / (1.0 - 0.99**count)) + 1e-8)
-            variable.assign_sub(rate * size * move)
+            variable.assign_sub(rate * size * (move if kept is None else move * kept))
             average.assign(_AVERAGE_DECAY * average + (1.0 - _AVERAGE_DECAY) * variable)
 
 

@@ -107,12 +107,13 @@ def compress_part(
     if "int8" not in plan.precisions():
         tuned = None
         if settings.finetune.steps:
-            tuned = _tune(relayered, plan, {}, settings, calibration, seed, checkpoint_dir, tell)
+            tuned = _tune(relayered, plan, {}, settings, calibration, seed, checkpoint_dir, tell, sparse)
             relayered, float_file = replace(relayered, model=tuned.model), None
         return replace(_whole(relayered, plan, calibration, tell, float_file), sparse=sparse, tuned=tuned)
     result = quantise(
-        relayered, plan, settings, calibration, seed=seed, checkpoint_dir=checkpoint_dir, on_progress=tell
-    )
+        relayered, plan, settings, calibration, seed=seed, checkpoint_dir=checkpoint_dir, on_progress=tell,
+        sparse=sparse,
+    )  # fmt: skip
     return replace(result, sparse=sparse)
 
 
@@ -125,8 +126,12 @@ def quantise(
     seed: int = 0,
     checkpoint_dir: Path | None = None,
     on_progress: Progress | None = None,
+    sparse: SparseModel | None = None,
 ) -> CompressedPart:
-    """A part with int8 operators, from its resolved plan; arguments and errors as for `compress_part`."""
+    """A part with int8 operators, from its resolved plan; arguments and errors as for `compress_part`.
+
+    ``sparse`` is what pruned it, if anything did: its zeros survive fine-tuning.
+    """
     tell = on_progress or (lambda stage, done, total, fact: None)
     lean = streamline(relayered, calibration[:3])
     relayered = lean.relayered
@@ -156,7 +161,7 @@ def quantise(
     ranges = tied_ranges(relayered.model, rounded, ranges)
     tuned = None
     if settings.finetune.steps:
-        tuned = _tune(relayered, plan, ranges, settings, calibration, seed, checkpoint_dir, tell)
+        tuned = _tune(relayered, plan, ranges, settings, calibration, seed, checkpoint_dir, tell, sparse)
         relayered, ranges = replace(relayered, model=tuned.model), tied_ranges(relayered.model, rounded, tuned.ranges)
     content = export_int8(relayered, plan, ranges)
     tell("export", 1, 1, f"{len(content):,} bytes")
@@ -198,11 +203,12 @@ def _tune(
     seed: int,
     checkpoint_dir: Path | None,
     tell: Progress,
+    sparse: SparseModel | None,
 ) -> Finetuned:
     steps = settings.finetune.steps
     tuned = finetune(
         relayered.model, relayered.interface, plan, ranges, calibration, settings.finetune, seed=seed,
-        checkpoint_dir=checkpoint_dir,
+        masks=sparse.masks if sparse else None, checkpoint_dir=checkpoint_dir,
         on_progress=lambda step, steps, loss: tell("finetune", step, steps, f"loss {loss:.4f}"),
     )  # fmt: skip
     before, after = tuned.held_out
