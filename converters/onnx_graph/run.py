@@ -12,15 +12,35 @@ from converters.frameworks import onnx, onnxruntime
 from converters.spec import Arrays, Interface, Runner
 
 _THREADS = 2
+_LARGE_BYTES = 65_536
 
 
 def _session(model: Any) -> Any:
-    runtime = onnxruntime()
+    """A session that reads large initialisers where they are.
+
+    Written into the serialised model they would be copied three times, which for a transformer takes longer than
+    running it.
+    """
+    runtime, stub, names, values = onnxruntime(), onnx().ModelProto(), [], []
+    stub.CopyFrom(model)
+    for initializer in stub.graph.initializer:
+        if len(initializer.raw_data) < _LARGE_BYTES:
+            continue
+        names.append(initializer.name)
+        values.append(runtime.OrtValue.ortvalue_from_numpy(onnx().numpy_helper.to_array(initializer)))
+        initializer.ClearField("raw_data")
+        initializer.data_location = onnx().TensorProto.EXTERNAL
+        # The field is mandatory; nothing is read from there, since the value is given.
+        initializer.external_data.add(key="location", value="given")
     options = runtime.SessionOptions()
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = _THREADS
     options.log_severity_level = 3
-    return runtime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    # Repacked weights are a second copy, made for a session that runs a few times.
+    options.add_session_config_entry("session.disable_prepacking", "1")
+    if names:
+        options.add_external_initializers(names, values)
+    return runtime.InferenceSession(stub.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
 def _feeds(session: Any, interface: Interface, arrays: Arrays) -> dict[str, np.ndarray]:
