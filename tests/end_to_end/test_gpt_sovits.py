@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,14 @@ import soundfile
 
 from tests.toolkit.voices.made_voices import made_arrays
 from toolkit.cli.app import outcome
+from toolkit.compress.audit import INTEGER
 from toolkit.engine.bundle import read_bundle
 from toolkit.models.gpt_sovits.checkpoint import read_checkpoint
 from toolkit.models.gpt_sovits.seeded import small_config, write_gpt, write_sovits
 from toolkit.models.gpt_sovits.semantic_config import SemanticConfig, semantic_shapes
 from toolkit.models.gpt_sovits.sovits_graphs import random_style
+from toolkit.results import RunResult
+from toolkit.results import load as load_results
 from toolkit.voices.feature_file import write_features
 from toolkit.voices.features import checked_features
 
@@ -71,11 +75,16 @@ def test_a_run_holds_the_bundle_its_float_graphs_manifest_and_report(run, files)
     manifest = json.loads((run / "manifest.json").read_text())
     assert manifest["inputs"]["tiny.pth"]["sha256"] == read_checkpoint(files / "tiny.pth").sha256
     assert "bundle/engine.json" in manifest["outputs"] and "float32/flow_48.tflite" in manifest["outputs"]
-    results = json.loads((run / "results.json").read_text())
-    assert all(row["float_snr_db"] >= 90 for row in results["graphs"])
-    step = next(row for row in results["graphs"] if row["name"] == "t2s_step_64")
-    assert step["operators"]["int8-weights"] >= 6
-    assert "random weights, not speech" in (run / "report.md").read_text()
+    results = load_results(run / "results.json")
+    floats = [row.snr_db for row in results.parity if row.to == "tflite float32" and row.snr_db is not None]
+    assert results.passed and min(floats) >= 90
+    assert {row.part for row in results.parity if row.to == "shipped"} == {part.part for part in results.size.parts}
+    step = [row for row in results.precision if row.part == "t2s_step@64" and row.realised == "int8-weights"]
+    assert len(step) >= 6
+    assert {(row.part, row.delegate) for row in results.delegation} >= {("flow@48", "nnapi"), ("flow@48", "gpu_litert")}
+    assert {row.part for row in results.comparisons} == {part.part for part in results.size.parts}
+    for page in ("report.md", "index.html"):
+        assert "random weights, not speech" in (run / page).read_text()
 
 
 def _speaks(bundle: Path, files: Path, folder: Path, capsys) -> None:
@@ -100,23 +109,28 @@ def test_the_integer_recipe_with_a_trained_step_ships_integers_and_speaks(files,
     out = tmp_path / "run"
     voice = str(files / "anna.npz")
     assert _convert(files, out, "--recipe", "gpt-sovits-int8", "--voice", voice, "--set", trained) == 0
-    results = json.loads((out / "results.json").read_text())
-    rows = {row["name"]: row for row in results["graphs"]}
-    for name in ("t2s_prefill_56", "t2s_step_64", "t2s_step_96", "text_encoder_48", "vocoder_stream_40"):
-        assert rows[name]["operators"]["int8"] >= 10, name
-        assert rows[name]["compared_on"] == "held-out sentences"
-        assert min(rows[name]["shipped_snr_db"].values()) > 10, name
-    assert rows["t2s_step_64"]["operators"]["int8-weights"] >= 1
-    assert rows["text_encoder_48"]["operators"]["int8-weights"] == 2
-    assert set(rows["flow_48"]["operators"]) <= {"float16", "float32"}
-    assert rows["vocoder_stream_40"]["float_macs_ratio"] < 0.2
-    same, compared = rows["t2s_step_64"]["same_choice"]
-    assert compared == 16 and 0 <= same <= compared
-    facts = {stage["name"]: stage["fact"] for stage in results["stages"]}
+    results = load_results(out / "results.json")
+    for name in ("t2s_prefill@56", "t2s_step@64", "t2s_step@96", "text_encoder@48", "vocoder_stream@40"):
+        assert _realised(results, name)["int8"] >= 10, name
+        shipped = [row for row in results.parity if (row.part, row.to) == (name, "shipped")]
+        assert {row.inputs for row in shipped} == {"held-out sentences"}
+        assert min(row.snr_db for row in shipped if row.snr_db is not None) > 10, name
+    assert _realised(results, "t2s_step@64")["int8-weights"] >= 1
+    assert _realised(results, "text_encoder@48")["int8-weights"] == 2
+    assert set(_realised(results, "flow@48")) <= {"float16", "float32"}
+    vocoder = [row for row in results.precision if row.part == "vocoder_stream@40" and row.macs]
+    in_float = sum(row.macs for row in vocoder if row.realised not in INTEGER)
+    assert in_float / sum(row.macs for row in vocoder) < 0.2
+    assert any("t2s_step@64: the likeliest code" in row.message and "of 16" in row.message for row in results.warnings)
+    facts = {stage.name: stage.facts["fact"] for stage in results.stages}
     assert "held-out loss" in facts["t2s_step@64: precision"]
     assert "held-out loss" not in facts["t2s_step@96: precision"]  # it has the weights of the other length
     assert sorted(each.name for each in tmp_path.iterdir()) == ["run"]
     _speaks(out / "bundle", files, tmp_path, capsys)
+
+
+def _realised(results: RunResult, part: str) -> Counter[str]:
+    return Counter(row.realised for row in results.precision if row.part == part)
 
 
 def test_same_command_twice_gives_the_same_bytes(run, files, tmp_path):

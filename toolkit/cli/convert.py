@@ -57,9 +57,9 @@ def convert(
     chosen = (*_delegate_changes(delegate, android), *change)
     if len(models or ()) > 1 or any(Path(name).suffix in _CHECKPOINTS for name in models or ()):
         others = {"--input": inputs, "--spec": spec, "--probe": probe, "--random-voice": random_voice,
-                  "--keep-keras": keep_keras, "--json": as_json}  # fmt: skip
+                  "--keep-keras": keep_keras}  # fmt: skip
         _refuse_unused([option for option, given in others.items() if given], "a GPT-SoVITS model")
-        return _convert_pair(models, recipe, chosen, out, voice, dry_run, quiet)
+        return _convert_pair(models, recipe, chosen, out, voice, dry_run, quiet, as_json)
     _refuse_unused(["--voice"] if voice is not None else [], "anything but a GPT-SoVITS model")
     request = sources.Request(
         model="".join(models or ()), inputs=tuple(inputs), spec=spec, probe=probe, random_voice=random_voice
@@ -100,7 +100,14 @@ def _refuse_unused(options: list[str], what: str) -> None:
 
 
 def _convert_pair(
-    models: list[str], recipe: str, changes: tuple[str, ...], out: Path, voice: Path | None, dry_run: bool, quiet: bool
+    models: list[str],
+    recipe: str,
+    changes: tuple[str, ...],
+    out: Path,
+    voice: Path | None,
+    dry_run: bool,
+    quiet: bool,
+    as_json: bool,
 ) -> int:
     settings = recipes.load(recipe or DEFAULT_RECIPE["gpt-sovits"], changes)
     if len(models) != 2:
@@ -116,9 +123,10 @@ def _convert_pair(
     from toolkit.pipeline.gpt_sovits import convert_pair
 
     with Terminal(quiet=quiet) as terminal:
-        lines = convert_pair([Path(name) for name in models], settings, out, terminal, voice=voice)
-    typer.echo("\n".join(lines))
-    return 0
+        paths = [Path(name) for name in models]
+        outcome = convert_pair(paths, settings, out, terminal, voice=voice, command=_command())
+    typer.echo(json.dumps(outcome.result.model_dump(mode="json", by_alias=True)) if as_json else outcome.verdict)
+    return 0 if outcome.passed else 1
 
 
 def _command() -> str:

@@ -224,9 +224,7 @@ class _Trainer:
     def _move_weights(self, rate: Any, count: Any, batches: Any) -> None:
         tf = frameworks.tensorflow()
         slopes, _ = tf.clip_by_global_norm([total / batches for total in self._sums], 1.0)
-        rows = zip(
-            self.variables, slopes, self.sizes, self.first, self.second, self.average, self._kept, strict=True
-        )
+        rows = zip(self.variables, slopes, self.sizes, self.first, self.second, self.average, self._kept, strict=True)
         for variable, slope, size, first, second, average, kept in rows:
             first.assign(0.9 * first + 0.1 * slope)
             second.assign(0.99 * second + 0.01 * tf.square(slope))

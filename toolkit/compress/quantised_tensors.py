@@ -66,7 +66,6 @@ def quantised_tensors(model: tf_keras.Model, plan: PrecisionPlan) -> QuantisedTe
     )
 
 
-
 def tied_ranges(
     model: tf_keras.Model, rounded: QuantisedTensors, ranges: Mapping[str, tuple[float, float]]
 ) -> dict[str, tuple[float, float]]:

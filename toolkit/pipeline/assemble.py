@@ -14,7 +14,6 @@ from toolkit.bench.machine import environment
 from toolkit.delegates.levels import level_title, parse_level
 from toolkit.pipeline.events import StageRecord
 from toolkit.pipeline.evidence import Judged
-from toolkit.pipeline.float_chain import FloatPart
 from toolkit.pipeline.listening import summary
 from toolkit.pipeline.provenance import commit, lock_sha256
 from toolkit.pipeline.run_directory import file_sha256
@@ -24,6 +23,7 @@ from toolkit.recipe import load as recipes
 from toolkit.recipe.schema import Recipe
 from toolkit.results import (
     Artifact,
+    Parity,
     Point,
     PrecisionOverride,
     Recommendation,
@@ -53,13 +53,14 @@ class Findings:
 
     source: Source
     recipe: Recipe
-    floats: tuple[FloatPart, ...]
+    parity: tuple[Parity, ...]
     shipped: tuple[Shipped, ...]
     judged: Judged
     stages: tuple[StageRecord, ...]
     command: str
     started: float
     directory: Path
+    notes: tuple[Warn, ...] = ()
 
 
 def assemble(found: Findings) -> RunResult:
@@ -91,7 +92,7 @@ def assemble(found: Findings) -> RunResult:
         stages=tuple(
             Stage(name=s.name, seconds=s.seconds, facts={"fact": s.fact} if s.fact else {}) for s in found.stages
         ),
-        parity=tuple(row for part in found.floats for row in part.parity),
+        parity=found.parity,
         precision=tuple(row for part in found.shipped for row in part.audit),
         overrides=overrides(recipe, found.shipped),
         delegation=judged.placements,
@@ -202,7 +203,7 @@ def _warnings(found: Findings) -> tuple[Warn, ...]:
     for (part, delegate, op, reason), count in sorted(known_wrong.items()):
         message = f"{part} on {delegate}: {op} ×{count}: {reason}"
         rows.append(Warn(code="delegate/known-wrong-result", section="delegation", message=message))
-    return tuple(rows)
+    return (*rows, *found.notes)
 
 
 def _recommendations(found: Findings) -> tuple[Recommendation, ...]:

@@ -10,6 +10,7 @@ from converters import parity as parity_of
 from converters.spec import Runner
 from converters.tflite_graph.read import read_tflite
 from converters.tflite_graph.run import tflite_runner
+from toolkit.compress.audit import INTEGER
 from toolkit.data import Manifest
 from toolkit.delegates.levels import parse_level
 from toolkit.delegates.place import place_all
@@ -90,8 +91,8 @@ def judge_run(
         comparisons=measured.comparisons,
         placements=tuple(asked),
         size=size,
-        float_macs_ratio=_float_macs(shipped, main),
-        op_counts=_op_counts(shipped),
+        float_macs_ratio=float_macs(shipped, main),
+        op_counts=op_counts(shipped),
         output_snr_db=output_snr_db,
         main_part=main,
         threads=best,
@@ -214,17 +215,22 @@ def _output_snr(floats: Sequence[FloatPart], shipped: Sequence[Shipped]) -> floa
     return worst.worst_snr_db
 
 
-def _float_macs(shipped: Sequence[Shipped], main: str) -> float | None:
+def float_macs(shipped: Sequence[Shipped], main: str) -> float | None:
+    """Share of the main part's multiply-adds that run in float, None without any.
+
+    Matrices stored as ``int8-weights`` are multiplied in int8: the kernels round their input row by row first.
+    """
     rows = [row for part in shipped if part.name == main for row in part.audit if row.macs]
     total = sum(row.macs or 0 for row in rows)
     if not total:
         return None
-    return sum(row.macs or 0 for row in rows if row.realised not in ("int8", "int16x8")) / total
+    return sum(row.macs or 0 for row in rows if row.realised not in INTEGER) / total
 
 
-def _op_counts(shipped: Sequence[Shipped]) -> dict[str, int]:
+def op_counts(shipped: Sequence[Shipped], parts: Sequence[str] = _SHUFFLED_PARTS) -> dict[str, int]:
+    """How many operators of each kind the named parts have."""
     counts: Counter[str] = Counter()
     for part in shipped:
-        if part.name in _SHUFFLED_PARTS:
+        if part.name in parts:
             counts.update(op.kind for op in read_tflite(part.tflite).ops)
     return dict(counts)

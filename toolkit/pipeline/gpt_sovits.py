@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections import Counter
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +12,19 @@ from typing import TYPE_CHECKING, Any
 from converters.errors import InputError
 from converters.memory import release_unused_memory
 from toolkit.errors import CheckpointError, VoiceError
+from toolkit.pipeline.assemble import Findings, assemble
 from toolkit.pipeline.engine_bundle import BundleGraph, write_engine_bundle
 from toolkit.pipeline.events import Listener, StageClock
-from toolkit.pipeline.float_chain import FloatPart, convert_float
+from toolkit.pipeline.evidence import SCRATCH
+from toolkit.pipeline.float_chain import convert_float
+from toolkit.pipeline.gpt_sovits_evidence import ConvertedGraph, choice_notes, judge_pair
 from toolkit.pipeline.gpt_sovits_precision import GraphPrecision
-from toolkit.pipeline.gpt_sovits_report import GraphRow, write_bundle_report
 from toolkit.pipeline.manifest import write_manifest
+from toolkit.pipeline.run import Outcome, write_results
 from toolkit.pipeline.run_directory import RunDirectory, building, file_sha256, refuse_foreign_directory
+from toolkit.pipeline.shipping import Shipped
 from toolkit.pipeline.sources import Source, SourcePart
+from toolkit.pipeline.verdict import verdict_text
 from toolkit.recipe.schema import GptSovits, Recipe
 
 if TYPE_CHECKING:
@@ -47,9 +52,15 @@ class Pair:
 
 
 def convert_pair(
-    paths: Sequence[Path], recipe: Recipe, out: Path, listener: Listener, *, voice: Path | None = None
-) -> list[str]:
-    """Converts a model; returns the lines to print.
+    paths: Sequence[Path],
+    recipe: Recipe,
+    out: Path,
+    listener: Listener,
+    *,
+    voice: Path | None = None,
+    command: str = "toolkit convert",
+) -> Outcome:
+    """Converts a model, measures it and reports.
 
     Args:
         paths: the GPT ``.ckpt`` and the SoVITS ``.pth``, in either order.
@@ -58,6 +69,7 @@ def convert_pair(
         listener: told about every stage.
         voice: features of one voice (see ``toolkit voices export``): its style is folded into the graphs, which are
             smaller and speak as nobody else then. Without it the graphs take a style as an input.
+        command: the command line, for the report.
 
     Raises:
         CheckpointError: a file is damaged, foreign, of a version that does not convert, or the two do not belong
@@ -67,6 +79,7 @@ def convert_pair(
         AuditError: a precision was not realised.
         VoiceError: the voice's style is not of this model.
     """
+    started = time.time()
     refuse_foreign_directory(out)
     clock = StageClock(listener)
     with clock.stage("read checkpoints") as stage:
@@ -75,23 +88,39 @@ def convert_pair(
         stage.fact = f"{pair.gpt.info or pair.gpt.path.name}; {pair.sovits.info or pair.sovits.path.name}"
     settings = recipe.gpt_sovits or GptSovits()
     semantic = semantic_model(pair)
-    done: list[BundleGraph] = []
-    rows: list[GraphRow] = []
+    graphs: list[ConvertedGraph] = []
     repro = out.with_name(f"{out.name}-repro")
     resume = out.with_name(f".{out.name}.resume")
     precision = GraphPrecision(recipe, _speech(pair, semantic, features, recipe.seed), clock, resume)
     with building(out) as directory:
         for graph in pair_graphs(pair, semantic, settings, features, recipe.seed):
-            made, row = _convert(graph, recipe, clock, repro, directory, precision)
-            done.append(made)
-            rows.append(row)
+            graphs.append(_convert(graph, recipe, clock, repro, directory, precision))
         with clock.stage("bundle") as stage:
-            sizes = write_engine_bundle(directory, done, _facts(pair, semantic, features), recipe)
+            sizes = write_engine_bundle(
+                directory, [_bundled(graph) for graph in graphs], _facts(pair, semantic, features), recipe
+            )
             stage.fact = f"{sum(sizes.values()):,} bytes"
-        write_manifest(directory, _source(pair, voice), recipe)
-        lines = write_bundle_report(directory, _title(pair), rows, sizes, clock.records)
+        judged = judge_pair(graphs, recipe, directory, clock)
+        shutil.rmtree(directory.path / SCRATCH)
+        source = _source(pair, voice)
+        write_manifest(directory, source, recipe)
+        result = assemble(
+            Findings(
+                source=source,
+                recipe=recipe,
+                parity=tuple(row for graph in graphs for row in graph.rows()),
+                shipped=tuple(graph.shipped for graph in graphs),
+                judged=judged,
+                stages=tuple(clock.records),
+                command=command,
+                started=started,
+                directory=directory.path,
+                notes=choice_notes(graphs),
+            )
+        )
+        write_results(result, directory, clock)
     shutil.rmtree(resume, ignore_errors=True)
-    return [*lines, f"  bundle: {out / 'bundle'}", f"  report: {out / 'report.md'}"]
+    return Outcome(result=result, verdict=verdict_text(result, out), passed=result.passed)
 
 
 def read_pair(paths: Sequence[Path]) -> Pair:
@@ -179,9 +208,7 @@ def _speech(pair: Pair, semantic: SemanticModel, features: VoiceFeatures | None,
     prompt = None
     if features is not None:
         arrays = features.arrays
-        prompt = Prompt(
-            phones=arrays["prompt_phones"], codes=arrays["prompt_codes"], bert=arrays.get("prompt_bert")
-        )
+        prompt = Prompt(phones=arrays["prompt_phones"], codes=arrays["prompt_codes"], bert=arrays.get("prompt_bert"))
     return SpokenSentences(semantic, pair.sovits, voice=_style(features), prompt=prompt, seed=seed)
 
 
@@ -192,7 +219,7 @@ def _convert(
     repro: Path,
     directory: RunDirectory,
     precision: GraphPrecision,
-) -> tuple[BundleGraph, GraphRow]:
+) -> ConvertedGraph:
     part = SourcePart(
         name=graph.kind,
         bucket=graph.bucket,
@@ -204,32 +231,25 @@ def _convert(
     floats = convert_float(part, recipe, clock, repro)
     directory.write_bytes(f"float32/{graph.name}.tflite", floats.tflite)
     compressed, lost = precision.give(graph, floats)
-    realised = Counter(row.realised for row in compressed.audit.rows)
-    row = GraphRow(
-        name=graph.name,
-        float_bytes=len(floats.tflite),
-        shipped_bytes=len(compressed.tflite),
-        float_snr_db=_worst_snr_db(floats),
-        precisions=tuple(realised.most_common()),
-        float_macs_ratio=compressed.audit.float_macs_ratio if compressed.audit.macs else None,
-        shipped_snr_db=lost.snr_db,
-        same_choice=lost.same_choice,
-        compared_on=lost.inputs,
-    )
-    made = BundleGraph(
-        name=graph.name,
-        kind=graph.kind,
+    shipped = Shipped(
+        name=graph.kind,
+        bucket=graph.bucket,
         tflite=compressed.tflite,
         interface=compressed.relayered.interface,
         torch_names=dict(compressed.relayered.torch_names),
+        audit=tuple(row.model_copy(update={"part": part.key}) for row in compressed.audit.rows),
+        sparsity=tuple(compressed.sparse.rows) if compressed.sparse else (),
+        matched={pattern: tuple(names) for pattern, names in compressed.plan.matched.items()},
     )
     release_unused_memory(len(floats.tflite))
-    return made, row
+    return ConvertedGraph(shipped=shipped, parity=floats.parity, lost=lost, probe=graph.probes[0])
 
 
-def _worst_snr_db(part: FloatPart) -> float | None:
-    found = [row.snr_db for row in part.parity if row.to == "tflite float32" and row.snr_db is not None]
-    return min(found, default=None)
+def _bundled(graph: ConvertedGraph) -> BundleGraph:
+    part = graph.shipped
+    return BundleGraph(
+        name=graph.name, kind=part.name, tflite=part.tflite, interface=part.interface, torch_names=part.torch_names
+    )
 
 
 def _facts(pair: Pair, semantic: SemanticModel, features: VoiceFeatures | None) -> dict[str, Any]:

@@ -31,14 +31,19 @@ class Fidelity:
     """A graph as it ships against torch.
 
     Attributes:
-        snr_db: signal-to-noise ratio of each output over all inputs; infinite when equal.
+        report: agreement of each output, worst over all inputs.
         inputs: what was compared, for the report.
         same_choice: inputs for which the likeliest code is torch's, of how many; ``None`` without logits.
     """
 
-    snr_db: dict[str, float]
+    report: parity.ParityReport
     inputs: str
     same_choice: tuple[int, int] | None
+
+    @property
+    def snr_db(self) -> dict[str, float]:
+        """Signal-to-noise ratio of each output; infinite when equal."""
+        return {name: float(tensor.snr_db) for name, tensor in self.report.tensors.items()}
 
 
 class GraphPrecision:
@@ -105,10 +110,10 @@ class GraphPrecision:
     def _fidelity(
         self, graph: SemanticGraph | SovitsGraph, floats: FloatPart, compressed: CompressedPart, *, spoken: bool
     ) -> Fidelity:
-        reference = reference_runner(floats.source)
         if not spoken:
             pairs = zip(graph.probes, floats.reference, strict=True)
             return fidelity(compressed, pairs, f"{len(graph.probes)} random sentences")
+        reference = reference_runner(floats.source)
         held_out = ((inputs, reference(inputs)) for inputs in self._speech.held_out(graph))
         return fidelity(compressed, held_out, "held-out sentences")
 
@@ -154,7 +159,7 @@ def fidelity(
             choices = True
             same += int(np.argmax(found[_LOGITS]) == np.argmax(expected[_LOGITS]))
     return Fidelity(
-        snr_db={name: float(tensor.snr_db) for name, tensor in report.tensors.items()},
+        report=report,
         inputs=inputs,
         same_choice=(same, compared) if choices else None,
     )

@@ -77,7 +77,7 @@ def run(request: Request, recipe: Recipe, out: Path, options: Options, listener:
             Findings(
                 source=source,
                 recipe=recipe,
-                floats=tuple(floats),
+                parity=tuple(row for part in floats for row in part.parity),
                 shipped=tuple(shipped),
                 judged=findings,
                 stages=tuple(clock.records),
@@ -86,7 +86,7 @@ def run(request: Request, recipe: Recipe, out: Path, options: Options, listener:
                 directory=directory.path,
             )
         )
-        _report(result, directory, clock)
+        write_results(result, directory, clock)
     shutil.rmtree(resume, ignore_errors=True)
     return Outcome(result=result, verdict=verdict_text(result, out), passed=result.passed)
 
@@ -113,7 +113,8 @@ def _float_part(
     return found
 
 
-def _report(result: RunResult, directory: RunDirectory, clock: StageClock) -> None:
+def write_results(result: RunResult, directory: RunDirectory, clock: StageClock) -> None:
+    """Writes ``results.json`` and the pages made of it."""
     from toolkit.report import write_report
 
     with clock.stage("report") as stage:

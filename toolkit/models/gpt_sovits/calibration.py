@@ -192,9 +192,7 @@ class SpokenSentences:
         """The text and a stretch of what was said: a sentence's prompt may have any length."""
         phones, codes = utterance.phones[:, : wanted["phones"][1]], utterance.said[: wanted["prompts"][1]]
         codes = codes[: max(1, round(len(codes) * place))]
-        return prefill_inputs(
-            self._semantic, graph.spec, phones, codes[None], utterance.bert[:, :, : phones.shape[1]]
-        )
+        return prefill_inputs(self._semantic, graph.spec, phones, codes[None], utterance.bert[:, :, : phones.shape[1]])
 
     def _step(self, graph: SemanticGraph | SovitsGraph, wanted: dict[str, tuple[int, ...]], utterance: Utterance,
               place: float, number: int) -> Inputs:  # fmt: skip

@@ -111,7 +111,5 @@ def test_the_same_seed_says_the_same_and_the_voice_decides_the_prompt(checkpoint
 
 def _tiny_of(checkpoint):
     """A transformer with as many codes as the small SoVITS knows."""
-    config = SemanticConfig(
-        width=32, heads=4, layers=1, inner=64, symbols=732, vocabulary=checkpoint.sovits.codes + 1
-    )
+    config = SemanticConfig(width=32, heads=4, layers=1, inner=64, symbols=732, vocabulary=checkpoint.sovits.codes + 1)
     return load_semantic(seeded_weights(semantic_shapes(config)), heads=4)

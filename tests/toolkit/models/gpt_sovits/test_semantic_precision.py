@@ -142,9 +142,7 @@ def test_a_gradient_that_points_uphill_is_caught(converted, monkeypatch):
 def test_a_wrong_teacher_is_seen_in_the_file(converted, monkeypatch):
     """The twin: a teacher that says something else draws the file away from the float graph."""
     item = converted[STEP]
-    right = compress_part(
-        item.float_part.relayered, _policy("int8-weights"), _settings(16, 1e-2), _sentences(item)
-    )
+    right = compress_part(item.float_part.relayered, _policy("int8-weights"), _settings(16, 1e-2), _sentences(item))
     loss_of = training._Trainer._loss_of
 
     def louder(self, batch, training):
@@ -156,9 +154,7 @@ def test_a_wrong_teacher_is_seen_in_the_file(converted, monkeypatch):
             self.teacher = teacher
 
     monkeypatch.setattr(training._Trainer, "_loss_of", louder)
-    wrong = compress_part(
-        item.float_part.relayered, _policy("int8-weights"), _settings(16, 1e-2), _sentences(item)
-    )
+    wrong = compress_part(item.float_part.relayered, _policy("int8-weights"), _settings(16, 1e-2), _sentences(item))
     assert _file_loss(wrong, item) > 3 * _file_loss(right, item)
 
 
