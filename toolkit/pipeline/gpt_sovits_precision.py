@@ -105,10 +105,10 @@ class GraphPrecision:
     def _fidelity(
         self, graph: SemanticGraph | SovitsGraph, floats: FloatPart, compressed: CompressedPart, *, spoken: bool
     ) -> Fidelity:
-        reference = reference_runner(floats.source)
         if not spoken:
             pairs = zip(graph.probes, floats.reference, strict=True)
             return fidelity(compressed, pairs, f"{len(graph.probes)} random sentences")
+        reference = reference_runner(floats.source)
         held_out = ((inputs, reference(inputs)) for inputs in self._speech.held_out(graph))
         return fidelity(compressed, held_out, "held-out sentences")
 
