@@ -74,14 +74,14 @@ def convert_pair(
         features = _features(voice, pair)
         stage.fact = f"{pair.gpt.info or pair.gpt.path.name}; {pair.sovits.info or pair.sovits.path.name}"
     settings = recipe.gpt_sovits or GptSovits()
-    semantic = _semantic(pair)
+    semantic = semantic_model(pair)
     done: list[BundleGraph] = []
     rows: list[GraphRow] = []
     repro = out.with_name(f"{out.name}-repro")
     resume = out.with_name(f".{out.name}.resume")
     precision = GraphPrecision(recipe, _speech(pair, semantic, features, recipe.seed), clock, resume)
     with building(out) as directory:
-        for graph in _graphs(pair, semantic, settings, features, recipe.seed):
+        for graph in pair_graphs(pair, semantic, settings, features, recipe.seed):
             made, row = _convert(graph, recipe, clock, repro, directory, precision)
             done.append(made)
             rows.append(row)
@@ -121,7 +121,7 @@ def read_pair(paths: Sequence[Path]) -> Pair:
             where=f"{pair.gpt.path}, {pair.sovits.path}",
             hint="both files must come from the same version of GPT-SoVITS",
         )
-    config = semantic_config(pair.gpt.weights, heads=_heads(pair.gpt), where=str(pair.gpt.path))
+    config = semantic_config(pair.gpt.weights, heads=attention_heads(pair.gpt), where=str(pair.gpt.path))
     sizes = pair.sovits.sovits
     if sizes is None or config.stop_token != sizes.codes or config.symbols < sizes.symbols:
         sung = None if sizes is None else (sizes.symbols, sizes.codes)
@@ -135,20 +135,22 @@ def read_pair(paths: Sequence[Path]) -> Pair:
     return pair
 
 
-def _semantic(pair: Pair) -> SemanticModel:
+def semantic_model(pair: Pair) -> SemanticModel:
+    """The text-to-semantic half in torch."""
     from toolkit.models.gpt_sovits.semantic import load_semantic
 
-    return load_semantic(pair.gpt.weights, heads=_heads(pair.gpt), where=str(pair.gpt.path))
+    return load_semantic(pair.gpt.weights, heads=attention_heads(pair.gpt), where=str(pair.gpt.path))
 
 
-def _heads(gpt: Checkpoint) -> int | None:
+def attention_heads(gpt: Checkpoint) -> int | None:
     """Attention heads, which no tensor tells."""
     return gpt.config.get("model", {}).get("head")
 
 
-def _graphs(
+def pair_graphs(
     pair: Pair, semantic: SemanticModel, settings: GptSovits, features: VoiceFeatures | None, seed: int
 ) -> Iterator[SemanticGraph | SovitsGraph]:
+    """The graphs of a model at the lengths of a recipe, made one after the other."""
     from toolkit.models.gpt_sovits.semantic_graphs import SemanticBuckets, semantic_graphs
     from toolkit.models.gpt_sovits.sovits_graphs import SovitsBuckets, sovits_graphs
 
