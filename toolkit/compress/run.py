@@ -209,7 +209,7 @@ def _tune(
     tuned = finetune(
         relayered.model, relayered.interface, plan, ranges, calibration, settings.finetune, seed=seed,
         masks=sparse.masks if sparse else None, checkpoint_dir=checkpoint_dir,
-        on_progress=lambda step, steps, loss: tell("finetune", step, steps, f"loss {loss:.4f}"),
+        on_progress=lambda step, steps, loss: tell("finetune", step, steps, f"loss {loss:.3g}"),
     )  # fmt: skip
     before, after = tuned.held_out
     tell("finetune", steps, steps, f"held-out loss {before:.4g} to {after:.4g}, {'kept' if tuned.kept else 'not kept'}")

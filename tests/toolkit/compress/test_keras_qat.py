@@ -6,10 +6,12 @@ import numpy as np
 
 from converters.keras_graph.run import keras_runner
 from converters.keras_to_tflite import TfliteOptions, to_tflite
+from converters.tflite_graph.int8_weights import rounded_rows
 from converters.tflite_graph.run import tflite_runner
 from tests.toolkit.compress.small_vocoder import small_inputs, small_vocoder
+from tests.toolkit.compress.test_unroundable import attention_part, given
 from toolkit.compress.calibrate import observe_statistics, search_ranges
-from toolkit.compress.keras_qat import WrapOptions, trained_ranges, unwrap_weights, wrap
+from toolkit.compress.keras_qat import WrapOptions, trained_ranges, unwrap_weights, weight_only_layers, wrap
 from toolkit.compress.precision import plan_precision
 from toolkit.compress.quantised_tensors import quantised_tensors
 from toolkit.compress.streamline import streamline
@@ -59,3 +61,23 @@ def test_weights_and_ranges_survive_wrapping_for_training():
     for layer in relayered.model.layers:
         for before, after in zip(layer.get_weights(), target.model.get_layer(layer.name).get_weights(), strict=True):
             np.testing.assert_array_equal(before, after)
+
+
+def test_training_sees_int8_weights_as_the_file_stores_them():
+    part = attention_part()
+    plan = plan_precision(part, PrecisionPolicy(default="int8-weights"), "part")
+    linear = weight_only_layers(part.model, plan)
+    assert linear == {"att.q/MatMul", "att.k/MatMul", "att.v/MatMul", "out/MatMul"}
+    student = wrap(part.model, plan, {}, WrapOptions(training=True))
+    rounded = attention_part()
+    for name in linear:
+        layer = rounded.model.get_layer(name)
+        kernel, bias = layer.get_weights()
+        stored, scales = rounded_rows(np.ascontiguousarray(kernel.T))
+        layer.set_weights([(stored * scales[:, None]).T.astype(np.float32), bias])
+    seen, stored, exact = (keras_runner(model, part.interface) for model in (student, rounded.model, part.model))
+    for arrays in given(3):
+        np.testing.assert_allclose(seen(arrays)["logits"], stored(arrays)["logits"], atol=1e-4)
+        assert np.abs(exact(arrays)["logits"] - stored(arrays)["logits"]).max() > 1e-3
+    # Export leaves them alone: the flatbuffer step rounds them.
+    assert not any(name.startswith("quant_") for name in (layer.name for layer in wrap(part.model, plan, {}).layers))
