@@ -21,7 +21,7 @@ def convert(
         None,
         metavar="[MODEL]",
         help="Piper voice (.onnx with its .json), package.module:factory, TorchScript (.pt), torch.export (.pt2) "
-        "or .onnx file; or the GPT .ckpt and the SoVITS .pth of a GPT-SoVITS model; "
+        "or .onnx file; or the GPT .ckpt and the SoVITS .pth of a GPT-SoVITS model (the .ckpt alone: text to codes only); "
         "leave it out for the embedded default voice.",
     ),
     delegate: Literal["nnapi", "gpu", "xnnpack"] = typer.Option("nnapi", help="Accelerator the graph is shaped for."),
@@ -40,8 +40,11 @@ def convert(
     random_voice: bool = typer.Option(
         False, "--random-voice", help="A small seeded voice of random weights instead of the default voice."
     ),
-    voice: Path | None = typer.Option(
-        None, help="GPT-SoVITS: features of one voice (toolkit voices export) to fold into the graphs."
+    voice: str = typer.Option(
+        "",
+        metavar="FILE|DB:ID",
+        help="GPT-SoVITS: one voice to fold into the graphs: a features file (toolkit voices export), or a voice of a "
+        "database, e.g. voices.sqlite3:anna.",
     ),
     keep_keras: bool = typer.Option(False, help="Also write the trainable Keras models."),
     dry_run: bool = typer.Option(False, help="Print the complete recipe and stop."),
@@ -60,7 +63,7 @@ def convert(
                   "--keep-keras": keep_keras, "--json": as_json}  # fmt: skip
         _refuse_unused([option for option, given in others.items() if given], "a GPT-SoVITS model")
         return _convert_pair(models, recipe, chosen, out, voice, dry_run, quiet)
-    _refuse_unused(["--voice"] if voice is not None else [], "anything but a GPT-SoVITS model")
+    _refuse_unused(["--voice"] if voice else [], "anything but a GPT-SoVITS model")
     request = sources.Request(
         model="".join(models or ()), inputs=tuple(inputs), spec=spec, probe=probe, random_voice=random_voice
     )
@@ -100,10 +103,10 @@ def _refuse_unused(options: list[str], what: str) -> None:
 
 
 def _convert_pair(
-    models: list[str], recipe: str, changes: tuple[str, ...], out: Path, voice: Path | None, dry_run: bool, quiet: bool
+    models: list[str], recipe: str, changes: tuple[str, ...], out: Path, voice: str, dry_run: bool, quiet: bool
 ) -> int:
     settings = recipes.load(recipe or DEFAULT_RECIPE["gpt-sovits"], changes)
-    if len(models) != 2:
+    if len(models) > 2:
         raise InputError(
             f"a GPT-SoVITS model is two files, {len(models)} given",
             code="checkpoint/pair",
@@ -114,9 +117,15 @@ def _convert_pair(
         typer.echo(recipes.dump(settings), nl=False)
         return 0
     from toolkit.pipeline.gpt_sovits import convert_pair
+    from toolkit.pipeline.gpt_sovits_codes import convert_codes
 
+    if len(models) == 1:
+        _refuse_unused(["--voice"] if voice else [], "a GPT checkpoint alone: no voice is in it")
     with Terminal(quiet=quiet) as terminal:
-        lines = convert_pair([Path(name) for name in models], settings, out, terminal, voice=voice)
+        if len(models) == 1:
+            lines = convert_codes(Path(models[0]), settings, out, terminal)
+        else:
+            lines = convert_pair([Path(name) for name in models], settings, out, terminal, voice=voice)
     typer.echo("\n".join(lines))
     return 0
 

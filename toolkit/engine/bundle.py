@@ -134,6 +134,7 @@ class Bundle:
         folder: where it is.
         label: what it is, for messages.
         version: version of GPT-SoVITS, e.g. ``v2``.
+        contents: ``speech``, or ``codes``: text to semantic codes only, without the graphs that make sound of them.
         model_sha256: digest of the checkpoint that styles (``ge``) belong to; empty when not recorded.
         style_sha256: digest of the style (``ge``) folded into the graphs; empty when they take it as an input.
         symbols: number of phone ids.
@@ -161,6 +162,7 @@ class Bundle:
     sampling: SamplingSettings
     files: Mapping[str, FileFact] = field(repr=False)
     graphs: Mapping[str, GraphFact] = field(repr=False)
+    contents: str = "speech"
 
     def of_kind(self, kind: str) -> tuple[GraphFact, ...]:
         """Graphs of a kind, the shortest bucket first."""
@@ -256,7 +258,15 @@ def _bundle(folder: Path, facts: Mapping[str, Any]) -> Bundle:
         sampling=SamplingSettings(**facts.get("sampling", {})),
         files=files,
         graphs=graphs,
+        contents=_contents(facts),
     )
+
+
+def _contents(facts: Mapping[str, Any]) -> str:
+    found = facts.get("contents", "speech")
+    if found not in ("speech", "codes"):
+        raise ValueError(f"contents is {found!r}")
+    return found
 
 
 def _file_name(name: str) -> str:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 from converters.errors import InputError
 from converters.memory import release_unused_memory
 from toolkit.errors import CheckpointError, VoiceError
+from toolkit.pipeline.chosen_voice import ChosenVoice, chosen_voice
 from toolkit.pipeline.engine_bundle import BundleGraph, write_engine_bundle
 from toolkit.pipeline.events import Listener, StageClock
 from toolkit.pipeline.float_chain import FloatPart, convert_float
 from toolkit.pipeline.gpt_sovits_report import GraphRow, write_bundle_report
 from toolkit.pipeline.manifest import write_manifest
-from toolkit.pipeline.run_directory import RunDirectory, building, file_sha256, refuse_foreign_directory
+from toolkit.pipeline.run_directory import RunDirectory, building, refuse_foreign_directory
 from toolkit.pipeline.sources import Source, SourcePart
 from toolkit.recipe.schema import GptSovits, Recipe
 
@@ -43,9 +44,7 @@ class Pair:
     sovits: Checkpoint
 
 
-def convert_pair(
-    paths: Sequence[Path], recipe: Recipe, out: Path, listener: Listener, *, voice: Path | None = None
-) -> list[str]:
+def convert_pair(paths: Sequence[Path], recipe: Recipe, out: Path, listener: Listener, *, voice: str = "") -> list[str]:
     """Converts a model; returns the lines to print.
 
     Args:
@@ -53,8 +52,8 @@ def convert_pair(
         recipe: lengths and precisions.
         out: run directory; it appears whole or not at all.
         listener: told about every stage.
-        voice: features of one voice (see ``toolkit voices export``): its style is folded into the graphs, which are
-            smaller and speak as nobody else then. Without it the graphs take a style as an input.
+        voice: features of one voice (see ``toolkit voices export``), or ``DATABASE:ID``: its style is folded into the
+            graphs, which are smaller and speak as nobody else then. Without it the graphs take a style as an input.
 
     Raises:
         CheckpointError: a file is damaged, foreign, of a version that does not convert, or the two do not belong
@@ -68,22 +67,23 @@ def convert_pair(
     clock = StageClock(listener)
     with clock.stage("read checkpoints") as stage:
         pair = read_pair(paths)
-        features = _features(voice, pair)
+        chosen = _checked_voice(voice, pair)
+        features = None if chosen is None else chosen.features
         stage.fact = f"{pair.gpt.info or pair.gpt.path.name}; {pair.sovits.info or pair.sovits.path.name}"
     settings = recipe.gpt_sovits or GptSovits()
-    semantic = _semantic(pair)
+    semantic = semantic_model(pair.gpt)
     done: list[BundleGraph] = []
     rows: list[GraphRow] = []
     repro = out.with_name(f"{out.name}-repro")
     with building(out) as directory:
         for graph in _graphs(pair, semantic, settings, features, recipe.seed):
-            made, row = _convert(graph, recipe, clock, repro, directory)
+            made, row = convert_graph(graph, recipe, clock, repro, directory)
             done.append(made)
             rows.append(row)
         with clock.stage("bundle") as stage:
             sizes = write_engine_bundle(directory, done, _facts(pair, semantic, features), recipe)
             stage.fact = f"{sum(sizes.values()):,} bytes"
-        write_manifest(directory, _source(pair, voice), recipe)
+        write_manifest(directory, _source(pair, chosen), recipe)
         lines = write_bundle_report(directory, _title(pair), rows, sizes, clock.records)
     return [*lines, f"  bundle: {out / 'bundle'}", f"  report: {out / 'report.md'}"]
 
@@ -129,10 +129,15 @@ def read_pair(paths: Sequence[Path]) -> Pair:
     return pair
 
 
-def _semantic(pair: Pair) -> SemanticModel:
+def semantic_model(gpt: Checkpoint) -> SemanticModel:
+    """The model of a GPT checkpoint.
+
+    Raises:
+        InputError: the file does not tell the number of attention heads.
+    """
     from toolkit.models.gpt_sovits.semantic import load_semantic
 
-    return load_semantic(pair.gpt.weights, heads=_heads(pair.gpt), where=str(pair.gpt.path))
+    return load_semantic(gpt.weights, heads=_heads(gpt), where=str(gpt.path))
 
 
 def _heads(gpt: Checkpoint) -> int | None:
@@ -159,9 +164,16 @@ def _graphs(
     yield from sovits_graphs(pair.sovits, buckets, voice=style, seed=seed)
 
 
-def _convert(
+def convert_graph(
     graph: SemanticGraph | SovitsGraph, recipe: Recipe, clock: StageClock, repro: Path, directory: RunDirectory
 ) -> tuple[BundleGraph, GraphRow]:
+    """One graph through the chain, proven at every hop and given its precision; its float file is kept.
+
+    Raises:
+        ParityError: a hop diverges from torch.
+        RecipeError: a precision rule matches nothing.
+        AuditError: a precision was not realised.
+    """
     from toolkit.compress.run import compress_part
 
     part = SourcePart(
@@ -212,7 +224,7 @@ def _worst_snr_db(part: FloatPart) -> float | None:
 def _facts(pair: Pair, semantic: SemanticModel, features: VoiceFeatures | None) -> dict[str, Any]:
     from toolkit.models.gpt_sovits.sovits_graphs import NOISE_SCALE, overlap_frames
 
-    config, sizes = semantic.config, pair.sovits.sovits
+    sizes = pair.sovits.sovits
     if sizes is None:
         raise InputError("not a SoVITS checkpoint", where=str(pair.sovits.path))
     return {
@@ -225,14 +237,20 @@ def _facts(pair: Pair, semantic: SemanticModel, features: VoiceFeatures | None) 
         "samples_per_frame": sizes.generator.hop,
         "overlap_frames": overlap_frames(sizes),
         "noise_scale": NOISE_SCALE,
-        "semantic": {
-            "width": config.width,
-            "layers": config.layers,
-            "vocabulary": config.vocabulary,
-            "stop_token": config.stop_token,
-            "text_alpha": float(semantic.ar_text_position.alpha),
-            "audio_alpha": float(semantic.ar_audio_position.alpha),
-        },
+        "semantic": semantic_facts(semantic),
+    }
+
+
+def semantic_facts(model: SemanticModel) -> dict[str, Any]:
+    """What ``engine.json`` says of the text-to-semantic model."""
+    config = model.config
+    return {
+        "width": config.width,
+        "layers": config.layers,
+        "vocabulary": config.vocabulary,
+        "stop_token": config.stop_token,
+        "text_alpha": float(model.ar_text_position.alpha),
+        "audio_alpha": float(model.ar_audio_position.alpha),
     }
 
 
@@ -241,30 +259,36 @@ def _title(pair: Pair) -> str:
     return f"GPT-SoVITS {pair.sovits.version}" + (f" ({'; '.join(notes)})" if notes else "")
 
 
-def _source(pair: Pair, voice: Path | None) -> Source:
+def _source(pair: Pair, voice: ChosenVoice | None) -> Source:
     inputs = {checkpoint.path.name: checkpoint.sha256 for checkpoint in (pair.gpt, pair.sovits)}
     if voice is not None:
-        inputs[voice.name] = file_sha256(voice)
+        inputs[voice.name] = voice.sha256
     return Source(name=pair.sovits.path.stem, label=_title(pair), kind="voice", voice=None, inputs=inputs)
 
 
-def _features(voice: Path | None, pair: Pair) -> VoiceFeatures | None:
-    """Features of the voice to fold in, after their style was found to be the model's."""
-    if voice is None:
+def _checked_voice(where: str, pair: Pair) -> ChosenVoice | None:
+    """The voice to fold in, after it was found to be the model's."""
+    if not where:
         return None
-    from toolkit.voices.feature_file import read_features
-
-    features, sizes = read_features(voice)[0], pair.sovits.sovits
+    voice, sizes = chosen_voice(where), pair.sovits.sovits
+    arrays, made_with = voice.features.arrays, voice.features.model_sha256
     gin = 0 if sizes is None else sizes.gin
     speaker = sizes is not None and bool(sizes.speaker)
-    if features.arrays["ge"].shape[1] != gin or (speaker and "ge_text" not in features.arrays):
+    if arrays["ge"].shape[1] != gin or (speaker and "ge_text" not in arrays):
         raise VoiceError(
-            f"its style is {features.arrays['ge'].shape[1]} wide"
-            + ("" if "ge_text" in features.arrays else " and it has no ge_text")
+            f"its style is {arrays['ge'].shape[1]} wide"
+            + ("" if "ge_text" in arrays else " and it has no ge_text")
             + f"; this {pair.sovits.version} model wants {gin}"
             + (" and ge_text" if speaker else ""),
             code="engine/voice-mismatch",
-            where=str(voice),
+            where=where,
             hint="enrol the voice with this model",
         )
-    return features
+    if made_with and made_with != pair.sovits.sha256:
+        raise VoiceError(
+            "it was enrolled with another SoVITS checkpoint than this one",
+            code="engine/voice-mismatch",
+            where=where,
+            hint="enrol the voice with this model",
+        )
+    return voice

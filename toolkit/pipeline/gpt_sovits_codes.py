@@ -1,0 +1,87 @@
+"""A GPT checkpoint alone: a bundle that turns text into semantic codes and makes no sound of them.
+
+SoVITS v3 and v4 do not convert, but their text-to-semantic half does; whoever has another decoder for the codes needs
+no more. The bundle says so in ``engine.json`` (``contents: codes``), and ``toolkit speak`` refuses it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from toolkit.errors import CheckpointError
+from toolkit.pipeline.engine_bundle import BundleGraph, write_engine_bundle
+from toolkit.pipeline.events import Listener, StageClock
+from toolkit.pipeline.gpt_sovits import SAMPLE_RATE_HZ, convert_graph, semantic_facts, semantic_model
+from toolkit.pipeline.gpt_sovits_report import GraphRow, write_bundle_report
+from toolkit.pipeline.manifest import write_manifest
+from toolkit.pipeline.run_directory import building, refuse_foreign_directory
+from toolkit.pipeline.sources import Source
+from toolkit.recipe.schema import GptSovits, Recipe
+
+_SAMPLES_PER_FRAME = 640
+
+
+def convert_codes(path: Path, recipe: Recipe, out: Path, listener: Listener) -> list[str]:
+    """Converts the text-to-semantic graphs; returns the lines to print.
+
+    Args:
+        path: the GPT ``.ckpt``.
+        recipe: lengths and precisions.
+        out: run directory; it appears whole or not at all.
+        listener: told about every stage.
+
+    Raises:
+        CheckpointError: the file is damaged, foreign, or a SoVITS checkpoint.
+        ParityError: a hop diverges from torch.
+        RecipeError: a precision rule matches nothing.
+        AuditError: a precision was not realised.
+    """
+    from toolkit.models.gpt_sovits.checkpoint import read_checkpoint
+    from toolkit.models.gpt_sovits.semantic_graphs import SemanticBuckets, semantic_graphs
+
+    refuse_foreign_directory(out)
+    clock = StageClock(listener)
+    with clock.stage("read checkpoint") as stage:
+        gpt = read_checkpoint(path)
+        if gpt.kind != "gpt":
+            raise CheckpointError(
+                "it is the SoVITS half of a model, which says nothing without its GPT half",
+                code="checkpoint/pair",
+                where=str(path),
+                hint="toolkit convert GPT.ckpt SOVITS.pth",
+            )
+        stage.fact = gpt.info or path.name
+    settings, model = recipe.gpt_sovits or GptSovits(), semantic_model(gpt)
+    lengths = SemanticBuckets(prefill=settings.prefill, cache_rows=settings.cache_rows)
+    title = f"GPT-SoVITS {gpt.version} GPT half: text to semantic codes only, no sound" + (
+        f" ({gpt.info})" if gpt.info else ""
+    )
+    facts: dict[str, Any] = {
+        "label": title,
+        "contents": "codes",
+        "version": gpt.version,
+        "model_sha256": gpt.sha256,
+        "style_sha256": "",
+        "symbols": model.config.symbols,
+        # What the codes mean to any decoder: two frames of 20 ms each. No graph of this bundle uses the numbers.
+        "sample_rate_hz": SAMPLE_RATE_HZ,
+        "samples_per_frame": _SAMPLES_PER_FRAME,
+        "overlap_frames": 0,
+        "noise_scale": 0.0,
+        "semantic": semantic_facts(model),
+    }
+    done: list[BundleGraph] = []
+    rows: list[GraphRow] = []
+    with building(out) as directory:
+        for graph in semantic_graphs(model, lengths, features=settings.text_features, seed=recipe.seed):
+            made, row = convert_graph(graph, recipe, clock, out.with_name(f"{out.name}-repro"), directory)
+            done.append(made)
+            rows.append(row)
+        with clock.stage("bundle") as stage:
+            sizes = write_engine_bundle(directory, done, facts, recipe)
+            stage.fact = f"{sum(sizes.values()):,} bytes"
+        source = Source(name=path.stem, label=title, kind="voice", voice=None, inputs={path.name: gpt.sha256})
+        write_manifest(directory, source, recipe)
+        lines = write_bundle_report(directory, title, rows, sizes, clock.records)
+    return [*lines, f"  bundle: {out / 'bundle'} (it makes codes; toolkit speak wants the SoVITS half too)"]
