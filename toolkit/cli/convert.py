@@ -21,7 +21,7 @@ def convert(
         None,
         metavar="[MODEL]",
         help="Piper voice (.onnx with its .json), package.module:factory, TorchScript (.pt), torch.export (.pt2) "
-        "or .onnx file; or the GPT .ckpt and the SoVITS .pth of a GPT-SoVITS model (the .ckpt alone: text to codes only); "
+        "or .onnx file; or the GPT .ckpt and the SoVITS .pth of a GPT-SoVITS model (.ckpt alone: text to codes); "
         "leave it out for the embedded default voice.",
     ),
     delegate: Literal["nnapi", "gpu", "xnnpack"] = typer.Option("nnapi", help="Accelerator the graph is shaped for."),
