@@ -90,6 +90,8 @@ def filled_module(module: nn.Module, weights: Mapping[str, Tensor], where: Path)
     """
     wanted = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     for name, parameter in wanted.items():
+        if name.endswith("num_batches_tracked"):  # a counter of training
+            continue
         value = weights.get(name)
         if value is None or value.shape != parameter.shape:
             raise CheckpointError(

@@ -1,4 +1,4 @@
-"""HuBERT and BERT of our own against Hugging Face's, frozen as vectors; files from strangers; lengths behind masks."""
+"""HuBERT and BERT against Hugging Face's, ERes2NetV2 against upstream's, frozen as vectors; files from strangers."""
 
 import json
 import pickle
@@ -11,11 +11,13 @@ import torch
 from toolkit.engine.buckets import bias, filled, presence
 from toolkit.errors import CheckpointError
 from toolkit.models.gpt_sovits.bert import load_bert, text_features
+from toolkit.models.gpt_sovits.eres2net import load_speaker_encoder, mask_lengths
 from toolkit.models.gpt_sovits.hubert import load_hubert
 from toolkit.models.gpt_sovits.state_dict import StateDict, read_state_dict
 
 VECTORS = Path(__file__).parent / "vectors"
 HUBERT, BERT = VECTORS / "hubert_tiny", VECTORS / "bert_tiny"
+SPEAKER = VECTORS / "eres2netv2_tiny.ckpt"
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +110,25 @@ def test_same_weights_in_either_format_read_the_same(tmp_path):
     again = read_state_dict(tmp_path / "a.pt")
     assert set(again.weights) == set(state.weights) and again.sha256 != state.sha256
     assert all(torch.equal(value, state.weights[name]) for name, value in again.weights.items())
+
+
+def _spoken(energies: np.ndarray, valid: int, masked: bool) -> np.ndarray:
+    encoder = load_speaker_encoder(read_state_dict(SPEAKER))
+    frames = energies.shape[1]
+    there = zip(mask_lengths(valid if masked else frames), mask_lengths(frames), strict=True)
+    with torch.no_grad():
+        masks = [torch.from_numpy(presence(some, length))[None] for some, length in there]
+        return encoder(torch.from_numpy(energies), *masks).numpy()
+
+
+def test_speaker_encoder_equals_upstream_at_any_padding_and_not_without_masks():
+    with np.load(VECTORS / "eres2netv2_tiny.npz") as file:
+        energies, speaker = file["energies"], file["speaker"]
+    frames = energies.shape[1]
+    longer = filled(energies, frames + 22, axis=1)
+    assert np.abs(_spoken(energies, frames, True) - speaker).max() < 1e-5
+    assert np.abs(_spoken(longer, frames, True) - speaker).max() < 1e-5
+    assert np.abs(_spoken(longer, frames, False) - speaker).max() > 1e-2
 
 
 class _Bomb:
