@@ -9,7 +9,10 @@ from toolkit.text.symbols import COUNT_V2
 from toolkit.text.vocabulary import read_vocabulary, spread_features
 
 
-@pytest.mark.parametrize("text", ["今天天气真不错，我们去公园吧。", "花儿开了！", "好。", "他说：“3.5元，对吗？”", "……嗯，试一试。"])
+TEXTS = ["今天天气真不错，我们去公园吧。", "花儿开了！", "好。", "他说：“3.5元，对吗？”", "……嗯，试一试。"]
+
+
+@pytest.mark.parametrize("text", TEXTS)
 def test_every_phone_belongs_to_a_character(text):
     pytest.importorskip("pypinyin")
     found = aligned_phones_of(text, "zh", COUNT_V2)
