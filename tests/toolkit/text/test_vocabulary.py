@@ -8,7 +8,6 @@ from toolkit.text.front_end import aligned_phones_of, phones_of
 from toolkit.text.symbols import COUNT_V2
 from toolkit.text.vocabulary import read_vocabulary, spread_features
 
-
 TEXTS = ["今天天气真不错，我们去公园吧。", "花儿开了！", "好。", "他说：“3.5元，对吗？”", "……嗯，试一试。"]
 
 
