@@ -46,6 +46,13 @@ def convert(
         help="GPT-SoVITS: one voice to fold into the graphs: a features file (toolkit voices export), or a voice of a "
         "database, e.g. voices.sqlite3:anna.",
     ),
+    ssl: Path | None = typer.Option(
+        None, help="GPT-SoVITS: HuBERT (chinese-hubert-base); the bundle then enrols recordings itself."
+    ),
+    bert: Path | None = typer.Option(
+        None, help="GPT-SoVITS: BERT (chinese-roberta-wwm-ext-large); the bundle then makes Chinese text features."
+    ),
+    sv: Path | None = typer.Option(None, help="GPT-SoVITS v2Pro: ERes2NetV2's .ckpt, for enrolment beside --ssl."),
     keep_keras: bool = typer.Option(False, help="Also write the trainable Keras models."),
     dry_run: bool = typer.Option(False, help="Print the complete recipe and stop."),
     as_json: bool = typer.Option(False, "--json", help="Print results.json on standard output."),
@@ -62,8 +69,10 @@ def convert(
         others = {"--input": inputs, "--spec": spec, "--probe": probe, "--random-voice": random_voice,
                   "--keep-keras": keep_keras, "--json": as_json}  # fmt: skip
         _refuse_unused([option for option, given in others.items() if given], "a GPT-SoVITS model")
-        return _convert_pair(models, recipe, chosen, out, voice, dry_run, quiet)
-    _refuse_unused(["--voice"] if voice else [], "anything but a GPT-SoVITS model")
+        listeners = {"ssl": ssl, "bert": bert, "sv": sv}
+        return _convert_pair(models, recipe, chosen, out, voice, listeners, dry_run=dry_run, quiet=quiet)
+    theirs = {"--voice": voice, "--ssl": ssl, "--bert": bert, "--sv": sv}
+    _refuse_unused([option for option, given in theirs.items() if given], "anything but a GPT-SoVITS model")
     request = sources.Request(
         model="".join(models or ()), inputs=tuple(inputs), spec=spec, probe=probe, random_voice=random_voice
     )
@@ -103,7 +112,15 @@ def _refuse_unused(options: list[str], what: str) -> None:
 
 
 def _convert_pair(
-    models: list[str], recipe: str, changes: tuple[str, ...], out: Path, voice: str, dry_run: bool, quiet: bool
+    models: list[str],
+    recipe: str,
+    changes: tuple[str, ...],
+    out: Path,
+    voice: str,
+    listeners: dict[str, Path | None],
+    *,
+    dry_run: bool,
+    quiet: bool,
 ) -> int:
     settings = recipes.load(recipe or DEFAULT_RECIPE["gpt-sovits"], changes)
     if len(models) > 2:
@@ -118,14 +135,18 @@ def _convert_pair(
         return 0
     from toolkit.pipeline.gpt_sovits import convert_pair
     from toolkit.pipeline.gpt_sovits_codes import convert_codes
+    from toolkit.pipeline.gpt_sovits_listeners import ListenerPaths
 
     if len(models) == 1:
-        _refuse_unused(["--voice"] if voice else [], "a GPT checkpoint alone: no voice is in it")
+        others = {"--voice": voice, **{f"--{name}": path for name, path in listeners.items()}}
+        _refuse_unused([option for option, given in others.items() if given], "a GPT checkpoint alone")
     with Terminal(quiet=quiet) as terminal:
         if len(models) == 1:
             lines = convert_codes(Path(models[0]), settings, out, terminal)
         else:
-            lines = convert_pair([Path(name) for name in models], settings, out, terminal, voice=voice)
+            paths = [Path(name) for name in models]
+            beside = ListenerPaths(**listeners)
+            lines = convert_pair(paths, settings, out, terminal, voice=voice, listeners=beside)
     typer.echo("\n".join(lines))
     return 0
 

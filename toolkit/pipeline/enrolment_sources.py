@@ -11,6 +11,8 @@ from toolkit.pipeline.recording_features import RecordingFeatures
 from toolkit.text.front_end import LANGUAGES
 from toolkit.voices.database import VoiceDatabase
 
+_BOUND_BYTES = 3 << 30
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
@@ -109,6 +111,8 @@ def enrol_with(
 
 
 def _maker(recording: Recording, threads: int) -> RecordingFeatures:
+    if recording.bundle is not None:
+        return _bundle_maker(recording.bundle, threads)
     import torch
 
     from toolkit.pipeline.enrolment_torch import TorchNetworks
@@ -117,6 +121,20 @@ def _maker(recording: Recording, threads: int) -> RecordingFeatures:
     torch.set_num_threads(threads)
     networks = TorchNetworks(recording.sovits, recording.ssl, recording.bert, recording.sv)
     return RecordingFeatures(networks, networks.sources)
+
+
+def _bundle_maker(folder: Path, threads: int) -> RecordingFeatures:
+    from toolkit.engine.bundle import ENGINE_FILE, read_bundle
+    from toolkit.engine.listening import BundleNetworks
+    from toolkit.engine.loading import GraphLoader
+    from toolkit.engine.residency import Residency
+    from toolkit.pipeline.run_directory import file_sha256
+
+    inside = folder / "bundle" if (folder / "bundle").is_dir() else folder
+    # HuBERT alone takes more than a sentence may; it is heard once for each voice, on the PC or while the app waits.
+    loader = GraphLoader(Residency(_BOUND_BYTES), threads=threads)
+    networks = BundleNetworks(read_bundle(inside), loader)
+    return RecordingFeatures(networks, {ENGINE_FILE: file_sha256(inside / ENGINE_FILE)})
 
 
 def _usage(message: str, hint: str) -> InputError:

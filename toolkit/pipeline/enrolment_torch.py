@@ -49,7 +49,8 @@ def read_listeners(sovits: Checkpoint, ssl: Path | None, bert: Path | None, sv: 
         sv: ERes2NetV2's checkpoint (v2Pro).
 
     Raises:
-        CheckpointError: a file is unusable, or is not the model this version was trained with.
+        CheckpointError: a file is unusable, is not the model this version was trained with, or HuBERT is given for a
+            v2Pro model without a speaker encoder.
         EngineError: BERT's vocabulary cannot be read.
     """
     from toolkit.models.gpt_sovits.bert import load_bert
@@ -79,6 +80,13 @@ def read_listeners(sovits: Checkpoint, ssl: Path | None, bert: Path | None, sv: 
         if highest >= reader.config.tokens:
             _check_size("tokens", reader.config.tokens, highest + 1, state)
     encoder = None
+    if sv is None and ssl is not None and config.speaker:
+        raise CheckpointError(
+            f"a {sovits.version} model wants a speaker embedding, and no speaker encoder was given",
+            code="checkpoint/pair",
+            where=str(sovits.path),
+            hint="--sv pretrained_eres2netv2w24s4ep4.ckpt (pretrained_models/sv of upstream)",
+        )
     if sv is not None:
         state = read(sv)
         encoder = load_speaker_encoder(state)
@@ -127,13 +135,6 @@ class TorchNetworks:
         checkpoint = read_checkpoint(path, "sovits")
         config = config_of(checkpoint)
         self.with_speaker = bool(config.speaker)
-        if self.with_speaker and sv is None:
-            raise CheckpointError(
-                f"a {checkpoint.version} model wants a speaker embedding, and no speaker encoder was given",
-                code="checkpoint/pair",
-                where=str(path),
-                hint="--sv pretrained_eres2netv2w24s4ep4.ckpt (pretrained_models/sv of upstream)",
-            )
         self._listeners = read_listeners(checkpoint, ssl, bert, sv)
         self.model_sha256, self.symbols, self.style_bins = checkpoint.sha256, config.symbols, config.style_bins
         self.vocabulary = self._listeners.vocabulary
@@ -169,7 +170,7 @@ class TorchNetworks:
         """``[1, frames, 80]`` to ``[1, n]``."""
         import torch
 
-        from toolkit.models.gpt_sovits.eres2net import mask_lengths
+        from toolkit.engine.listening import mask_lengths
 
         encoder = self._listeners.speaker
         assert encoder is not None

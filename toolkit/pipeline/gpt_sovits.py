@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from toolkit.pipeline.chosen_voice import ChosenVoice, chosen_voice
 from toolkit.pipeline.engine_bundle import BundleGraph, write_engine_bundle
 from toolkit.pipeline.events import Listener, StageClock
 from toolkit.pipeline.float_chain import FloatPart, convert_float
+from toolkit.pipeline.gpt_sovits_listeners import ListenerPaths, listeners_of, listening_facts, listening_graphs
 from toolkit.pipeline.gpt_sovits_report import GraphRow, write_bundle_report
 from toolkit.pipeline.manifest import write_manifest
 from toolkit.pipeline.run_directory import RunDirectory, building, refuse_foreign_directory
@@ -26,9 +28,11 @@ if TYPE_CHECKING:
     from toolkit.models.gpt_sovits.semantic import SemanticModel
     from toolkit.models.gpt_sovits.semantic_graphs import SemanticGraph
     from toolkit.models.gpt_sovits.sovits_graphs import SovitsGraph
+    from toolkit.pipeline.enrolment_torch import Listeners
     from toolkit.voices.features import VoiceFeatures
 
 SAMPLE_RATE_HZ = 32000
+NO_LISTENERS = ListenerPaths()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +48,15 @@ class Pair:
     sovits: Checkpoint
 
 
-def convert_pair(paths: Sequence[Path], recipe: Recipe, out: Path, listener: Listener, *, voice: str = "") -> list[str]:
+def convert_pair(
+    paths: Sequence[Path],
+    recipe: Recipe,
+    out: Path,
+    listener: Listener,
+    *,
+    voice: str = "",
+    listeners: ListenerPaths = NO_LISTENERS,
+) -> list[str]:
     """Converts a model; returns the lines to print.
 
     Args:
@@ -54,6 +66,7 @@ def convert_pair(paths: Sequence[Path], recipe: Recipe, out: Path, listener: Lis
         listener: told about every stage.
         voice: features of one voice (see ``toolkit voices export``), or ``DATABASE:ID``: its style is folded into the
             graphs, which are smaller and speak as nobody else then. Without it the graphs take a style as an input.
+        listeners: pretrained models whose graphs the bundle gets too: to enrol recordings, to read Chinese.
 
     Raises:
         CheckpointError: a file is damaged, foreign, of a version that does not convert, or the two do not belong
@@ -64,26 +77,31 @@ def convert_pair(paths: Sequence[Path], recipe: Recipe, out: Path, listener: Lis
         VoiceError: the voice's style is not of this model.
     """
     refuse_foreign_directory(out)
+    settings = recipe.gpt_sovits or GptSovits()
     clock = StageClock(listener)
     with clock.stage("read checkpoints") as stage:
         pair = read_pair(paths)
         chosen = _checked_voice(voice, pair)
         features = None if chosen is None else chosen.features
+        listeners.check(folded=features is not None, settings=settings)
         stage.fact = f"{pair.gpt.info or pair.gpt.path.name}; {pair.sovits.info or pair.sovits.path.name}"
-    settings = recipe.gpt_sovits or GptSovits()
     semantic = semantic_model(pair.gpt)
+    heard = listeners_of(listeners, pair.sovits, semantic.config)
     done: list[BundleGraph] = []
     rows: list[GraphRow] = []
     repro = out.with_name(f"{out.name}-repro")
     with building(out) as directory:
-        for graph in _graphs(pair, semantic, settings, features, recipe.seed):
+        spoken = _graphs(pair, semantic, settings, features, recipe.seed)
+        for graph in chain(spoken, listening_graphs(pair.sovits, heard, settings, recipe.seed)):
             made, row = convert_graph(graph, recipe, clock, repro, directory)
             done.append(made)
             rows.append(row)
         with clock.stage("bundle") as stage:
-            sizes = write_engine_bundle(directory, done, _facts(pair, semantic, features), recipe)
+            sizes = write_engine_bundle(
+                directory, done, {**_facts(pair, semantic, features), **listening_facts(heard)}, recipe
+            )
             stage.fact = f"{sum(sizes.values()):,} bytes"
-        write_manifest(directory, _source(pair, chosen), recipe)
+        write_manifest(directory, _source(pair, chosen, heard), recipe)
         lines = write_bundle_report(directory, _title(pair), rows, sizes, clock.records)
     return [*lines, f"  bundle: {out / 'bundle'}", f"  report: {out / 'report.md'}"]
 
@@ -259,8 +277,9 @@ def _title(pair: Pair) -> str:
     return f"GPT-SoVITS {pair.sovits.version}" + (f" ({'; '.join(notes)})" if notes else "")
 
 
-def _source(pair: Pair, voice: ChosenVoice | None) -> Source:
+def _source(pair: Pair, voice: ChosenVoice | None, heard: Listeners) -> Source:
     inputs = {checkpoint.path.name: checkpoint.sha256 for checkpoint in (pair.gpt, pair.sovits)}
+    inputs |= heard.sources
     if voice is not None:
         inputs[voice.name] = voice.sha256
     return Source(name=pair.sovits.path.stem, label=_title(pair), kind="voice", voice=None, inputs=inputs)

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from converters.spec import PartSpec, TensorSpec
+from toolkit.engine.listening import SCALES, mask_lengths
 from toolkit.models.gpt_sovits.state_dict import StateDict, filled_module, layer_count, shape_of
 
 SPEAKER: Final = "speaker_encoder"
-SCALES: Final = (1, 2, 4, 8)  # frames a mask element stands for, a mask for each
 BINS: Final = 80
 _LARGEST: Final = 20.0  # the blocks' ReLU ends there
 
@@ -141,11 +141,6 @@ def _block(weights: Mapping[str, Tensor], name: str, into: int, stride: int, sta
         shape_of(weights, fused, 4, state.path)[0] if fused in weights else 0,
         f"{name}shortcut.0.weight" in weights,
     )
-
-
-def mask_lengths(frames: int) -> tuple[int, ...]:
-    """Length of each mask for so many frames: each scale halves the one before and rounds up."""
-    return tuple(-(-frames // scale) for scale in SCALES)
 
 
 def speaker_spec(frames: int, embedding: int) -> PartSpec:

@@ -18,6 +18,7 @@ from torch.nn.functional import gelu
 
 from converters.spec import PartSpec, TensorSpec
 from toolkit.engine.buckets import BLOCKED
+from toolkit.engine.listening import frames_after
 from toolkit.errors import CheckpointError
 from toolkit.models.gpt_sovits.self_attention import attended
 from toolkit.models.gpt_sovits.state_dict import StateDict, filled_module, layer_count, shape_of
@@ -62,11 +63,7 @@ class HubertConfig:
 
     def lengths(self, samples: int) -> tuple[int, ...]:
         """Frames after each convolution; the last is the number of features."""
-        found = []
-        for kernel, stride in zip(self.kernels, self.strides, strict=True):
-            samples = max(0, (samples - kernel) // stride + 1)
-            found.append(samples)
-        return tuple(found)
+        return frames_after(samples, zip(self.kernels, self.strides, strict=True))
 
 
 class _Attention(nn.Module):

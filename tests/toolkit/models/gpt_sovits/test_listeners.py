@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from toolkit.engine.buckets import bias, filled, presence
+from toolkit.engine.listening import mask_lengths
 from toolkit.errors import CheckpointError
 from toolkit.models.gpt_sovits.bert import load_bert, text_features
-from toolkit.models.gpt_sovits.eres2net import load_speaker_encoder, mask_lengths
+from toolkit.models.gpt_sovits.eres2net import load_speaker_encoder
 from toolkit.models.gpt_sovits.hubert import load_hubert
 from toolkit.models.gpt_sovits.state_dict import StateDict, read_state_dict
 
