@@ -6,7 +6,7 @@ phones -> semantic codes -> latent frames -> chunks of samples, 0.3 s of silence
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -118,7 +118,7 @@ class Engine:
     def speak(
         self,
         voice: VoiceFeatures,
-        sentences: Sequence[Sentence],
+        sentences: Iterable[Sentence],
         *,
         seed: int = 0,
         sampling: SamplingSettings | None = None,
@@ -132,7 +132,7 @@ class Engine:
 
         Args:
             voice: who speaks.
-            sentences: what is said.
+            sentences: what is said; taken one by one, so that they may be made while others are spoken.
             seed: of tokens and noise.
             sampling: how tokens are drawn; the bundle's default otherwise.
             noise_scale: width of the latent noise; the bundle's default otherwise.

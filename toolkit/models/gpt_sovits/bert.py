@@ -75,6 +75,17 @@ class _Layer(nn.Module):
         return self.output(gelu(self.intermediate["dense"](x)), x)
 
 
+class _Placing(nn.Module):
+    """Adds to each token what its position and its kind are; a part of its own, so that a rule can name it."""
+
+    def __init__(self, positions: int, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(positions, width))
+
+    def forward(self, x: Tensor, kind: Tensor) -> Tensor:
+        return x + (self.weight[: x.shape[1]] + kind).unsqueeze(0)
+
+
 class Bert(nn.Module):
     """Tokens to features.
 
@@ -88,7 +99,7 @@ class Bert(nn.Module):
         self.embeddings = nn.ModuleDict(
             {
                 "word_embeddings": nn.Embedding(config.tokens, config.width),
-                "position_embeddings": nn.Embedding(config.positions, config.width),
+                "position_embeddings": _Placing(config.positions, config.width),
                 "token_type_embeddings": nn.Embedding(2, config.width),
                 "LayerNorm": nn.LayerNorm(config.width, eps=_EPSILON),
             }
@@ -106,8 +117,9 @@ class Bert(nn.Module):
             ``[1, width, tokens]``.
         """
         embed = self.embeddings
-        placed = embed["position_embeddings"].weight[: tokens.shape[1]] + embed["token_type_embeddings"].weight[0]
-        x = embed["LayerNorm"](embed["word_embeddings"](tokens) + placed.unsqueeze(0))
+        # A list of ids, as EMBEDDING_LOOKUP wants it.
+        words = embed["word_embeddings"](tokens.reshape(tokens.shape[1])).unsqueeze(0)
+        x = embed["LayerNorm"](embed["position_embeddings"](words, embed["token_type_embeddings"].weight[0]))
         for layer in self.encoder["layer"]:
             x = layer(x, attention_bias)
         return x.transpose(1, 2)
