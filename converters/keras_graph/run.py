@@ -16,12 +16,16 @@ if TYPE_CHECKING:
 
 
 def keras_runner(model: tf_keras.Model, interface: Interface) -> Runner:
-    """A runner of ``model``; its inputs and outputs are in the order of the spec, in the layouts of ``interface``."""
+    """A runner of ``model``; its inputs and outputs are in the order of the spec, in the layouts of ``interface``.
+
+    Operator by operator: a traced function would hold a copy of every constant, several times over while it is
+    optimised, and take longer to make than the few runs take.
+    """
     tf = frameworks.tensorflow()
-    call = tf.function(lambda *arguments: model(list(arguments) if len(arguments) > 1 else arguments[0]))
 
     def run(arrays: Arrays) -> dict[str, np.ndarray]:
-        results = call(*[tf.constant(array) for array in _arguments(interface, arrays)])
+        arguments = [tf.constant(array) for array in _arguments(interface, arrays)]
+        results = model(arguments if len(arguments) > 1 else arguments[0])
         results = results if isinstance(results, (list, tuple)) else [results]
         return {
             tensor.name: interface.layouts[tensor.name].to_torch(np.asarray(result))

@@ -36,6 +36,8 @@ def _session(model: Any) -> Any:
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = _THREADS
     options.log_severity_level = 3
+    # Repacked weights are a second copy, made for a session that runs a few times.
+    options.add_session_config_entry("session.disable_prepacking", "1")
     if names:
         options.add_external_initializers(names, values)
     return runtime.InferenceSession(stub.SerializeToString(), options, providers=["CPUExecutionProvider"])

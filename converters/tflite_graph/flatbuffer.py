@@ -44,6 +44,40 @@ class _AlignedBuffer(schema.BufferT):
         return schema.BufferEnd(builder)
 
 
+class _SharedQuantization(schema.QuantizationParametersT):
+    """Scales written once however many tensors have them: every bucket of a part has those of all its weights."""
+
+    def __init__(self, original: schema.QuantizationParametersT, written: dict[Any, int]) -> None:
+        super().__init__()
+        self.__dict__.update(original.__dict__)
+        self.written = written
+
+    def Pack(self, builder: flatbuffers.Builder) -> int:  # noqa: N802 (name given by flatbuffers)
+        if self.details is not None or self.min is not None or self.max is not None:
+            return super().Pack(builder)
+        scale = self._vector(builder, self.scale, np.float32)
+        zero_point = self._vector(builder, self.zeroPoint, np.int64)
+        key = (scale, zero_point, int(self.quantizedDimension))
+        if key not in self.written:
+            schema.QuantizationParametersStart(builder)
+            if scale is not None:
+                schema.QuantizationParametersAddScale(builder, scale)
+            if zero_point is not None:
+                schema.QuantizationParametersAddZeroPoint(builder, zero_point)
+            schema.QuantizationParametersAddQuantizedDimension(builder, int(self.quantizedDimension))
+            self.written[key] = schema.QuantizationParametersEnd(builder)
+        return self.written[key]
+
+    def _vector(self, builder: flatbuffers.Builder, values: Any, dtype: type[np.generic]) -> int | None:
+        if values is None or not len(values):
+            return None
+        array = np.asarray(values, dtype)
+        key = (array.dtype.str, array.tobytes())
+        if key not in self.written:
+            self.written[key] = builder.CreateNumpyVector(array)
+        return self.written[key]
+
+
 def content_of(source: bytes | Path) -> bytes:
     """The bytes of a file, or ``source`` itself.
 
@@ -108,6 +142,11 @@ def _check_indices(indices: Any, count: int, *, optional: bool) -> None:
 def dump(model: Any) -> bytes:
     """The bytes of a ``ModelT``; the same object gives the same bytes."""
     model.buffers = [_aligned(buffer) for buffer in model.buffers]
+    written: dict[Any, int] = {}
+    for graph in model.subgraphs:
+        for tensor in graph.tensors or ():
+            if tensor.quantization is not None:
+                tensor.quantization = _SharedQuantization(tensor.quantization, written)
     size = sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None)
     builder = flatbuffers.Builder(size + (1 << 20))
     builder.Finish(model.Pack(builder), _IDENTIFIER)

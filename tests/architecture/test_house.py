@@ -65,6 +65,9 @@ def test_dockerfile_pins_its_base_and_the_lock():
 def test_dockerfile_passes_hadolint():
     done = subprocess.run(
         [str(Path(sys.executable).with_name("hadolint")), "docker/convert.Dockerfile"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout

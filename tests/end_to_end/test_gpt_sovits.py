@@ -83,15 +83,45 @@ def test_a_run_holds_the_bundle_its_float_graphs_manifest_and_report(run, files)
     assert "random weights, not speech" in (run / "report.md").read_text()
 
 
-def test_the_bundle_speaks_as_an_enrolled_user(run, files, tmp_path, capsys):
-    database = tmp_path / "voices.sqlite3"
+def _speaks(bundle: Path, files: Path, folder: Path, capsys) -> None:
+    database = folder / "voices.sqlite3"
     added = ["voices", "add", "anna", "--features", str(files / "anna.npz"), "--consent", "by herself"]
     assert outcome([*added, "--database", str(database)]) == 0
-    wave = tmp_path / "said.wav"
-    spoken = ["speak", str(run / "bundle"), "--user", "anna", "--database", str(database), "--phones", PHONES]
+    wave = folder / "said.wav"
+    spoken = ["speak", str(bundle), "--user", "anna", "--database", str(database), "--phones", PHONES]
     assert outcome([*spoken, "-o", str(wave)]) == 0, capsys.readouterr().err
     samples, rate = soundfile.read(wave)
     assert rate == 32000 and len(samples) >= 640 * 2 and np.abs(samples).max() > 1e-3
+
+
+def test_the_bundle_speaks_as_an_enrolled_user(run, files, tmp_path, capsys):
+    _speaks(run / "bundle", files, tmp_path, capsys)
+
+
+@pytest.mark.slow
+def test_the_integer_recipe_with_a_trained_step_ships_integers_and_speaks(files, tmp_path, capsys):
+    """Full int8 layers, 8-bit tables, a float16 flow, and the step's rounding repaired by a few training steps."""
+    trained = "parts.t2s_step.compress.finetune.steps=6"
+    out = tmp_path / "run"
+    voice = str(files / "anna.npz")
+    assert _convert(files, out, "--recipe", "gpt-sovits-int8", "--voice", voice, "--set", trained) == 0
+    results = json.loads((out / "results.json").read_text())
+    rows = {row["name"]: row for row in results["graphs"]}
+    for name in ("t2s_prefill_56", "t2s_step_64", "t2s_step_96", "text_encoder_48", "vocoder_stream_40"):
+        assert rows[name]["operators"]["int8"] >= 10, name
+        assert rows[name]["compared_on"] == "held-out sentences"
+        assert min(rows[name]["shipped_snr_db"].values()) > 10, name
+    assert rows["t2s_step_64"]["operators"]["int8-weights"] >= 1
+    assert rows["text_encoder_48"]["operators"]["int8-weights"] == 2
+    assert set(rows["flow_48"]["operators"]) <= {"float16", "float32"}
+    assert rows["vocoder_stream_40"]["float_macs_ratio"] < 0.2
+    same, compared = rows["t2s_step_64"]["same_choice"]
+    assert compared == 16 and 0 <= same <= compared
+    facts = {stage["name"]: stage["fact"] for stage in results["stages"]}
+    assert "held-out loss" in facts["t2s_step@64: precision"]
+    assert "held-out loss" not in facts["t2s_step@96: precision"]  # it has the weights of the other length
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["run"]
+    _speaks(out / "bundle", files, tmp_path, capsys)
 
 
 def test_same_command_twice_gives_the_same_bytes(run, files, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,14 +15,17 @@ from converters import frameworks
 from converters.errors import InputError
 from converters.spec import Arrays, Interface
 from toolkit.compress import rewire
-from toolkit.compress.keras_qat import Ranges, WrapOptions, trained_ranges, unwrap_weights, wrap
+from toolkit.compress.keras_qat import Ranges, WrapOptions, trained_ranges, unwrap_weights, weight_variables, wrap
 from toolkit.compress.precision import PrecisionPlan
+from toolkit.compress.windows import Batch, Windows
 
 if TYPE_CHECKING:
     import tf_keras
 
     from toolkit.recipe.schema import Finetune
 
+Masks = Mapping[str, Mapping[int, np.ndarray]]
+"""Layer name to what pruning kept: index among the layer's weights to where they are not zero."""
 StepProgress = Callable[[int, int, float], None]
 """``on_progress(step, steps, loss)`` after every step."""
 
@@ -61,31 +65,38 @@ def finetune(
     settings: Finetune,
     *,
     seed: int,
+    masks: Masks | None = None,
     checkpoint_dir: Path | None = None,
     on_progress: StepProgress | None = None,
 ) -> Finetuned:
     """Trains weights and ranges so that the quantised part gives what the float part gives.
 
-    Windows of the calibration inputs are the training set; every eighth input is held out and decides whether the
-    result is kept. Learning rate (relative to the size of each weight): linear warm-up, then cosine decay. Weights are
-    averaged exponentially.
+    Windows of the calibration inputs, or whole ones (see `Windows`), are the training set; every eighth input is held
+    out and decides whether the result is kept. Layers that are to have int8 weights beside float activations are
+    rounded as the file stores them; that the kernels round their inputs too, row by row, is not simulated. Learning
+    rate (relative to the size of each weight): linear warm-up, then cosine decay. Weights are averaged exponentially.
+    What ``masks`` say was pruned stays zero.
+
+    Raises:
+        InputError: fewer than two inputs, or no weight has a gradient (``finetune/no-gradient``).
     """
     tf = frameworks.tensorflow()
     tf.config.experimental.enable_op_determinism()
     tf.keras.utils.set_random_seed(seed)
-    windows = Windows(interface, calibration, settings.segment_frames, settings.batch_size)
+    windows = Windows(model, interface, calibration, settings.segment_frames, settings.batch_size)
     teacher = rewire.rebuild(model, lambda layer, inputs, copy: rewire.call(copy(), inputs), windows.shapes)
     rewire.copy_weights(model, teacher)
     student = wrap(model, plan, ranges, WrapOptions(training=True, shapes=windows.shapes))
-    trainer = _Trainer(student, teacher, settings)
+    trainer = _Trainer(student, teacher, settings, f"{interface.spec.name}|{settings.model_dump_json()}|{seed}")
+    trainer.keep_pruned(weight_variables(student), masks or {})
     before = trainer.held_out(windows)
-    first, losses = trainer.restore(checkpoint_dir, settings, seed)
+    first, losses = trainer.restore(checkpoint_dir)
     for step in range(first, settings.steps):
         losses.append(trainer.step(windows.training(np.random.default_rng((seed, step))), step, settings.steps))
         if on_progress is not None:
             on_progress(step + 1, settings.steps, losses[-1])
         if checkpoint_dir is not None and (step + 1) % settings.checkpoint_every_steps == 0:
-            trainer.save(checkpoint_dir, settings, seed, step + 1, losses)
+            trainer.save(checkpoint_dir, step + 1, losses)
     trainer.use_average()
     after = trainer.held_out(windows)
     kept = after < before
@@ -102,72 +113,18 @@ def finetune(
     )
 
 
-class Windows:
-    """Windows of the calibration inputs in Keras' layout, cut along time where the part has a time axis."""
-
-    def __init__(self, interface: Interface, calibration: Sequence[Arrays], frames: int, batch: int) -> None:
-        if len(calibration) < 2:
-            raise InputError(
-                f"fine-tuning needs at least 2 calibration inputs, not {len(calibration)}", where=interface.spec.name
-            )
-        self.names = [spec.name for spec in interface.spec.inputs]
-        self.batch = batch
-        self.samples = [
-            [interface.layouts[s.name].to_target(np.asarray(arrays[s.name], s.dtype)) for s in interface.spec.inputs]
-            for arrays in calibration
-        ]
-        first = self.samples[0]
-        lengths = {value.shape[2] for value in first if value.ndim == 4 and value.shape[1] == 1}
-        self.window = min(frames, next(iter(lengths))) if len(lengths) == 1 else None
-        self.shapes = {name: self._shape(value.shape) for name, value in zip(self.names, first, strict=True)}
-        self.held = self.samples[::8]
-        self.used = [sample for index, sample in enumerate(self.samples) if index % 8]
-
-    def training(self, generator: np.random.Generator) -> list[np.ndarray]:
-        """One batch of random windows."""
-        return self._stack([self._cut(self.used[int(generator.integers(len(self.used)))], generator)
-                            for _ in range(self.batch)])  # fmt: skip
-
-    def held_out(self) -> list[list[np.ndarray]]:
-        """Batches of the held-out inputs, always the same windows."""
-        generator = np.random.default_rng(0)
-        picked = [self._cut(self.held[index % len(self.held)], generator) for index in range(4 * self.batch)]
-        return [self._stack(picked[start : start + self.batch]) for start in range(0, len(picked), self.batch)]
-
-    def _shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        if self.window is None:
-            return (self.batch, *shape[1:])
-        return (self.batch, shape[1], self.window, shape[3])
-
-    def _cut(self, sample: list[np.ndarray], generator: np.random.Generator) -> list[np.ndarray]:
-        if self.window is None:
-            return sample
-        masks = [value for value in sample if value.shape[-1] == 1]
-        spoken = int(masks[0].sum()) if masks else sample[0].shape[2]
-        start = int(generator.integers(max(spoken - self.window, 0) + 1))
-        return [value[:, :, start : start + self.window] for value in sample]
-
-    @staticmethod
-    def _stack(samples: list[list[np.ndarray]]) -> list[np.ndarray]:
-        return [np.concatenate(parts, axis=0) for parts in zip(*samples, strict=True)]
-
-
 class _Trainer:
     """One student, its teacher, the optimiser and the running average of the weights."""
 
-    def __init__(self, student: Any, teacher: Any, settings: Finetune) -> None:
+    def __init__(self, student: Any, teacher: Any, settings: Finetune, task: str) -> None:
         tf = frameworks.tensorflow()
         from toolkit.compress.losses import LOSSES
 
         self.student, self.teacher, self.loss = student, teacher, LOSSES[settings.loss]
         self.rate = settings.learning_rate
-        ends = [
-            v
-            for v in student.trainable_variables
-            if v.name.split("/")[-1].partition(":")[0].endswith(("_low", "_high"))
-        ]
+        ends = [v for v in student.trainable_variables if _name(v).endswith(("_low", "_high"))]
         known = {id(variable) for variable in ends}
-        self.weights = [v for v in student.trainable_variables if id(v) not in known]
+        self.weights = [v for v in learned_variables(student) if id(v) not in known]
         self.ends = ends
         self.variables = [*self.weights, *self.ends]
         # Relative steps: equalisation makes kernels of very different sizes, and ranges follow their tensors.
@@ -176,17 +133,33 @@ class _Trainer:
         self.first = [tf.Variable(tf.zeros_like(v), trainable=False) for v in self.variables]
         self.second = [tf.Variable(tf.zeros_like(v), trainable=False) for v in self.variables]
         self.average = [tf.Variable(v, trainable=False) for v in self.variables]
-        self._step = tf.function(self._train_step, autograph=False)
+        self._sums = [tf.Variable(tf.zeros_like(v), trainable=False) for v in self.variables]
+        self._kept: list[Any] = [None] * len(self.variables)
+        self._identity = _identity(task, self.variables)
+        self._gather = tf.function(self._add_slopes, autograph=False)
+        self._move = tf.function(self._move_weights, autograph=False)
         self._judge = tf.function(self._loss_of, autograph=False)
 
-    def step(self, batch: list[np.ndarray], step: int, steps: int) -> float:
-        """Trains on one batch; returns its loss."""
+    def keep_pruned(self, variables: Mapping[str, Sequence[Any]], masks: Masks) -> None:
+        """Holds weights at zero that pruning has set to zero."""
+        tf = frameworks.tensorflow()
+        places = {id(variable): place for place, variable in enumerate(self.variables)}
+        for layer, kept in masks.items():
+            for index, mask in kept.items():
+                variable = variables[layer][index] if layer in variables else None
+                if variable is not None and id(variable) in places and tuple(variable.shape) == mask.shape:
+                    self._kept[places[id(variable)]] = tf.constant(mask.astype(np.float32))
+
+    def step(self, batches: list[Batch], step: int, steps: int) -> float:
+        """Trains on the mean loss over some batches; returns it."""
         tf = frameworks.tensorflow()
         warm = max(1, int(steps * _WARMUP_RATIO))
         rate = self.rate * min(1.0, (step + 1) / warm) * 0.5 * (1.0 + math.cos(math.pi * step / max(steps, 1)))
-        loss = self._step([tf.constant(value) for value in batch], tf.constant(rate, tf.float32),
-                          tf.constant(float(step + 1)))  # fmt: skip
-        return float(loss)
+        for total in self._sums:
+            total.assign(tf.zeros_like(total))
+        losses = [float(self._gather([tf.constant(value) for value in batch])) for batch in batches]
+        self._move(tf.constant(rate, tf.float32), tf.constant(float(step + 1)), tf.constant(float(len(batches))))
+        return float(np.mean(losses))
 
     def held_out(self, windows: Windows) -> float:
         """Mean loss over the held-out windows."""
@@ -199,21 +172,21 @@ class _Trainer:
         for variable, value in zip(self.variables, self.average, strict=True):
             variable.assign(value)
 
-    def save(self, directory: Path, settings: Finetune, seed: int, step: int, losses: Sequence[float]) -> None:
+    def save(self, directory: Path, step: int, losses: Sequence[float]) -> None:
         """Writes everything a later run needs to go on from here."""
         directory.mkdir(parents=True, exist_ok=True)
         arrays = {f"{kind}{i}": v.numpy() for kind, group in self._state().items() for i, v in enumerate(group)}
         scratch = directory / f"{_CHECKPOINT}.partial.npz"
-        np.savez(scratch, step=step, losses=np.asarray(losses), settings=_identity(settings, seed), **arrays)
+        np.savez(scratch, step=step, losses=np.asarray(losses), task=self._identity, **arrays)
         scratch.replace(directory / _CHECKPOINT)
 
-    def restore(self, directory: Path | None, settings: Finetune, seed: int) -> tuple[int, list[float]]:
-        """Takes up a checkpoint of the same settings, if there is one."""
+    def restore(self, directory: Path | None) -> tuple[int, list[float]]:
+        """Takes up a checkpoint of the same part, weights and settings, if there is one."""
         path = None if directory is None else directory / _CHECKPOINT
         if path is None or not path.exists():
             return 0, []
         with np.load(path) as stored:
-            if str(stored["settings"]) != _identity(settings, seed):
+            if "task" not in stored or str(stored["task"]) != self._identity:
                 return 0, []
             for kind, group in self._state().items():
                 for index, variable in enumerate(group):
@@ -230,20 +203,62 @@ class _Trainer:
         as_list = lambda value: list(value) if isinstance(value, (list, tuple)) else [value]  # noqa: E731
         return self.loss(as_list(target), as_list(output))
 
-    def _train_step(self, batch: list[Any], rate: Any, count: Any) -> Any:
+    def _add_slopes(self, batch: list[Any]) -> Any:
+        """Adds the gradient of a batch's loss to the sums; returns the loss."""
         tf = frameworks.tensorflow()
         with tf.GradientTape() as tape:
             loss = self._loss_of(batch, True)
-        slopes, _ = tf.clip_by_global_norm(tape.gradient(loss, self.variables), 1.0)
-        rows = zip(self.variables, slopes, self.sizes, self.first, self.second, self.average, strict=True)
-        for variable, slope, size, first, second, average in rows:
+        slopes = tape.gradient(loss, self.variables)
+        if all(slope is None for slope in slopes):
+            raise InputError(
+                "no weight of the part has a gradient",
+                code="finetune/no-gradient",
+                where=f"part {self.student.name!r}",
+                hint="its outputs do not depend on any weight by differentiable operators; set finetune.steps to 0",
+            )
+        for total, slope in zip(self._sums, slopes, strict=True):
+            if slope is not None:  # a table looked up with ids gives rows only
+                total.assign_add(tf.convert_to_tensor(slope))
+        return loss
+
+    def _move_weights(self, rate: Any, count: Any, batches: Any) -> None:
+        tf = frameworks.tensorflow()
+        slopes, _ = tf.clip_by_global_norm([total / batches for total in self._sums], 1.0)
+        rows = zip(
+            self.variables, slopes, self.sizes, self.first, self.second, self.average, self._kept, strict=True
+        )
+        for variable, slope, size, first, second, average, kept in rows:
             first.assign(0.9 * first + 0.1 * slope)
             second.assign(0.99 * second + 0.01 * tf.square(slope))
             move = first / (1.0 - 0.9**count) / (tf.sqrt(second / (1.0 - 0.99**count)) + 1e-8)
-            variable.assign_sub(rate * size * move)
+            variable.assign_sub(rate * size * (move if kept is None else move * kept))
             average.assign(_AVERAGE_DECAY * average + (1.0 - _AVERAGE_DECAY) * variable)
-        return loss
 
 
-def _identity(settings: Finetune, seed: int) -> str:
-    return f"{settings.model_dump_json()}|{seed}"
+def learned_variables(model: Any) -> list[Any]:
+    """Weights that were learned once: kernels, biases, tables, gains and shifts of channels.
+
+    Constants of the graph are weights too (`ConstantMath`). Those of one number, like the epsilon of a norm, and those
+    of several axes, like the diagonals of relative attention, are part of the function and stay.
+    """
+    fixed = {
+        id(variable)
+        for layer in model.layers
+        if type(inner := getattr(layer, "layer", layer)).__name__ in ("ConstantMath", "Constant")
+        for variable in inner.weights
+        if variable.shape.rank != 1 or variable.shape[0] == 1
+    }
+    return [variable for variable in model.trainable_variables if id(variable) not in fixed]
+
+
+def _name(variable: Any) -> str:
+    return variable.name.rpartition("/")[2].partition(":")[0]
+
+
+def _identity(task: str, variables: Sequence[Any]) -> str:
+    """Digest of what is asked and of the weights it starts from, so that no other part's checkpoint is taken up."""
+    digest = hashlib.sha256(task.encode())
+    for variable in variables:
+        digest.update(f"{variable.name}{tuple(variable.shape)}".encode())
+        digest.update(np.ascontiguousarray(variable.numpy()).tobytes())
+    return digest.hexdigest()

@@ -10,7 +10,7 @@ import numpy as np
 
 from toolkit.compress import rewire
 from toolkit.compress.precision import PrecisionPlan
-from toolkit.compress.quantised_tensors import QuantisedTensors, quantised_tensors
+from toolkit.compress.quantised_tensors import QuantisedTensors, keeps_scale, quantised_tensors
 
 if TYPE_CHECKING:
     import tf_keras
@@ -44,11 +44,13 @@ def wrap(
     """
     from tensorflow_model_optimization.python.core.quantization.keras import quantize_layer, quantize_wrapper
 
-    from toolkit.compress.quantizers import PlannedConfig, RangeQuantizer
+    from toolkit.compress.quantizers import KernelQuantizer, PlannedConfig, RangeQuantizer
     from toolkit.compress.time_phases import trainable_form
 
     options = options or WrapOptions()
     rounded = quantised_tensors(model, plan)
+    # What the flatbuffer step rounds after export is rounded here only to train through it.
+    by_row = weight_only_layers(model, plan) if options.training else frozenset()
     entries: dict[str, Any] = {}
 
     def visit(layer: Any, inputs: list[Any], copy: Any) -> Any:
@@ -60,9 +62,16 @@ def wrap(
                 for source, value in zip(sources, inputs, strict=True)
             ]  # fmt: skip
         inner = trainable_form(layer) if options.training else copy()
+        # In training, rounding a second time would only give the same tensor a second, drifting range.
+        again = options.training and keeps_scale(layer)
         output = (
-            RangeQuantizer(*ranges[layer.name], trainable=options.training) if layer.name in rounded.outputs else None
+            RangeQuantizer(*ranges[layer.name], trainable=options.training)
+            if layer.name in rounded.outputs and not again
+            else None
         )
+        if layer.name in by_row:
+            config = PlannedConfig(KernelQuantizer(per_channel=True), None)
+            return rewire.call(quantize_wrapper.QuantizeWrapperV2(inner, config, name=_PREFIX + layer.name), inputs)
         if layer.name not in rounded.integer:
             return rewire.call(inner, inputs)
         config = PlannedConfig(_kernel_quantizer(layer, rounded, options), output)
@@ -74,6 +83,12 @@ def wrap(
             for variable, value in zip(variables, model.get_layer(name).get_weights(), strict=True):
                 variable.assign(value)
     return wrapped
+
+
+def weight_only_layers(model: tf_keras.Model, plan: PrecisionPlan) -> frozenset[str]:
+    """Linear layers that are to have int8 weights, with a scale for each output, beside float activations."""
+    wanted = plan.layers_asking("int8-weights")
+    return frozenset(layer.name for layer in model.layers if layer.name in wanted and type(layer).__name__ == "Dense")
 
 
 def unwrap_weights(wrapped: tf_keras.Model, target: tf_keras.Model) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from toolkit.compress.torch_globs import matches, select, torch_path
+from toolkit.compress.unroundable import kept_in_float
 from toolkit.errors import RecipeError
 from toolkit.recipe.schema import Precision, PrecisionPolicy
 
@@ -83,6 +84,8 @@ class PrecisionPlan:
 def plan_precision(relayered: RelayeredModel, policy: PrecisionPolicy, part: str) -> PrecisionPlan:
     """Resolves a policy on the layers of a part; the last rule that matches a layer wins.
 
+    Where the default is int8, layers that 8 bits cannot hold stay float32 (`unroundable`) unless a rule decides.
+
     A glob is tried on the torch module path (``dec.conv_pre``) and on the operator's whole name (``dec/Add_1``), and
     decides for layers without weights as well: whether a residual addition stays in float is a rule like any other.
 
@@ -97,7 +100,13 @@ def plan_precision(relayered: RelayeredModel, policy: PrecisionPolicy, part: str
         found = select(rule.match, nodes.values(), where=f"{where}, precision rule {index + 1}", what="rule")
         names = (*matched.get(rule.match, ()), *(torch_path(node) for node in found))
         matched[rule.match] = tuple(dict.fromkeys(names))
-    layers = tuple(_resolve(layer, nodes[layer.name], policy) for layer in _computing(relayered.model))
+    float_reasons: dict[str, str] = {}
+    if policy.default == "int8":
+        float_reasons = kept_in_float(relayered.model, {name: torch_path(node) for name, node in nodes.items()})
+    layers = tuple(
+        _resolve(layer, nodes[layer.name], policy, float_reasons.get(layer.name))
+        for layer in _computing(relayered.model)
+    )
     _refuse_mixed_integers(layers, where)
     return PrecisionPlan(
         part=part,
@@ -108,14 +117,15 @@ def plan_precision(relayered: RelayeredModel, policy: PrecisionPolicy, part: str
     )
 
 
-def _resolve(layer: Any, node: str, policy: PrecisionPolicy) -> LayerPrecision:
+def _resolve(layer: Any, node: str, policy: PrecisionPolicy, float_reason: str | None) -> LayerPrecision:
     decided = max((i for i, rule in enumerate(policy.rules) if matches(rule.match, node)), default=None)
+    default: Precision = policy.default if float_reason is None else "float32"
     return LayerPrecision(
         layer=layer.name,
         torch_name=torch_path(node),
         op=node.removeprefix(torch_path(node)).removeprefix("/"),
-        asked=policy.default if decided is None else policy.rules[decided].use,
-        because=DEFAULT_REASON if decided is None else policy.rules[decided].because,
+        asked=default if decided is None else policy.rules[decided].use,
+        because=(float_reason or DEFAULT_REASON) if decided is None else policy.rules[decided].because,
         multiplies=type(layer).__name__ in _MULTIPLIES,
         rule=decided,
     )

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from toolkit.compress import rewire
 from toolkit.compress.precision import PrecisionPlan
+from toolkit.compress.unroundable import is_real
 
 if TYPE_CHECKING:
     import tf_keras
 
 WEIGHTED = frozenset({"Conv2D", "DepthwiseConv2D", "Conv2DTranspose", "Dense"})
-FOLLOWS_INPUT = frozenset({"Reshape", "Permute", "DepthToTime", "StridedSlice", "Resize", "MaxPooling2D", "Reorder"})
+_SAME_SCALE = frozenset({"Reshape", "Permute", "Reorder", "StridedSlice"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,14 +46,14 @@ def quantised_tensors(model: tf_keras.Model, plan: PrecisionPlan) -> QuantisedTe
     integer = {
         layer.name
         for layer in rewire.computing_layers(model)
-        if layer.name in asked and asked[layer.name].asked == "int8"
+        if layer.name in asked and asked[layer.name].asked == "int8" and is_real(layer)
     }
     read = {
         source.name
         for layer in rewire.computing_layers(model)
         if layer.name in integer
         for source in rewire.producers(layer)
-        if source.name not in integer and _is_float(source)
+        if source.name not in integer and is_real(source)
     }
     order = [layer.name for layer in model.layers if layer.name in integer or layer.name in read]
     kernels = tuple(
@@ -64,6 +66,22 @@ def quantised_tensors(model: tf_keras.Model, plan: PrecisionPlan) -> QuantisedTe
     )
 
 
-def _is_float(layer: object) -> bool:
-    output = layer.output  # type: ignore[attr-defined]
-    return (output[0] if isinstance(output, (list, tuple)) else output).dtype == "float32"
+
+def tied_ranges(
+    model: tf_keras.Model, rounded: QuantisedTensors, ranges: Mapping[str, tuple[float, float]]
+) -> dict[str, tuple[float, float]]:
+    """The ranges, with what only re-arranges an 8-bit tensor in the scale of that tensor.
+
+    RESHAPE, TRANSPOSE and STRIDED_SLICE cannot change a scale. Their ranges are searched with sensitivities of other
+    channels, so that they may come out different.
+    """
+    tied = dict(ranges)
+    for layer in rewire.computing_layers(model):
+        if layer.name in rounded.outputs and keeps_scale(layer):
+            tied[layer.name] = tied[rewire.producers(layer)[0].name]
+    return tied
+
+
+def keeps_scale(layer: object) -> bool:
+    """Whether an 8-bit layer only re-arranges numbers, so that its output has the scale of its input."""
+    return type(layer).__name__ in _SAME_SCALE

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from converters.keras_to_tflite import TfliteOptions, to_tflite
 from converters.spec import Arrays
@@ -13,15 +13,16 @@ from toolkit.compress.audit import AuditReport, audit, operators_asking
 from toolkit.compress.calibrate import TensorStatistics, observe_statistics, search_ranges
 from toolkit.compress.equalise import equalise
 from toolkit.compress.finetune import Finetuned, finetune
-from toolkit.compress.keras_qat import wrap
+from toolkit.compress.keras_qat import Ranges, wrap
 from toolkit.compress.keras_sparsity import SparseModel, prune
 from toolkit.compress.precision import LayerPrecision, PrecisionPlan, plan_precision
 from toolkit.compress.principal import PRINCIPAL_REASON, split_principal
-from toolkit.compress.quantised_tensors import WEIGHTED, quantised_tensors
+from toolkit.compress.quantised_tensors import WEIGHTED, quantised_tensors, tied_ranges
 from toolkit.compress.restore_floats import restore_floats
 from toolkit.compress.rewire import computing_layers
 from toolkit.compress.streamline import streamline
 from toolkit.compress.weight_only import store_int8_weights
+from toolkit.errors import RecipeError
 
 if TYPE_CHECKING:
     from converters.keras_graph.relayer import RelayeredModel
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int, str], None]
 """``on_progress(stage, done, total, fact)``; stages: prune, streamline, equalise, principal, finetune, export."""
 
+_TRAINED = frozenset({"int8", "int8-weights"})
 _GAIN_REASON = "channel scales of the input, applied before it is rounded to 8 bits"
 
 
@@ -82,7 +84,7 @@ def compress_part(
         float_file: the float32 file of ``relayered`` where there is one; saves writing it again.
 
     Raises:
-        RecipeError: a rule matches nothing, or the precisions cannot stand in one file.
+        RecipeError: a rule matches nothing, the precisions cannot stand in one file, or fine-tuning has nothing to do.
         AuditError: an operator of the file is not in the precision it was asked to have.
     """
     tell = on_progress or (lambda stage, done, total, fact: None)
@@ -95,11 +97,23 @@ def compress_part(
             on_progress=lambda step, steps, loss: tell("prune", step, steps, f"loss {loss:.4g}"),
         )  # fmt: skip
         relayered, float_file = sparse.relayered, None
+    if settings.finetune.steps and not plan.precisions() & _TRAINED:
+        raise RecipeError(
+            "fine-tuning is asked for, and no operator is int8 or int8-weights: there is nothing it could repair",
+            code="finetune/nothing-rounded",
+            where=f"part {part!r}, compress.finetune.steps",
+            hint="set it to 0, or ask for int8 or int8-weights; int16x8 and float16 are exported without training",
+        )
     if "int8" not in plan.precisions():
-        return _whole(relayered, plan, calibration, sparse, tell, float_file)
+        tuned = None
+        if settings.finetune.steps:
+            tuned = _tune(relayered, plan, {}, settings, calibration, seed, checkpoint_dir, tell, sparse)
+            relayered, float_file = replace(relayered, model=tuned.model), None
+        return replace(_whole(relayered, plan, calibration, tell, float_file), sparse=sparse, tuned=tuned)
     result = quantise(
-        relayered, plan, settings, calibration, seed=seed, checkpoint_dir=checkpoint_dir, on_progress=tell
-    )
+        relayered, plan, settings, calibration, seed=seed, checkpoint_dir=checkpoint_dir, on_progress=tell,
+        sparse=sparse,
+    )  # fmt: skip
     return replace(result, sparse=sparse)
 
 
@@ -112,8 +126,12 @@ def quantise(
     seed: int = 0,
     checkpoint_dir: Path | None = None,
     on_progress: Progress | None = None,
+    sparse: SparseModel | None = None,
 ) -> CompressedPart:
-    """A part with int8 operators, from its resolved plan; arguments and errors as for `compress_part`."""
+    """A part with int8 operators, from its resolved plan; arguments and errors as for `compress_part`.
+
+    ``sparse`` is what pruned it, if anything did: its zeros survive fine-tuning.
+    """
     tell = on_progress or (lambda stage, done, total, fact: None)
     lean = streamline(relayered, calibration[:3])
     relayered = lean.relayered
@@ -136,18 +154,15 @@ def quantise(
         finer = split.rounded
         tell("principal", 1, 1, f"{len(split.layers)} convolutions split, equal to {split.snr_db:.0f} dB")
         statistics = observe_statistics(relayered, list(calibration)[::2], with_gain=True, seed=seed)
-    names = quantised_tensors(relayered.model, plan).activations
-    ranges = choose_ranges(relayered, calibration, statistics, names)
+    rounded = quantised_tensors(relayered.model, plan)
+    ranges = choose_ranges(relayered, calibration, statistics, rounded.activations)
     ratio = settings.principal_range_ratio
     ranges |= {name: (ratio * ranges[name][0], ratio * ranges[name][1]) for name in finer & ranges.keys()}
+    ranges = tied_ranges(relayered.model, rounded, ranges)
     tuned = None
     if settings.finetune.steps:
-        tuned = finetune(
-            relayered.model, relayered.interface, plan, ranges, calibration, settings.finetune, seed=seed,
-            checkpoint_dir=checkpoint_dir,
-            on_progress=lambda step, steps, loss: tell("finetune", step, steps, f"loss {loss:.4f}"),
-        )  # fmt: skip
-        relayered, ranges = replace(relayered, model=tuned.model), tuned.ranges
+        tuned = _tune(relayered, plan, ranges, settings, calibration, seed, checkpoint_dir, tell, sparse)
+        relayered, ranges = replace(relayered, model=tuned.model), tied_ranges(relayered.model, rounded, tuned.ranges)
     content = export_int8(relayered, plan, ranges)
     tell("export", 1, 1, f"{len(content):,} bytes")
     return CompressedPart(
@@ -179,12 +194,33 @@ def export_int8(relayered: RelayeredModel, plan: PrecisionPlan, ranges: dict[str
     return store_int8_weights(content, plan)
 
 
+def _tune(
+    relayered: RelayeredModel,
+    plan: PrecisionPlan,
+    ranges: Ranges,
+    settings: Compression,
+    calibration: Sequence[Arrays],
+    seed: int,
+    checkpoint_dir: Path | None,
+    tell: Progress,
+    sparse: SparseModel | None,
+) -> Finetuned:
+    steps = settings.finetune.steps
+    tuned = finetune(
+        relayered.model, relayered.interface, plan, ranges, calibration, settings.finetune, seed=seed,
+        masks=sparse.masks if sparse else None, checkpoint_dir=checkpoint_dir,
+        on_progress=lambda step, steps, loss: tell("finetune", step, steps, f"loss {loss:.4f}"),
+    )  # fmt: skip
+    before, after = tuned.held_out
+    tell("finetune", steps, steps, f"held-out loss {before:.4g} to {after:.4g}, {'kept' if tuned.kept else 'not kept'}")
+    return tuned
+
+
 def _whole(
     relayered: RelayeredModel,
     plan: PrecisionPlan,
     calibration: Sequence[Arrays],
-    sparse: SparseModel | None,
-    tell: Any,
+    tell: Progress,
     float_file: bytes | None,
 ) -> CompressedPart:
     """A part without int8 operators: float32, float16 constants, or 16-bit activations throughout."""
@@ -197,7 +233,7 @@ def _whole(
     content = store_int8_weights(store_float16(content, plan, relayered), plan)
     tell("export", 1, 1, f"{len(content):,} bytes")
     return CompressedPart(
-        tflite=content, relayered=relayered, plan=plan, audit=audit(content, plan, relayered.torch_names), sparse=sparse
+        tflite=content, relayered=relayered, plan=plan, audit=audit(content, plan, relayered.torch_names)
     )
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Culprit:
-    """The representations made so far; a failing hop is bisected against the one it was made from.
+    """The representations a failing hop is bisected with; those before the last good one may have been let go.
 
     Attributes:
         part: what is converted.
@@ -73,7 +73,7 @@ class Culprit:
             return bisect.first_divergence_torch(
                 self.part.model, self.part.spec, self.exported, interface, arrays, repro_dir=self.repro_dir
             )
-        if self.keras is None:
+        if self.keras is None and self.relayered is None:
             before = (self.exported, Interface.torch(self.part.spec))
             after = (self.rewritten.model, self.rewritten.interface)
             return bisect.first_divergence_onnx(before, after, arrays, repro_dir=self.repro_dir)

@@ -122,6 +122,9 @@ def convert_float(part: SourcePart, recipe: Recipe, clock: StageClock, repro_dir
         culprit = culprit.having(rewritten=rewritten)
         runner = onnx_runner(rewritten.model, rewritten.interface)
         fact = hops.compare("onnx", "rewritten onnx", runner, limits.onnx_db, culprit)
+        # What has passed and is no longer compared with goes: every representation holds all weights.
+        culprit = culprit.having(exported=None)
+        del exported, runner
         stage.fact = f"{len(rewritten.model.graph.node)} nodes, {fact}"
     with clock.stage(f"{part.key}: onnx2tf to Keras") as stage:
         keras = _to_keras(rewritten)
@@ -136,6 +139,8 @@ def convert_float(part: SourcePart, recipe: Recipe, clock: StageClock, repro_dir
         culprit = culprit.having(relayered=relayered)
         runner = _keras(relayered.model, relayered.interface)
         fact = hops.compare("keras", "trainable keras", runner, limits.relayered_db, culprit)
+        culprit = culprit.having(keras=None)
+        del keras, runner
         stage.fact = f"{relayered.model.count_params():,} weights back, {fact}"
     with clock.stage(f"{part.key}: float32 TFLite") as stage:
         from converters.keras_to_tflite import to_tflite

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from toolkit.pipeline.engine_bundle import BundleGraph, write_engine_bundle
 from toolkit.pipeline.events import Listener, StageClock
 from toolkit.pipeline.float_chain import FloatPart, convert_float
 from toolkit.pipeline.gpt_sovits_listeners import ListenerPaths, listeners_of, listening_facts, listening_graphs
+from toolkit.pipeline.gpt_sovits_precision import GraphPrecision
 from toolkit.pipeline.gpt_sovits_report import GraphRow, write_bundle_report
 from toolkit.pipeline.manifest import write_manifest
 from toolkit.pipeline.run_directory import RunDirectory, building, refuse_foreign_directory
@@ -24,10 +26,11 @@ from toolkit.pipeline.sources import Source, SourcePart
 from toolkit.recipe.schema import GptSovits, Recipe
 
 if TYPE_CHECKING:
+    from toolkit.models.gpt_sovits.calibration import SpokenSentences
     from toolkit.models.gpt_sovits.checkpoint import Checkpoint
     from toolkit.models.gpt_sovits.semantic import SemanticModel
     from toolkit.models.gpt_sovits.semantic_graphs import SemanticGraph
-    from toolkit.models.gpt_sovits.sovits_graphs import SovitsGraph
+    from toolkit.models.gpt_sovits.sovits_graphs import SovitsGraph, Style
     from toolkit.pipeline.enrolment_torch import Listeners
     from toolkit.voices.features import VoiceFeatures
 
@@ -90,10 +93,12 @@ def convert_pair(
     done: list[BundleGraph] = []
     rows: list[GraphRow] = []
     repro = out.with_name(f"{out.name}-repro")
+    resume = out.with_name(f".{out.name}.resume")
+    precision = GraphPrecision(recipe, _speech(pair, semantic, features, recipe.seed), clock, resume)
     with building(out) as directory:
-        spoken = _graphs(pair, semantic, settings, features, recipe.seed)
+        spoken = pair_graphs(pair, semantic, settings, features, recipe.seed)
         for graph in chain(spoken, listening_graphs(pair.sovits, heard, settings, recipe.seed)):
-            made, row = convert_graph(graph, recipe, clock, repro, directory)
+            made, row = convert_graph(graph, recipe, clock, repro, directory, precision)
             done.append(made)
             rows.append(row)
         with clock.stage("bundle") as stage:
@@ -103,6 +108,7 @@ def convert_pair(
             stage.fact = f"{sum(sizes.values()):,} bytes"
         write_manifest(directory, _source(pair, chosen, heard), recipe)
         lines = write_bundle_report(directory, _title(pair), rows, sizes, clock.records)
+    shutil.rmtree(resume, ignore_errors=True)
     return [*lines, f"  bundle: {out / 'bundle'}", f"  report: {out / 'report.md'}"]
 
 
@@ -133,7 +139,7 @@ def read_pair(paths: Sequence[Path]) -> Pair:
             where=f"{pair.gpt.path}, {pair.sovits.path}",
             hint="both files must come from the same version of GPT-SoVITS",
         )
-    config = semantic_config(pair.gpt.weights, heads=_heads(pair.gpt), where=str(pair.gpt.path))
+    config = semantic_config(pair.gpt.weights, heads=attention_heads(pair.gpt), where=str(pair.gpt.path))
     sizes = pair.sovits.sovits
     if sizes is None or config.stop_token != sizes.codes or config.symbols < sizes.symbols:
         sung = None if sizes is None else (sizes.symbols, sizes.codes)
@@ -155,35 +161,57 @@ def semantic_model(gpt: Checkpoint) -> SemanticModel:
     """
     from toolkit.models.gpt_sovits.semantic import load_semantic
 
-    return load_semantic(gpt.weights, heads=_heads(gpt), where=str(gpt.path))
+    return load_semantic(gpt.weights, heads=attention_heads(gpt), where=str(gpt.path))
 
 
-def _heads(gpt: Checkpoint) -> int | None:
+def attention_heads(gpt: Checkpoint) -> int | None:
     """Attention heads, which no tensor tells."""
     return gpt.config.get("model", {}).get("head")
 
 
-def _graphs(
+def pair_graphs(
     pair: Pair, semantic: SemanticModel, settings: GptSovits, features: VoiceFeatures | None, seed: int
 ) -> Iterator[SemanticGraph | SovitsGraph]:
-    import torch
-
+    """The graphs of a model at the lengths of a recipe, made one after the other."""
     from toolkit.models.gpt_sovits.semantic_graphs import SemanticBuckets, semantic_graphs
-    from toolkit.models.gpt_sovits.sovits_graphs import SovitsBuckets, Style, sovits_graphs
+    from toolkit.models.gpt_sovits.sovits_graphs import SovitsBuckets, sovits_graphs
 
     lengths = SemanticBuckets(prefill=settings.prefill, cache_rows=settings.cache_rows)
     yield from semantic_graphs(semantic, lengths, features=settings.text_features, seed=seed)
     buckets = SovitsBuckets(text=settings.text, flow=settings.flow, vocoder=(), vocoder_stream=settings.vocoder_stream)
-    style = None
+    yield from sovits_graphs(pair.sovits, buckets, voice=_style(features), seed=seed)
+
+
+def _style(features: VoiceFeatures | None) -> Style | None:
+    import torch
+
+    from toolkit.models.gpt_sovits.sovits_graphs import Style
+
+    if features is None:
+        return None
+    ge = torch.from_numpy(features.arrays["ge"])
+    ge_text = features.arrays.get("ge_text")
+    return Style(ge=ge, ge_text=ge if ge_text is None else torch.from_numpy(ge_text))
+
+
+def _speech(pair: Pair, semantic: SemanticModel, features: VoiceFeatures | None, seed: int) -> SpokenSentences:
+    """Sentences to calibrate and train on, after the voice's own prompt where there is one."""
+    from toolkit.models.gpt_sovits.calibration import Prompt, SpokenSentences
+
+    prompt = None
     if features is not None:
-        ge = torch.from_numpy(features.arrays["ge"])
-        ge_text = features.arrays.get("ge_text")
-        style = Style(ge=ge, ge_text=ge if ge_text is None else torch.from_numpy(ge_text))
-    yield from sovits_graphs(pair.sovits, buckets, voice=style, seed=seed)
+        arrays = features.arrays
+        prompt = Prompt(phones=arrays["prompt_phones"], codes=arrays["prompt_codes"], bert=arrays.get("prompt_bert"))
+    return SpokenSentences(semantic, pair.sovits, voice=_style(features), prompt=prompt, seed=seed)
 
 
 def convert_graph(
-    graph: SemanticGraph | SovitsGraph, recipe: Recipe, clock: StageClock, repro: Path, directory: RunDirectory
+    graph: SemanticGraph | SovitsGraph,
+    recipe: Recipe,
+    clock: StageClock,
+    repro: Path,
+    directory: RunDirectory,
+    precision: GraphPrecision,
 ) -> tuple[BundleGraph, GraphRow]:
     """One graph through the chain, proven at every hop and given its precision; its float file is kept.
 
@@ -192,8 +220,6 @@ def convert_graph(
         RecipeError: a precision rule matches nothing.
         AuditError: a precision was not realised.
     """
-    from toolkit.compress.run import compress_part
-
     part = SourcePart(
         name=graph.kind,
         bucket=graph.bucket,
@@ -204,24 +230,18 @@ def convert_graph(
     )
     floats = convert_float(part, recipe, clock, repro)
     directory.write_bytes(f"float32/{graph.name}.tflite", floats.tflite)
-    settings = recipe.part(graph.kind)
-    with clock.stage(f"{part.key}: precision") as stage:
-        compressed = compress_part(
-            floats.relayered,
-            settings.precision,
-            settings.compress,
-            graph.probes,
-            seed=recipe.seed,
-            float_file=floats.tflite,
-        )
-        realised = Counter(row.realised for row in compressed.audit.rows)
-        stage.fact = f"{len(compressed.tflite):,} bytes"
+    compressed, lost = precision.give(graph, floats)
+    realised = Counter(row.realised for row in compressed.audit.rows)
     row = GraphRow(
         name=graph.name,
         float_bytes=len(floats.tflite),
         shipped_bytes=len(compressed.tflite),
         float_snr_db=_worst_snr_db(floats),
         precisions=tuple(realised.most_common()),
+        float_macs_ratio=compressed.audit.float_macs_ratio if compressed.audit.macs else None,
+        shipped_snr_db=lost.snr_db,
+        same_choice=lost.same_choice,
+        compared_on=lost.inputs,
     )
     made = BundleGraph(
         name=graph.name,

@@ -6,6 +6,7 @@ no more. The bundle says so in ``engine.json`` (``contents: codes``), and ``tool
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from toolkit.errors import CheckpointError
 from toolkit.pipeline.engine_bundle import BundleGraph, write_engine_bundle
 from toolkit.pipeline.events import Listener, StageClock
 from toolkit.pipeline.gpt_sovits import SAMPLE_RATE_HZ, convert_graph, semantic_facts, semantic_model
+from toolkit.pipeline.gpt_sovits_precision import GraphPrecision
 from toolkit.pipeline.gpt_sovits_report import GraphRow, write_bundle_report
 from toolkit.pipeline.manifest import write_manifest
 from toolkit.pipeline.run_directory import building, refuse_foreign_directory
@@ -37,6 +39,7 @@ def convert_codes(path: Path, recipe: Recipe, out: Path, listener: Listener) -> 
         RecipeError: a precision rule matches nothing.
         AuditError: a precision was not realised.
     """
+    from toolkit.models.gpt_sovits.calibration import SpokenSentences
     from toolkit.models.gpt_sovits.checkpoint import read_checkpoint
     from toolkit.models.gpt_sovits.semantic_graphs import SemanticBuckets, semantic_graphs
 
@@ -71,11 +74,13 @@ def convert_codes(path: Path, recipe: Recipe, out: Path, listener: Listener) -> 
         "noise_scale": 0.0,
         "semantic": semantic_facts(model),
     }
+    resume = out.with_name(f".{out.name}.resume")
+    precision = GraphPrecision(recipe, SpokenSentences(model, None, seed=recipe.seed), clock, resume)
     done: list[BundleGraph] = []
     rows: list[GraphRow] = []
     with building(out) as directory:
         for graph in semantic_graphs(model, lengths, features=settings.text_features, seed=recipe.seed):
-            made, row = convert_graph(graph, recipe, clock, out.with_name(f"{out.name}-repro"), directory)
+            made, row = convert_graph(graph, recipe, clock, out.with_name(f"{out.name}-repro"), directory, precision)
             done.append(made)
             rows.append(row)
         with clock.stage("bundle") as stage:
@@ -84,4 +89,5 @@ def convert_codes(path: Path, recipe: Recipe, out: Path, listener: Listener) -> 
         source = Source(name=path.stem, label=title, kind="voice", voice=None, inputs={path.name: gpt.sha256})
         write_manifest(directory, source, recipe)
         lines = write_bundle_report(directory, title, rows, sizes, clock.records)
+    shutil.rmtree(resume, ignore_errors=True)
     return [*lines, f"  bundle: {out / 'bundle'} (it makes codes; toolkit speak wants the SoVITS half too)"]

@@ -19,6 +19,10 @@ class GraphRow:
         shipped_bytes: size of its file as it ships, before graphs of a kind share their weights.
         float_snr_db: float32 TFLite against torch, the worst output; ``None`` when they are identical.
         precisions: realised precision and the number of operators that have it, read back from the file.
+        float_macs_ratio: share of the multiply-adds that do not run in whole numbers; ``None`` without any.
+        shipped_snr_db: the file as it ships against torch, by output.
+        same_choice: inputs for which the likeliest code is torch's, of how many; ``None`` without logits.
+        compared_on: inputs of that comparison.
     """
 
     name: str
@@ -26,6 +30,10 @@ class GraphRow:
     shipped_bytes: int
     float_snr_db: float | None
     precisions: tuple[tuple[str, int], ...]
+    float_macs_ratio: float | None
+    shipped_snr_db: Mapping[str, float]
+    same_choice: tuple[int, int] | None
+    compared_on: str
 
 
 def write_bundle_report(
@@ -47,6 +55,10 @@ def write_bundle_report(
                     "shipped_bytes": row.shipped_bytes,
                     "float_snr_db": row.float_snr_db,
                     "operators": dict(row.precisions),
+                    "float_macs_ratio": row.float_macs_ratio,
+                    "shipped_snr_db": {name: round(value, 3) for name, value in row.shipped_snr_db.items()},
+                    "same_choice": row.same_choice,
+                    "compared_on": row.compared_on,
                 }
                 for row in rows
             ],
@@ -83,6 +95,17 @@ def _page(title: str, rows: Sequence[GraphRow], sizes: Mapping[str, int], stages
             for row in rows
         ),
         "",
+        "What ships, against torch. A signal-to-noise ratio is not a listener, and with random weights the likeliest"
+        " code is decided by next to nothing: neither is a judgement of quality.",
+        "",
+        "| graph | signal to noise by output | same likeliest code | multiply-adds with floats | compared on |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {row.name} | {', '.join(f'{name} {_db(value)}' for name, value in row.shipped_snr_db.items())} | "
+            f"{_of(row.same_choice)} | {_share(row.float_macs_ratio)} | {row.compared_on} |"
+            for row in rows
+        ),
+        "",
         "| stage | seconds | finding |",
         "|---|---|---|",
         *(f"| {stage.name} | {stage.seconds:.1f} | {stage.fact} |" for stage in stages),
@@ -91,6 +114,14 @@ def _page(title: str, rows: Sequence[GraphRow], sizes: Mapping[str, int], stages
 
 def _worst(rows: Sequence[GraphRow]) -> float | None:
     return min((row.float_snr_db for row in rows if row.float_snr_db is not None), default=None)
+
+
+def _of(counts: tuple[int, int] | None) -> str:
+    return "" if counts is None else f"{counts[0]} of {counts[1]}"
+
+
+def _share(ratio: float | None) -> str:
+    return "" if ratio is None else f"{100 * ratio:.0f} %"
 
 
 def _db(value: float | None) -> str:

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 
 from converters.errors import InputError
 from converters.keras_graph.run import keras_runner
 from converters.parity import compare
+from converters.tflite_graph.flatbuffer import dump, load
 from converters.tflite_graph.float16_constants import float16_constants
 from converters.tflite_graph.merge import merge_signatures
 from converters.tflite_graph.metadata import read_metadata, write_metadata
@@ -172,3 +174,27 @@ def test_merge_refuses_equal_keys_and_unknown_signature(content: bytes, flow: Ch
         tflite_runner(content, flow.relayered.interface, signature="other")
     with pytest.raises(InputError, match="signature"):
         read_tflite(content, signature="other")
+
+
+def test_equal_scales_are_written_once(content: bytes) -> None:
+    def sized(scales: list[np.ndarray]) -> tuple[int, list[np.ndarray]]:
+        model = load(content)
+        tensors = model.subgraphs[0].tensors
+        for tensor, values in zip(tensors, scales, strict=False):
+            tensor.quantization = schema.QuantizationParametersT()
+            tensor.quantization.scale = values
+            tensor.quantization.zeroPoint = np.zeros(len(values), np.int64)
+            tensor.quantization.quantizedDimension = 1
+        written = dump(model)
+        again = load(written)
+        assert dump(again) == written
+        read = [again.subgraphs[0].tensors[place].quantization for place in range(len(scales))]
+        assert all(item.quantizedDimension == 1 and len(item.zeroPoint) == len(item.scale) for item in read)
+        return len(written), [item.scale for item in read]
+
+    values = np.linspace(1, 2, 4096, dtype=np.float32)
+    (one, _), (equal, read) = sized([values]), sized([values, values.copy()])
+    other, read_other = sized([values, values + 1])
+    np.testing.assert_array_equal(read, [values, values])
+    np.testing.assert_array_equal(read_other, [values, values + 1])
+    assert equal - one < 100 < values.nbytes <= other - equal < 1.1 * values.nbytes

@@ -13,7 +13,7 @@ from converters.tflite_graph.run import tflite_runner
 from tests.toolkit.compress.small_vocoder import small_inputs, small_vocoder
 from toolkit.compress.run import compress_part
 from toolkit.errors import RecipeError
-from toolkit.recipe.schema import Compression, Finetune, PrecisionPolicy, PrecisionRule
+from toolkit.recipe.schema import Compression, Finetune, PrecisionPolicy, PrecisionRule, Sparsity
 
 CALIBRATION = small_inputs(9)
 HELD_OUT = small_inputs(4, seed=7)
@@ -82,3 +82,21 @@ def test_rule_that_matches_nothing_is_an_error():
     with pytest.raises(RecipeError) as caught:
         compress_part(small_vocoder(), _policy(("dec.conv_pro", "float32")), Compression(), CALIBRATION)
     assert "dec.conv_pre" in caught.value.hint
+
+
+def test_what_was_pruned_stays_zero_when_the_rest_is_trained(monkeypatch):
+    judged = iter([1.0, 0.5])  # so that the result is kept, whatever four steps do
+    monkeypatch.setattr("toolkit.compress.finetune._Trainer.held_out", lambda self, windows: next(judged))
+    relayered = small_vocoder()
+    settings = Compression(
+        equalise=False,
+        sparsity=Sparsity(target_ratio=0.5, steps=4, match="dec.conv_pre"),
+        finetune=Finetune(steps=4, segment_frames=16, learning_rate=1e-3),
+    )
+    made = compress_part(relayered, FLOAT_STREAM, settings, CALIBRATION)
+    pruned, trained = (
+        part.model.get_layer("dec.conv_pre/Conv").get_weights()[0] for part in (made.sparse.relayered, made.relayered)
+    )
+    assert made.tuned.kept and not np.array_equal(pruned, trained)
+    assert (pruned == 0).mean() >= 0.5
+    np.testing.assert_array_equal(pruned == 0, trained == 0)

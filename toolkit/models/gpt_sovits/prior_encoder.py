@@ -108,11 +108,11 @@ class PriorEncoder(nn.Module):
     ) -> Tensor:
         """What the last encoder gives, ``[1, 2n, hidden]``; see ``forward``."""
         there, spoken = codes_mask.transpose(1, 2), phones_mask.transpose(1, 2)
-        once = self.code_table(codes)
+        once = _rows(self.code_table, codes)
         # Nearest neighbour, twice as many: each row beside itself, then laid end to end.
         twice = torch.cat([once, once], dim=2).reshape(1, 2 * once.shape[1], once.shape[2])
         x = self.encoder_ssl(twice * there, codes_mask) * there
-        text = self.encoder_text(self.text_embedding(phones) * spoken, phones_mask) * spoken
+        text = self.encoder_text(_rows(self.text_embedding, phones) * spoken, phones_mask) * spoken
         x = self.mrte(x, codes_mask, text, phones_mask, style)
         return self.encoder2(x * there, codes_mask) * there
 
@@ -128,3 +128,8 @@ class PriorEncoder(nn.Module):
             mask = nn.functional.interpolate(mask, size=length, mode="nearest")
         statistics = self.proj(x) * mask
         return statistics[:, : self.inter], statistics[:, self.inter :]
+
+
+def _rows(table: nn.Embedding, ids: Tensor) -> Tensor:
+    """``[1, n]`` ids to ``[1, n, width]``; the table is read with a list, as EMBEDDING_LOOKUP wants it."""
+    return table(ids.reshape(ids.shape[1])).unsqueeze(0)

@@ -128,10 +128,26 @@ def step_spec(config: SemanticConfig, rows: int) -> PartSpec:
 
 
 def prefill_probe(model: SemanticModel, spec: PartSpec, share: float, seed: int) -> dict[str, np.ndarray]:
-    """Inputs of a prefill as the engine makes them for a sentence that fills ``share`` of the bucket."""
+    """Inputs of a prefill as the engine makes them for a random sentence that fills ``share`` of the bucket."""
+    shapes = {tensor.name: tensor.shape for tensor in spec.inputs}
+    text, prompt = int(shapes["phones"][1] * share), int(shapes["prompts"][1] * share)
+    return prefill_inputs(model, spec, *_sentence(model.config, text, prompt, seed))
+
+
+def prefill_inputs(
+    model: SemanticModel, spec: PartSpec, phones: np.ndarray, codes: np.ndarray, bert: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Inputs of a prefill as the engine makes them.
+
+    Args:
+        model: the model.
+        spec: the graph's interface.
+        phones: ``[1, Tx] int32``, at most as many as the bucket has room for.
+        codes: ``[1, Ty] int32``, likewise.
+        bert: ``[1, features, Tx]``; left out where the graph takes none.
+    """
     shapes = {tensor.name: tensor.shape for tensor in spec.inputs}
     text_rows, prompt_rows = shapes["phones"][1], shapes["prompts"][1]
-    phones, codes, bert = _sentence(model.config, int(text_rows * share), int(prompt_rows * share), seed)
     rows, text, audio = text_rows + prompt_rows, phones.shape[1], codes.shape[1]
     positions = np.zeros((1, rows, model.config.width), np.float32)
     positions[0, :text] = _scaled(model.ar_text_position, 0, text, model.config.width)
@@ -146,16 +162,41 @@ def prefill_probe(model: SemanticModel, spec: PartSpec, share: float, seed: int)
     }
 
 
-@torch.inference_mode()
 def step_probe(model: SemanticModel, spec: PartSpec, share: float, seed: int) -> dict[str, np.ndarray]:
-    """Inputs of a step as the engine makes them after a sentence that fills ``share`` of the cache."""
-    rows = next(tensor.shape[1] for tensor in spec.inputs if tensor.name == "k_cache_0")
-    used, config = max(2, int(rows * share)), model.config
-    phones, codes, bert = _sentence(config, (used + 1) // 2, used // 2, seed)
+    """Inputs of a step as the engine makes them after a random sentence that fills ``share`` of the cache."""
+    used = max(2, int(step_rows(spec) * share))
+    return step_inputs(model, spec, *_sentence(model.config, (used + 1) // 2, used // 2, seed))
+
+
+def step_rows(spec: PartSpec) -> int:
+    """Rows of a step's cache."""
+    return next(tensor.shape[1] for tensor in spec.inputs if tensor.name == "k_cache_0")
+
+
+@torch.inference_mode()
+def step_inputs(
+    model: SemanticModel,
+    spec: PartSpec,
+    phones: np.ndarray,
+    codes: np.ndarray,
+    bert: np.ndarray,
+    token: int | None = None,
+) -> dict[str, np.ndarray]:
+    """Inputs of a step as the engine makes them.
+
+    Args:
+        model: the model; it fills the cache.
+        spec: the graph's interface.
+        phones: ``[1, Tx] int32``.
+        codes: ``[1, Ty] int32``: what was said before; ``Tx + Ty`` is at most the cache's rows.
+        bert: ``[1, features, Tx]``.
+        token: the code to step with; the likeliest by default.
+    """
+    rows, config, used = step_rows(spec), model.config, phones.shape[1] + codes.shape[1]
     state = model.prefill(torch.from_numpy(phones).long(), torch.from_numpy(codes).long(), torch.from_numpy(bert))
-    token = int(state.logits[0, :-1].argmax())
+    said = int(state.logits[0, :-1].argmax()) if token is None else token
     found = {
-        "token": np.array([[token]], np.int32),
+        "token": np.array([[said]], np.int32),
         "position": _scaled(model.ar_audio_position, codes.shape[1], 1, config.width)[None],
         "attention_bias": bias(used, rows),
     }

@@ -60,6 +60,7 @@ def generate(
     *,
     bert: Tensor | None = None,
     early_stop: int = _NO_LIMIT,
+    steps_min: int = STEPS_MIN,
     steps_max: int = STEPS_MAX,
 ) -> Generated:
     """Codes of a sentence.
@@ -71,6 +72,7 @@ def generate(
         sampler: draws.
         bert: ``[1, features, Tx]``.
         early_stop: upstream's ``early_stop_num``: ends when more codes than that were made; -1 is never.
+        steps_min: in so many first steps the stop token cannot be drawn.
         steps_max: ends in that step at the latest.
     """
     start = torch.empty(1, 0, dtype=torch.long) if prompt is None else prompt.long()
@@ -80,7 +82,7 @@ def generate(
     stopped, step = False, 0
     for step in range(steps_max):
         logits = state.logits[0].numpy()
-        token, likeliest = sampler.next(logits[:-1] if step < STEPS_MIN else logits, said)
+        token, likeliest = sampler.next(logits[:-1] if step < steps_min else logits, said)
         # Upstream edits the logits in place, so its second stop test reads them after the penalty.
         stopped = stop in (token, likeliest)
         if stopped:

@@ -183,9 +183,7 @@ def test_vocoder_stages_equal_upstream(model):
     names = {"hook_dec_conv_pre": "conv_pre", "hook_dec_conv_post": "conv_post"}
     names |= {f"hook_dec_up{stage}": f"ups.{stage}" for stage in range(5)}
     names |= {f"hook_dec_res{2 * stage}": f"resblocks.{2 * stage}" for stage in range(5)}
-    caught = heard(
-        model.generator, names, lambda: model.generator(tensor("z_ns0"), torch.ones(1, 1, 16), tensor("ge"))
-    )
+    caught = heard(model.generator, names, lambda: model.generator(tensor("z_ns0"), torch.ones(1, 1, 16), tensor("ge")))
     assert len(caught) == 12
     for name, output in caught.items():
         assert difference(output, name) < TOLERANCE, name

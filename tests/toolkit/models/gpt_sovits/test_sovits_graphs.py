@@ -43,9 +43,7 @@ def test_every_graph_runs_on_its_probes(tmp_path, version, folded):
         for probe in graph.probes:
             assert {name: value.shape for name, value in probe.items()} == {t.name: t.shape for t in graph.spec.inputs}
             found = torch_runner(graph.module, graph.spec)(probe)
-            assert {name: value.shape for name, value in found.items()} == {
-                t.name: t.shape for t in graph.spec.outputs
-            }
+            assert {name: value.shape for name, value in found.items()} == {t.name: t.shape for t in graph.spec.outputs}
             assert all(np.isfinite(value).all() and value.any() for value in found.values())
     styled = {name for graph in graphs[:5] for t in graph.spec.inputs if (name := t.name).startswith("ge")}
     expected = {"ge", "ge_text"} if version.startswith("v2Pro") else {"ge"}

@@ -1,0 +1,171 @@
+"""The precisions of a GPT-SoVITS model's graphs: data, fine-tuning that can be taken up again, and what is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from converters import parity
+from converters.tflite_graph.run import tflite_runner
+from toolkit.pipeline.events import StageClock
+from toolkit.pipeline.float_chain import FloatPart, reference_runner
+from toolkit.recipe.schema import Compression, Part, Recipe
+
+if TYPE_CHECKING:
+    from converters.keras_graph.relayer import RelayeredModel
+    from toolkit.compress.run import CompressedPart
+    from toolkit.models.gpt_sovits.calibration import SpokenSentences
+    from toolkit.models.gpt_sovits.semantic_graphs import SemanticGraph
+    from toolkit.models.gpt_sovits.sovits_graphs import SovitsGraph
+
+_LOGITS = "logits"
+LISTENING = ("ssl", "code_extractor", "style_encoder", "speaker_encoder", "bert")
+"""Graphs no sentence passes through: they hear recordings and read characters, and keep the inputs they came with."""
+_RANGED = frozenset({"int8", "int16x8"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fidelity:
+    """A graph as it ships against torch.
+
+    Attributes:
+        snr_db: signal-to-noise ratio of each output over all inputs; infinite when equal.
+        inputs: what was compared, for the report.
+        same_choice: inputs for which the likeliest code is torch's, of how many; ``None`` without logits.
+    """
+
+    snr_db: dict[str, float]
+    inputs: str
+    same_choice: tuple[int, int] | None
+
+
+class GraphPrecision:
+    """Gives graphs the precisions of a recipe.
+
+    Weights that were trained in one length of a graph are used in its other lengths too, which then share their bytes;
+    where scales were moved between layers, each length is trained by itself, for its scales are its own.
+
+    Args:
+        recipe: precisions and fine-tuning by part.
+        speech: sentences to choose ranges by, to train on and to compare on.
+        clock: told about every stage.
+        resume: where unfinished fine-tuning keeps its place.
+    """
+
+    def __init__(self, recipe: Recipe, speech: SpokenSentences, clock: StageClock, resume: Path) -> None:
+        self._recipe, self._speech, self._clock, self._resume = recipe, speech, clock, resume
+        self._trained: dict[str, RelayeredModel] = {}
+
+    def give(self, graph: SemanticGraph | SovitsGraph, floats: FloatPart) -> tuple[CompressedPart, Fidelity]:
+        """The graph as it ships, and what that costs.
+
+        Raises:
+            RecipeError: a rule matches nothing, or the precisions cannot stand in one file.
+            AuditError: a precision was not realised.
+        """
+        from toolkit.compress.run import compress_part
+
+        settings = self._recipe.part(graph.kind)
+        spoken = needs_sentences(settings) and graph.kind not in LISTENING
+        relayered, compress = floats.relayered, settings.compress
+        if graph.kind in self._trained:
+            relayered = with_weights(relayered, self._trained[graph.kind])
+            compress = compress.model_copy(
+                update={"sparsity": None, "finetune": compress.finetune.model_copy(update={"steps": 0})}
+            )
+        with self._clock.stage(f"{floats.source.key}: precision") as stage:
+            calibration = self._speech.calibration(graph) if spoken else graph.probes
+
+            def progress(step: str, done: int, total: int, note: str) -> None:
+                self._clock.listener.progress(stage.name, done, total, f"{step} {note}")
+
+            compressed = compress_part(
+                relayered,
+                settings.precision,
+                compress,
+                calibration,
+                seed=self._recipe.seed,
+                checkpoint_dir=self._resume / graph.name,
+                on_progress=progress,
+                float_file=floats.tflite if relayered is floats.relayered else None,
+            )
+            if _trains(compress) and _plain(compress, compressed):
+                self._trained[graph.kind] = compressed.relayered
+            lost = self._fidelity(graph, floats, compressed, spoken=spoken)
+            worst = min(lost.snr_db.values())
+            stage.fact = f"{len(compressed.tflite):,} bytes, {worst:.1f} dB against torch on {lost.inputs}"
+            if compressed.tuned is not None:
+                before, after = compressed.tuned.held_out
+                kept = "kept" if compressed.tuned.kept else "not kept"
+                stage.fact += f"; fine-tuning {kept}: held-out loss {before:.3g} to {after:.3g}"
+        return compressed, lost
+
+    def _fidelity(
+        self, graph: SemanticGraph | SovitsGraph, floats: FloatPart, compressed: CompressedPart, *, spoken: bool
+    ) -> Fidelity:
+        reference = reference_runner(floats.source)
+        if not spoken:
+            pairs = zip(graph.probes, floats.reference, strict=True)
+            return fidelity(compressed, pairs, f"{len(graph.probes)} random inputs")
+        held_out = ((inputs, reference(inputs)) for inputs in self._speech.held_out(graph))
+        return fidelity(compressed, held_out, "held-out sentences")
+
+
+def needs_sentences(settings: Part) -> bool:
+    """Whether ranges are chosen or weights trained, so that inputs must be those of speech."""
+    asked = {settings.precision.default, *(rule.use for rule in settings.precision.rules)}
+    return bool(asked & _RANGED) or _trains(settings.compress)
+
+
+def with_weights(relayered: RelayeredModel, trained: RelayeredModel) -> RelayeredModel:
+    """The part with the weights another length of it was given; constants that hold a length stay its own."""
+    from toolkit.compress import rewire
+
+    model = rewire.rebuild(relayered.model, lambda layer, inputs, copy: rewire.call(copy(), inputs))
+    known = {layer.name: layer.get_weights() for layer in trained.model.layers}
+    for layer in model.layers:
+        own = relayered.model.get_layer(layer.name).get_weights()
+        found = known.get(layer.name, own)
+        same = [value.shape for value in found] == [value.shape for value in own]
+        if own:
+            layer.set_weights(found if same else own)
+    return replace(relayered, model=model)
+
+
+def fidelity(
+    compressed: CompressedPart, pairs: Iterable[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]], inputs: str
+) -> Fidelity:
+    """Compares the file with torch's outputs.
+
+    Args:
+        compressed: the graph as it ships.
+        pairs: inputs and torch's outputs.
+        inputs: what they are.
+    """
+    run = tflite_runner(compressed.tflite, compressed.relayered.interface)
+    report, same, compared, choices = parity.ParityReport(tensors={}), 0, 0, False
+    for given, expected in pairs:
+        found = run(given)
+        report = report.combined(parity.compare(expected, found))
+        compared += 1
+        if _LOGITS in expected:
+            choices = True
+            same += int(np.argmax(found[_LOGITS]) == np.argmax(expected[_LOGITS]))
+    return Fidelity(
+        snr_db={name: float(tensor.snr_db) for name, tensor in report.tensors.items()},
+        inputs=inputs,
+        same_choice=(same, compared) if choices else None,
+    )
+
+
+def _trains(compress: Compression) -> bool:
+    return bool(compress.finetune.steps or compress.sparsity)
+
+
+def _plain(compress: Compression, compressed: CompressedPart) -> bool:
+    """Whether layers still mean what they meant in the float part."""
+    return not (compress.equalise or compress.principal or compressed.dropped_masks)
