@@ -98,6 +98,15 @@ def test_swapped_and_missing_weights_are_errors_that_name_them(folder, load, fir
         assert caught.value.code == "checkpoint/wrong-shape"
 
 
+def test_weights_of_equal_shape_that_are_swapped_are_seen_by_the_vectors(expected):
+    state = read_state_dict(HUBERT)
+    first, second = (f"encoder.layers.0.attention.{name}_proj.weight" for name in "qv")
+    swapped = {**state.weights, first: state.weights[second], second: state.weights[first]}
+    model = load_hubert(StateDict(path=state.path, weights=swapped, config=state.config, sha256=""))
+    found = _heard(model, expected["sound"], expected["sound"].shape[1])
+    assert np.abs(found - expected["ssl"]).max() > 1e-2
+
+
 def test_hubert_is_no_bert_and_the_other_way_round():
     for folder, load in ((HUBERT, load_bert), (BERT, load_hubert)):
         with pytest.raises(CheckpointError) as caught:
