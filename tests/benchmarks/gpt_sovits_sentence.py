@@ -79,7 +79,7 @@ def exported(paths: list[Path], voice: Path, lengths: Any) -> dict[str, Any]:
     from toolkit.voices.feature_file import read_features
 
     pair = read_pair(paths)
-    made = pair_graphs(pair, semantic_model(pair), lengths, read_features(voice)[0], 0)
+    made = pair_graphs(pair, semantic_model(pair.gpt), lengths, read_features(voice)[0], 0)
     return {graph.name: export(graph.module, graph.spec) for graph in made}
 
 

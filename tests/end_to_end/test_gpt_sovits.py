@@ -9,18 +9,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from tests.toolkit.voices.made_voices import made_arrays
 from toolkit.cli.app import outcome
 from toolkit.compress.audit import INTEGER
 from toolkit.engine.bundle import read_bundle
+from toolkit.engine.loading import GraphLoader
+from toolkit.engine.residency import Residency
+from toolkit.engine.sampling import Sampler
+from toolkit.engine.semantic import SemanticDecoder
 from toolkit.models.gpt_sovits.checkpoint import read_checkpoint
 from toolkit.models.gpt_sovits.seeded import small_config, write_gpt, write_sovits
 from toolkit.models.gpt_sovits.semantic_config import SemanticConfig, semantic_shapes
 from toolkit.models.gpt_sovits.sovits_graphs import random_style
 from toolkit.results import RunResult
 from toolkit.results import load as load_results
-from toolkit.voices.feature_file import write_features
+from toolkit.voices.feature_file import read_features, write_features
 from toolkit.voices.features import checked_features
 
 LENGTHS = (
@@ -144,6 +149,7 @@ def test_same_command_twice_gives_the_same_bytes(run, files, tmp_path):
     [
         (("tiny.pth", "tiny.pth"), "checkpoint/pair"),
         (("tiny.pth",), "checkpoint/pair"),
+        (("tiny.ckpt", "tiny.pth", "tiny.pth"), "checkpoint/pair"),
         (("tiny.ckpt", "missing.pth"), "checkpoint/not-found"),
         (("tiny.ckpt", "short.pth"), "checkpoint/"),
         (("tiny.ckpt", "other.pth"), "checkpoint/pair"),
@@ -166,3 +172,61 @@ def test_options_that_would_be_ignored_and_foreign_styles_are_errors(files, tmp_
     assert _convert(files, tmp_path / "out", "--voice", str(tmp_path / "wide.npz")) == 2
     assert "error[engine/voice-mismatch]" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_voice_of_the_database_is_folded_as_its_features_file_is(files, tmp_path, capsys):
+    database = tmp_path / "voices.sqlite3"
+    added = ["voices", "add", "anna", "--features", str(files / "anna.npz"), "--consent", "by herself"]
+    assert outcome([*added, "--database", str(database)]) == 0
+    assert _convert(files, tmp_path / "stored", "--quiet", "--voice", f"{database}:anna") == 0
+    assert _convert(files, tmp_path / "filed", "--quiet", "--voice", str(files / "anna.npz")) == 0
+    stored, filed = (json.loads((tmp_path / name / "manifest.json").read_text()) for name in ("stored", "filed"))
+    assert stored["outputs"] == filed["outputs"]
+    assert "voices.sqlite3:anna" in stored["inputs"]
+    capsys.readouterr()
+    for wrong, code in ((f"{database}:ben", "voices/unknown"), (f"{tmp_path / 'no.sqlite3'}:anna", "voices/"),
+                        ("nothing", "voices/bad-features"), (f"{database}:../x", "voices/bad-id")):  # fmt: skip
+        assert _convert(files, tmp_path / "out", "--quiet", "--voice", wrong) == 2, wrong
+        assert f"error[{code}" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_voice_of_another_checkpoint_is_not_folded(files, tmp_path, capsys):
+    features = read_features(files / "anna.npz")[0]
+    write_features(tmp_path / "other.npz", checked_features(features.arrays, "en", "c" * 64), {})
+    assert _convert(files, tmp_path / "out", "--voice", str(tmp_path / "other.npz")) == 2
+    assert "another SoVITS checkpoint" in capsys.readouterr().err
+
+
+def test_a_diffusion_model_is_refused_with_the_reason_and_its_gpt_half_converts_alone(files, tmp_path, capsys):
+    later = tmp_path / "v4.pth"
+    torch.save({"weight": {"enc_p.proj.weight": torch.ones(2), "cfm.estimator.proj.weight": torch.ones(2)},
+                "config": {}, "info": "v4"}, later)  # fmt: skip
+    assert outcome(["convert", str(files / "tiny.ckpt"), str(later), "--out", str(tmp_path / "out"), "--quiet"]) == 2
+    refused = capsys.readouterr().err
+    assert "error[checkpoint/unsupported-version]" in refused and "diffusion transformer" in refused
+    assert "toolkit convert GPT.ckpt" in refused
+
+    changes = [word for change in LENGTHS for word in ("--set", change)]
+    alone = ["convert", str(files / "tiny.ckpt"), "--out", str(tmp_path / "codes"), "--quiet", *changes]
+    assert outcome([*alone, "--voice", str(files / "anna.npz")]) == 2
+    assert "--voice does nothing" in capsys.readouterr().err
+    assert outcome(alone) == 0
+    assert "text to semantic codes only" in capsys.readouterr().out
+    bundle = read_bundle(tmp_path / "codes" / "bundle")
+    assert bundle.contents == "codes"
+    assert {graph.kind for graph in bundle.graphs.values()} == {"t2s_prefill", "t2s_step"}
+    with GraphLoader(Residency(600 << 20)).using(bundle) as graphs:
+        sampler = Sampler(bundle.sampling, np.random.default_rng(0))
+        said = SemanticDecoder(bundle, graphs).decode(
+            np.arange(9, dtype=np.int32), np.arange(8, dtype=np.int32), sampler, limit=20
+        )
+    assert 10 < len(said.codes) <= 20
+
+    database = tmp_path / "voices.sqlite3"
+    added = ["voices", "add", "anna", "--features", str(files / "anna.npz"), "--consent", "by herself"]
+    assert outcome([*added, "--database", str(database)]) == 0
+    spoken = ["speak", str(tmp_path / "codes"), "--user", "anna", "--database", str(database), "--phones", PHONES]
+    assert outcome([*spoken, "-o", str(tmp_path / "said.wav")]) == 2
+    assert "error[engine/codes-only]" in capsys.readouterr().err
+    assert not (tmp_path / "said.wav").exists()

@@ -21,7 +21,7 @@ def convert(
         None,
         metavar="[MODEL]",
         help="Piper voice (.onnx with its .json), package.module:factory, TorchScript (.pt), torch.export (.pt2) "
-        "or .onnx file; or the GPT .ckpt and the SoVITS .pth of a GPT-SoVITS model; "
+        "or .onnx file; or the GPT .ckpt and the SoVITS .pth of a GPT-SoVITS model (.ckpt alone: text to codes); "
         "leave it out for the embedded default voice.",
     ),
     delegate: Literal["nnapi", "gpu", "xnnpack"] = typer.Option("nnapi", help="Accelerator the graph is shaped for."),
@@ -40,9 +40,19 @@ def convert(
     random_voice: bool = typer.Option(
         False, "--random-voice", help="A small seeded voice of random weights instead of the default voice."
     ),
-    voice: Path | None = typer.Option(
-        None, help="GPT-SoVITS: features of one voice (toolkit voices export) to fold into the graphs."
+    voice: str = typer.Option(
+        "",
+        metavar="FILE|DB:ID",
+        help="GPT-SoVITS: one voice to fold into the graphs: a features file (toolkit voices export), or a voice of a "
+        "database, e.g. voices.sqlite3:anna.",
     ),
+    ssl: Path | None = typer.Option(
+        None, help="GPT-SoVITS: HuBERT (chinese-hubert-base); the bundle then enrols recordings itself."
+    ),
+    bert: Path | None = typer.Option(
+        None, help="GPT-SoVITS: BERT (chinese-roberta-wwm-ext-large); the bundle then makes Chinese text features."
+    ),
+    sv: Path | None = typer.Option(None, help="GPT-SoVITS v2Pro: ERes2NetV2's .ckpt, for enrolment beside --ssl."),
     keep_keras: bool = typer.Option(False, help="Also write the trainable Keras models."),
     dry_run: bool = typer.Option(False, help="Print the complete recipe and stop."),
     as_json: bool = typer.Option(False, "--json", help="Print results.json on standard output."),
@@ -59,8 +69,12 @@ def convert(
         others = {"--input": inputs, "--spec": spec, "--probe": probe, "--random-voice": random_voice,
                   "--keep-keras": keep_keras}  # fmt: skip
         _refuse_unused([option for option, given in others.items() if given], "a GPT-SoVITS model")
-        return _convert_pair(models, recipe, chosen, out, voice, dry_run, quiet, as_json)
-    _refuse_unused(["--voice"] if voice is not None else [], "anything but a GPT-SoVITS model")
+        listeners = {"ssl": ssl, "bert": bert, "sv": sv}
+        return _convert_pair(
+            models, recipe, chosen, out, voice, listeners, dry_run=dry_run, quiet=quiet, as_json=as_json
+        )
+    theirs = {"--voice": voice, "--ssl": ssl, "--bert": bert, "--sv": sv}
+    _refuse_unused([option for option, given in theirs.items() if given], "anything but a GPT-SoVITS model")
     request = sources.Request(
         model="".join(models or ()), inputs=tuple(inputs), spec=spec, probe=probe, random_voice=random_voice
     )
@@ -104,13 +118,15 @@ def _convert_pair(
     recipe: str,
     changes: tuple[str, ...],
     out: Path,
-    voice: Path | None,
+    voice: str,
+    listeners: dict[str, Path | None],
+    *,
     dry_run: bool,
     quiet: bool,
     as_json: bool,
 ) -> int:
     settings = recipes.load(recipe or DEFAULT_RECIPE["gpt-sovits"], changes)
-    if len(models) != 2:
+    if len(models) > 2:
         raise InputError(
             f"a GPT-SoVITS model is two files, {len(models)} given",
             code="checkpoint/pair",
@@ -121,10 +137,19 @@ def _convert_pair(
         typer.echo(recipes.dump(settings), nl=False)
         return 0
     from toolkit.pipeline.gpt_sovits import convert_pair
+    from toolkit.pipeline.gpt_sovits_codes import convert_codes
+    from toolkit.pipeline.gpt_sovits_listeners import ListenerPaths
 
+    if len(models) == 1:
+        others = {"--voice": voice, **{f"--{name}": path for name, path in listeners.items()}}
+        _refuse_unused([option for option, given in others.items() if given], "a GPT checkpoint alone")
     with Terminal(quiet=quiet) as terminal:
-        paths = [Path(name) for name in models]
-        outcome = convert_pair(paths, settings, out, terminal, voice=voice, command=_command())
+        if len(models) == 1:
+            outcome = convert_codes(Path(models[0]), settings, out, terminal, command=_command())
+        else:
+            paths = [Path(name) for name in models]
+            beside = ListenerPaths(**listeners)
+            outcome = convert_pair(paths, settings, out, terminal, voice=voice, listeners=beside, command=_command())
     typer.echo(json.dumps(outcome.result.model_dump(mode="json", by_alias=True)) if as_json else outcome.verdict)
     return 0 if outcome.passed else 1
 

@@ -20,6 +20,7 @@ import numpy as np
 from converters.spec import Layout
 from toolkit.engine.sampling import SamplingSettings
 from toolkit.errors import EngineError
+from toolkit.text.vocabulary import Vocabulary
 
 ENGINE_FILE = "engine.json"
 FORMAT = 1
@@ -33,6 +34,12 @@ KINDS = (
     "vocoder_light",
     "vocoder_stream",
     "vocoder",
+    # what listens to a recording and reads a text, where the user had the weights
+    "ssl",
+    "code_extractor",
+    "style_encoder",
+    "speaker_encoder",
+    "bert",
 )
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\.tflite")
 _MAX_JSON_BYTES = 16 << 20
@@ -134,6 +141,9 @@ class Bundle:
         folder: where it is.
         label: what it is, for messages.
         version: version of GPT-SoVITS, e.g. ``v2``.
+        contents: ``speech``, or ``codes``: text to semantic codes only, without the graphs that make sound of them.
+        ssl_convolutions: kernel and stride of each convolution HuBERT begins with; empty where there is no HuBERT.
+        vocabulary: characters BERT reads; ``None`` where there is no BERT.
         model_sha256: digest of the checkpoint that styles (``ge``) belong to; empty when not recorded.
         style_sha256: digest of the style (``ge``) folded into the graphs; empty when they take it as an input.
         symbols: number of phone ids.
@@ -161,6 +171,9 @@ class Bundle:
     sampling: SamplingSettings
     files: Mapping[str, FileFact] = field(repr=False)
     graphs: Mapping[str, GraphFact] = field(repr=False)
+    contents: str = "speech"
+    vocabulary: Vocabulary | None = field(default=None, repr=False)
+    ssl_convolutions: tuple[tuple[int, int], ...] = ()
 
     def of_kind(self, kind: str) -> tuple[GraphFact, ...]:
         """Graphs of a kind, the shortest bucket first."""
@@ -256,7 +269,35 @@ def _bundle(folder: Path, facts: Mapping[str, Any]) -> Bundle:
         sampling=SamplingSettings(**facts.get("sampling", {})),
         files=files,
         graphs=graphs,
+        contents=_contents(facts),
+        vocabulary=_vocabulary(facts.get("vocabulary")),
+        ssl_convolutions=_convolutions(facts.get("ssl_convolutions", [])),
     )
+
+
+def _convolutions(fact: Any) -> tuple[tuple[int, int], ...]:
+    found = tuple((int(kernel), int(stride)) for kernel, stride in fact)
+    if any(kernel <= 0 or stride <= 0 for kernel, stride in found):
+        raise ValueError(f"ssl_convolutions is {found}")
+    return found
+
+
+def _vocabulary(fact: Mapping[str, Any] | None) -> Vocabulary | None:
+    if fact is None:
+        return None
+    numbers = [int(fact[name]) for name in ("unknown", "begin", "end")]
+    # One text of characters and a list of ids beside it: a tenth of a dictionary's length.
+    ids = dict(zip(str(fact["characters"]), (int(number) for number in fact["ids"]), strict=True))
+    if min(*numbers, *ids.values(), 0) < 0:
+        raise ValueError("vocabulary: an id below 0")
+    return Vocabulary(ids=ids, unknown=numbers[0], begin=numbers[1], end=numbers[2])
+
+
+def _contents(facts: Mapping[str, Any]) -> str:
+    found = facts.get("contents", "speech")
+    if found not in ("speech", "codes"):
+        raise ValueError(f"contents is {found!r}")
+    return found
 
 
 def _file_name(name: str) -> str:

@@ -142,7 +142,15 @@ class SemanticDecoder:
             "last_row": (np.arange(rows) == last_row).astype(np.float32)[None, None],
         }
         if "bert" in fact.tensors:
-            given = np.zeros((1024, text), np.float32) if bert is None else bert
+            width = fact.tensors["bert"].shape[1]
+            given = np.zeros((width, text), np.float32) if bert is None else bert
+            if len(given) != width:
+                raise EngineError(
+                    f"text features are {len(given)} wide, the bundle takes {width}",
+                    code="engine/voice-mismatch",
+                    where=self._bundle.label,
+                    hint="enrol the voice with the BERT of this model",
+                )
             feeds["bert"] = filled(given[None], text_rows)
         elif bert is not None and bert.any():
             raise EngineError("the bundle takes no text features", code="engine/graph", where=fact.name)

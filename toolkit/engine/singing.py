@@ -143,7 +143,18 @@ class Singer:
 
 
 def rungs_of(bundle: Bundle, delegate: str = "") -> tuple[Rung, ...]:
-    """The ways a bundle can run, best first: the delegate, the CPU, the CPU with the lighter vocoder."""
+    """The ways a bundle can run, best first: the delegate, the CPU, the CPU with the lighter vocoder.
+
+    Raises:
+        EngineError: the bundle makes codes and no sound.
+    """
+    if bundle.contents != "speech":
+        raise EngineError(
+            "this bundle turns text into semantic codes and has no graphs that make sound of them",
+            code="engine/codes-only",
+            where=bundle.label,
+            hint="convert the GPT .ckpt together with a SoVITS .pth",
+        )
     rungs = [Rung(name="delegate", delegate=delegate)] if delegate else []
     rungs.append(Rung(name="cpu"))
     if bundle.of_kind("vocoder_light_stream") or bundle.of_kind("vocoder_light"):

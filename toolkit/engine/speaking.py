@@ -6,7 +6,7 @@ phones -> semantic codes -> latent frames -> chunks of samples, 0.3 s of silence
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -34,7 +34,7 @@ class Sentence:
     Attributes:
         phones: ``[Tp] int32`` ids.
         text: what they were made of, for messages.
-        bert: ``[1024, Tp] float32`` text features; zeros are used when there are none.
+        bert: ``[features, Tp] float32`` text features; zeros are used when there are none.
     """
 
     phones: np.ndarray = field(repr=False)
@@ -118,7 +118,7 @@ class Engine:
     def speak(
         self,
         voice: VoiceFeatures,
-        sentences: Sequence[Sentence],
+        sentences: Iterable[Sentence],
         *,
         seed: int = 0,
         sampling: SamplingSettings | None = None,
@@ -132,7 +132,7 @@ class Engine:
 
         Args:
             voice: who speaks.
-            sentences: what is said.
+            sentences: what is said; taken one by one, so that they may be made while others are spoken.
             seed: of tokens and noise.
             sampling: how tokens are drawn; the bundle's default otherwise.
             noise_scale: width of the latent noise; the bundle's default otherwise.
@@ -260,6 +260,7 @@ def _features(voice: VoiceFeatures, sentence: Sentence) -> np.ndarray | None:
     prompt = voice.arrays.get("prompt_bert")
     if prompt is None and sentence.bert is None:
         return None
-    empty = [np.zeros((1024, len(ids)), np.float32) for ids in (voice.arrays["prompt_phones"], sentence.phones)]
     parts = (prompt, sentence.bert)
+    width = next(len(part) for part in parts if part is not None)
+    empty = [np.zeros((width, len(ids)), np.float32) for ids in (voice.arrays["prompt_phones"], sentence.phones)]
     return np.concatenate([zeros if part is None else part for part, zeros in zip(parts, empty, strict=True)], axis=1)

@@ -13,11 +13,12 @@ from converters.errors import InputError
 from toolkit.engine.bundle import Bundle, read_bundle
 from toolkit.engine.degrade import Ladder, Patience
 from toolkit.engine.loading import GraphLoader
+from toolkit.engine.reading import read_sentences
 from toolkit.engine.residency import Residency
 from toolkit.engine.singing import rungs_of
 from toolkit.engine.sound import levelled, write_wave
-from toolkit.engine.speaking import Engine, Piece, Sentence, SpeechReport
-from toolkit.text.front_end import phones_of
+from toolkit.engine.speaking import Engine, Piece, SpeechReport
+from toolkit.text.front_end import Phones, aligned_phones_of
 from toolkit.text.sentences import sentences_of
 from toolkit.text.symbols import parsed_phones
 from toolkit.voices.database import VoiceDatabase
@@ -81,26 +82,23 @@ def speak_as_user(
     bundle = read_bundle(folder)
     with VoiceDatabase(database) as voices:
         voice = voices.read(user_id)
-    sentences = _sentences(bundle, text, phones, language or voice.language, settings.cut)
+    written = _sentences(bundle, text, phones, language or voice.language, settings.cut)
     patience = Patience(deadline_factor=settings.deadline_factor, headroom_factor=settings.deadline_factor / 2)
-    engine = Engine(
-        bundle,
-        GraphLoader(residency, threads=settings.threads),
-        Ladder(rungs_of(bundle, settings.delegate), patience),
-    )
+    loader = GraphLoader(residency, threads=settings.threads)
+    engine = Engine(bundle, loader, Ladder(rungs_of(bundle, settings.delegate), patience))
     report = SpeechReport()
-    pieces = engine.speak(voice, sentences, seed=settings.seed, report=report)
+    pieces = engine.speak(
+        voice, read_sentences(bundle, loader, written, report.notes), seed=settings.seed, report=report
+    )
     write_wave(out, _levelled_sentences(pieces), bundle.sample_rate_hz)
     return _lines(out, report, residency, settings.threads)
 
 
-def _sentences(bundle: Bundle, text: str, phones: str, language: str, cut: str) -> list[Sentence]:
+def _sentences(bundle: Bundle, text: str, phones: str, language: str, cut: str) -> list[tuple[str, Phones]]:
     if phones:
-        written = [part for part in phones.split("|") if part.strip()]
-        found = [(part.strip(), parsed_phones(part, bundle.symbols)) for part in written]
-    else:
-        found = [(part, phones_of(part, language, bundle.symbols)) for part in sentences_of(text, language, cut)]
-    return [Sentence(phones=np.array(ids, np.int32), text=said) for said, ids in found]
+        written = [part.strip() for part in phones.split("|") if part.strip()]
+        return [(part, Phones(ids=parsed_phones(part, bundle.symbols))) for part in written]
+    return [(part, aligned_phones_of(part, language, bundle.symbols)) for part in sentences_of(text, language, cut)]
 
 
 def _levelled_sentences(pieces: Iterator[Piece]) -> Iterator[np.ndarray]:

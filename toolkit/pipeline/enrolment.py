@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
+from converters.errors import ExtraMissing
 from toolkit.errors import VoiceError
 from toolkit.voices.database import VoiceDatabase
 from toolkit.voices.feature_file import read_features, write_features
@@ -24,9 +25,13 @@ class FeatureMaker(Protocol):
 
     Attributes:
         model_sha256: digest of the checkpoint its styles belong to.
+        sources: name of each file it works with to its sha256.
+        absent: array it could not make of the last recording to the reason.
     """
 
     model_sha256: str
+    sources: Mapping[str, str]
+    absent: Mapping[str, str]
 
     def __call__(self, wave: np.ndarray, sample_rate_hz: int, text: str, language: str) -> Mapping[str, np.ndarray]:
         """Arrays named as in ``toolkit.voices.features.RULES``, without the d-vector.
@@ -105,17 +110,34 @@ def enrol_recording(
     Raises:
         VoiceError: id, recording, consent or database is unusable.
         DataError: the recording cannot be read.
-        ExtraMissing: resemblyzer is not installed.
+        EngineError: the text has no words, or its language no front end.
+        ExtraMissing: the language's packages are not installed.
+    """
+    check_request(user_id, consent)
+    wave, rate = _recording(audio)
+    arrays, absent = make(wave, rate, text, language), dict(make.absent)
+    try:
+        features = _with_speaker(arrays, wave, rate, language, make.model_sha256)
+    except ExtraMissing as error:
+        # Speech needs no d-vector; it tells voices apart. The voice says that it has none, and why.
+        absent["d_vector"] = error.message
+        features = checked_features(arrays, language, make.model_sha256)
+    sources = {audio.name: _sha256(audio), **make.sources}
+    with VoiceDatabase(database, create=True) as voices:
+        return voices.add(user_id, features, consent=consent, sources=sources, absent=absent, replace=replace)
+
+
+def check_request(user_id: str, consent: str) -> None:
+    """Whether a voice may be enrolled at all, before minutes of work.
+
+    Raises:
+        VoiceError: bad id, or no consent note.
     """
     checked_id(user_id)
-    if not consent.strip():  # before minutes of work
+    if not consent.strip():
         raise VoiceError(
             "no consent note", code="voices/no-consent", where=user_id, hint="say who allowed it: --consent TEXT"
         )
-    wave, rate = _recording(audio)
-    features = _with_speaker(make(wave, rate, text, language), wave, rate, language, make.model_sha256)
-    with VoiceDatabase(database, create=True) as voices:
-        return voices.add(user_id, features, consent=consent, sources={audio.name: _sha256(audio)}, replace=replace)
 
 
 def export_features(database: Path, user_id: str, out: Path) -> None:

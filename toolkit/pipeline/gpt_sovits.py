@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from converters.errors import InputError
 from converters.memory import release_unused_memory
 from toolkit.errors import CheckpointError, VoiceError
-from toolkit.pipeline.assemble import Findings, assemble
-from toolkit.pipeline.engine_bundle import BundleGraph, write_engine_bundle
+from toolkit.pipeline.chosen_voice import ChosenVoice, chosen_voice
 from toolkit.pipeline.events import Listener, StageClock
-from toolkit.pipeline.evidence import SCRATCH
 from toolkit.pipeline.float_chain import convert_float
-from toolkit.pipeline.gpt_sovits_evidence import ConvertedGraph, choice_notes, judge_pair
+from toolkit.pipeline.gpt_sovits_evidence import ConvertedGraph
+from toolkit.pipeline.gpt_sovits_finish import Started, finish
+from toolkit.pipeline.gpt_sovits_listeners import ListenerPaths, listeners_of, listening_facts, listening_graphs
 from toolkit.pipeline.gpt_sovits_precision import GraphPrecision
-from toolkit.pipeline.manifest import write_manifest
-from toolkit.pipeline.run import Outcome, write_results
-from toolkit.pipeline.run_directory import RunDirectory, building, file_sha256, refuse_foreign_directory
+from toolkit.pipeline.run import Outcome
+from toolkit.pipeline.run_directory import RunDirectory, building, refuse_foreign_directory
 from toolkit.pipeline.shipping import Shipped
 from toolkit.pipeline.sources import Source, SourcePart
 from toolkit.pipeline.verdict import verdict_text
@@ -33,9 +32,11 @@ if TYPE_CHECKING:
     from toolkit.models.gpt_sovits.semantic import SemanticModel
     from toolkit.models.gpt_sovits.semantic_graphs import SemanticGraph
     from toolkit.models.gpt_sovits.sovits_graphs import SovitsGraph, Style
+    from toolkit.pipeline.enrolment_torch import Listeners
     from toolkit.voices.features import VoiceFeatures
 
 SAMPLE_RATE_HZ = 32000
+NO_LISTENERS = ListenerPaths()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +58,8 @@ def convert_pair(
     out: Path,
     listener: Listener,
     *,
-    voice: Path | None = None,
+    voice: str = "",
+    listeners: ListenerPaths = NO_LISTENERS,
     command: str = "toolkit convert",
 ) -> Outcome:
     """Converts a model, measures it and reports.
@@ -67,8 +69,9 @@ def convert_pair(
         recipe: lengths and precisions.
         out: run directory; it appears whole or not at all.
         listener: told about every stage.
-        voice: features of one voice (see ``toolkit voices export``): its style is folded into the graphs, which are
-            smaller and speak as nobody else then. Without it the graphs take a style as an input.
+        voice: features of one voice (see ``toolkit voices export``), or ``DATABASE:ID``: its style is folded into the
+            graphs, which are smaller and speak as nobody else then. Without it the graphs take a style as an input.
+        listeners: pretrained models whose graphs the bundle gets too: to enrol recordings, to read Chinese.
         command: the command line, for the report.
 
     Raises:
@@ -79,46 +82,27 @@ def convert_pair(
         AuditError: a precision was not realised.
         VoiceError: the voice's style is not of this model.
     """
-    started = time.time()
     refuse_foreign_directory(out)
+    settings = recipe.gpt_sovits or GptSovits()
     clock = StageClock(listener)
+    started = Started.now(clock, command)
     with clock.stage("read checkpoints") as stage:
         pair = read_pair(paths)
-        features = _features(voice, pair)
+        chosen = _checked_voice(voice, pair)
+        features = None if chosen is None else chosen.features
+        listeners.check(folded=features is not None, settings=settings)
         stage.fact = f"{pair.gpt.info or pair.gpt.path.name}; {pair.sovits.info or pair.sovits.path.name}"
-    settings = recipe.gpt_sovits or GptSovits()
-    semantic = semantic_model(pair)
-    graphs: list[ConvertedGraph] = []
+    semantic = semantic_model(pair.gpt)
+    heard = listeners_of(listeners, pair.sovits, semantic.config)
     repro = out.with_name(f"{out.name}-repro")
     resume = out.with_name(f".{out.name}.resume")
     precision = GraphPrecision(recipe, _speech(pair, semantic, features, recipe.seed), clock, resume)
     with building(out) as directory:
-        for graph in pair_graphs(pair, semantic, settings, features, recipe.seed):
-            graphs.append(_convert(graph, recipe, clock, repro, directory, precision))
-        with clock.stage("bundle") as stage:
-            sizes = write_engine_bundle(
-                directory, [_bundled(graph) for graph in graphs], _facts(pair, semantic, features), recipe
-            )
-            stage.fact = f"{sum(sizes.values()):,} bytes"
-        judged = judge_pair(graphs, recipe, directory, clock)
-        shutil.rmtree(directory.path / SCRATCH)
-        source = _source(pair, voice)
-        write_manifest(directory, source, recipe)
-        result = assemble(
-            Findings(
-                source=source,
-                recipe=recipe,
-                parity=tuple(row for graph in graphs for row in graph.rows()),
-                shipped=tuple(graph.shipped for graph in graphs),
-                judged=judged,
-                stages=tuple(clock.records),
-                command=command,
-                started=started,
-                directory=directory.path,
-                notes=choice_notes(graphs),
-            )
-        )
-        write_results(result, directory, clock)
+        spoken = pair_graphs(pair, semantic, settings, features, recipe.seed)
+        wanted = chain(spoken, listening_graphs(pair.sovits, heard, settings, recipe.seed))
+        graphs = [convert_graph(graph, recipe, clock, repro, directory, precision) for graph in wanted]
+        facts = {**_facts(pair, semantic, features), **listening_facts(heard)}
+        result = finish(graphs, facts, _source(pair, chosen, heard), recipe, directory, started)
     shutil.rmtree(resume, ignore_errors=True)
     return Outcome(result=result, verdict=verdict_text(result, out), passed=result.passed)
 
@@ -164,11 +148,15 @@ def read_pair(paths: Sequence[Path]) -> Pair:
     return pair
 
 
-def semantic_model(pair: Pair) -> SemanticModel:
-    """The text-to-semantic half in torch."""
+def semantic_model(gpt: Checkpoint) -> SemanticModel:
+    """The model of a GPT checkpoint.
+
+    Raises:
+        InputError: the file does not tell the number of attention heads.
+    """
     from toolkit.models.gpt_sovits.semantic import load_semantic
 
-    return load_semantic(pair.gpt.weights, heads=attention_heads(pair.gpt), where=str(pair.gpt.path))
+    return load_semantic(gpt.weights, heads=attention_heads(gpt), where=str(gpt.path))
 
 
 def attention_heads(gpt: Checkpoint) -> int | None:
@@ -212,7 +200,7 @@ def _speech(pair: Pair, semantic: SemanticModel, features: VoiceFeatures | None,
     return SpokenSentences(semantic, pair.sovits, voice=_style(features), prompt=prompt, seed=seed)
 
 
-def _convert(
+def convert_graph(
     graph: SemanticGraph | SovitsGraph,
     recipe: Recipe,
     clock: StageClock,
@@ -220,6 +208,13 @@ def _convert(
     directory: RunDirectory,
     precision: GraphPrecision,
 ) -> ConvertedGraph:
+    """One graph through the chain, proven at every hop and given its precision; its float file is kept.
+
+    Raises:
+        ParityError: a hop diverges from torch.
+        RecipeError: a precision rule matches nothing.
+        AuditError: a precision was not realised.
+    """
     part = SourcePart(
         name=graph.kind,
         bucket=graph.bucket,
@@ -245,17 +240,10 @@ def _convert(
     return ConvertedGraph(shipped=shipped, parity=floats.parity, lost=lost, probe=graph.probes[0])
 
 
-def _bundled(graph: ConvertedGraph) -> BundleGraph:
-    part = graph.shipped
-    return BundleGraph(
-        name=graph.name, kind=part.name, tflite=part.tflite, interface=part.interface, torch_names=part.torch_names
-    )
-
-
 def _facts(pair: Pair, semantic: SemanticModel, features: VoiceFeatures | None) -> dict[str, Any]:
     from toolkit.models.gpt_sovits.sovits_graphs import NOISE_SCALE, overlap_frames
 
-    config, sizes = semantic.config, pair.sovits.sovits
+    sizes = pair.sovits.sovits
     if sizes is None:
         raise InputError("not a SoVITS checkpoint", where=str(pair.sovits.path))
     return {
@@ -268,14 +256,20 @@ def _facts(pair: Pair, semantic: SemanticModel, features: VoiceFeatures | None) 
         "samples_per_frame": sizes.generator.hop,
         "overlap_frames": overlap_frames(sizes),
         "noise_scale": NOISE_SCALE,
-        "semantic": {
-            "width": config.width,
-            "layers": config.layers,
-            "vocabulary": config.vocabulary,
-            "stop_token": config.stop_token,
-            "text_alpha": float(semantic.ar_text_position.alpha),
-            "audio_alpha": float(semantic.ar_audio_position.alpha),
-        },
+        "semantic": semantic_facts(semantic),
+    }
+
+
+def semantic_facts(model: SemanticModel) -> dict[str, Any]:
+    """What ``engine.json`` says of the text-to-semantic model."""
+    config = model.config
+    return {
+        "width": config.width,
+        "layers": config.layers,
+        "vocabulary": config.vocabulary,
+        "stop_token": config.stop_token,
+        "text_alpha": float(model.ar_text_position.alpha),
+        "audio_alpha": float(model.ar_audio_position.alpha),
     }
 
 
@@ -284,30 +278,37 @@ def _title(pair: Pair) -> str:
     return f"GPT-SoVITS {pair.sovits.version}" + (f" ({'; '.join(notes)})" if notes else "")
 
 
-def _source(pair: Pair, voice: Path | None) -> Source:
+def _source(pair: Pair, voice: ChosenVoice | None, heard: Listeners) -> Source:
     inputs = {checkpoint.path.name: checkpoint.sha256 for checkpoint in (pair.gpt, pair.sovits)}
+    inputs |= heard.sources
     if voice is not None:
-        inputs[voice.name] = file_sha256(voice)
+        inputs[voice.name] = voice.sha256
     return Source(name=pair.sovits.path.stem, label=_title(pair), kind="voice", voice=None, inputs=inputs)
 
 
-def _features(voice: Path | None, pair: Pair) -> VoiceFeatures | None:
-    """Features of the voice to fold in, after their style was found to be the model's."""
-    if voice is None:
+def _checked_voice(where: str, pair: Pair) -> ChosenVoice | None:
+    """The voice to fold in, after it was found to be the model's."""
+    if not where:
         return None
-    from toolkit.voices.feature_file import read_features
-
-    features, sizes = read_features(voice)[0], pair.sovits.sovits
+    voice, sizes = chosen_voice(where), pair.sovits.sovits
+    arrays, made_with = voice.features.arrays, voice.features.model_sha256
     gin = 0 if sizes is None else sizes.gin
     speaker = sizes is not None and bool(sizes.speaker)
-    if features.arrays["ge"].shape[1] != gin or (speaker and "ge_text" not in features.arrays):
+    if arrays["ge"].shape[1] != gin or (speaker and "ge_text" not in arrays):
         raise VoiceError(
-            f"its style is {features.arrays['ge'].shape[1]} wide"
-            + ("" if "ge_text" in features.arrays else " and it has no ge_text")
+            f"its style is {arrays['ge'].shape[1]} wide"
+            + ("" if "ge_text" in arrays else " and it has no ge_text")
             + f"; this {pair.sovits.version} model wants {gin}"
             + (" and ge_text" if speaker else ""),
             code="engine/voice-mismatch",
-            where=str(voice),
+            where=where,
             hint="enrol the voice with this model",
         )
-    return features
+    if made_with and made_with != pair.sovits.sha256:
+        raise VoiceError(
+            "it was enrolled with another SoVITS checkpoint than this one",
+            code="engine/voice-mismatch",
+            where=where,
+            hint="enrol the voice with this model",
+        )
+    return voice

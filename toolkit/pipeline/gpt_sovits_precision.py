@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from toolkit.models.gpt_sovits.sovits_graphs import SovitsGraph
 
 _LOGITS = "logits"
+LISTENING = ("ssl", "code_extractor", "style_encoder", "speaker_encoder", "bert")
+"""Graphs no sentence passes through: they hear recordings and read characters, and keep the inputs they came with."""
 _RANGED = frozenset({"int8", "int16x8"})
 
 
@@ -73,7 +75,7 @@ class GraphPrecision:
         from toolkit.compress.run import compress_part
 
         settings = self._recipe.part(graph.kind)
-        spoken = needs_sentences(settings)
+        spoken = needs_sentences(settings) and graph.kind not in LISTENING
         relayered, compress = floats.relayered, settings.compress
         if graph.kind in self._trained:
             relayered = with_weights(relayered, self._trained[graph.kind])
@@ -112,7 +114,7 @@ class GraphPrecision:
     ) -> Fidelity:
         if not spoken:
             pairs = zip(graph.probes, floats.reference, strict=True)
-            return fidelity(compressed, pairs, f"{len(graph.probes)} random sentences")
+            return fidelity(compressed, pairs, f"{len(graph.probes)} random inputs")
         reference = reference_runner(floats.source)
         held_out = ((inputs, reference(inputs)) for inputs in self._speech.held_out(graph))
         return fidelity(compressed, held_out, "held-out sentences")

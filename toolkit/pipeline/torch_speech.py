@@ -10,11 +10,11 @@ import numpy as np
 
 from toolkit.engine.buckets import filled, presence
 from toolkit.engine.sampling import Sampler, SamplingSettings
-from toolkit.models.gpt_sovits.semantic import SemanticModel, load_semantic
+from toolkit.models.gpt_sovits.semantic import SemanticModel
 from toolkit.models.gpt_sovits.semantic_loop import STEPS_MIN, generate
 from toolkit.models.gpt_sovits.sovits import Sovits, sovits_model, with_voice
 from toolkit.models.gpt_sovits.sovits_graphs import NOISE_SCALE
-from toolkit.pipeline.gpt_sovits import attention_heads, read_pair
+from toolkit.pipeline.gpt_sovits import read_pair, semantic_model
 from toolkit.voices.features import VoiceFeatures
 
 _WINDOW_ROWS = 9  # relative attention wants as many rows as its window; shorter sentences are padded, as in a bucket
@@ -111,5 +111,4 @@ def torch_speech(paths: Sequence[Path], voice: VoiceFeatures) -> TorchSpeech:
     style = torch.from_numpy(voice.arrays["ge"])
     text_style = voice.arrays.get("ge_text")
     sovits = with_voice(sovits_model(pair.sovits), style, style if text_style is None else torch.from_numpy(text_style))
-    semantic = load_semantic(pair.gpt.weights, heads=attention_heads(pair.gpt), where=str(pair.gpt.path))
-    return TorchSpeech(semantic=semantic.eval(), sovits=sovits, voice=voice)
+    return TorchSpeech(semantic=semantic_model(pair.gpt).eval(), sovits=sovits, voice=voice)

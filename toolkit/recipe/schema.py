@@ -121,6 +121,15 @@ class GptSovits(_Strict):
     )
     flow: tuple[PositiveInt, ...] = Field((100, 250), description="codes of a sentence")
     vocoder_stream: tuple[PositiveInt, ...] = Field((96,), description="frames of a chunk, its context included")
+    ssl_samples: tuple[PositiveInt, ...] = Field(
+        (169600,), description="with --ssl: samples at 16 kHz HuBERT hears, 9600 zeros behind the recording included"
+    )
+    reference_codes: tuple[PositiveInt, ...] = Field((264,), description="with --ssl: codes of a reference recording")
+    style_frames: tuple[PositiveInt, ...] = Field((500,), description="with --ssl: spectrogram frames of 20 ms")
+    speaker_frames: tuple[PositiveInt, ...] = Field((998,), description="with --sv: frames of 10 ms")
+    bert_tokens: tuple[PositiveInt, ...] = Field(
+        (64, 256), description="with --bert: characters of a sentence and two marks"
+    )
     text_features: bool = Field(True, description="whether prefills take BERT features; zeros where there is no BERT")
 
 

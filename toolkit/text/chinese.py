@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -45,8 +46,24 @@ def chinese_phones(text: str) -> list[str]:
         ExtraMissing: jieba, pypinyin or misaki is not installed.
         InputError: a reading is no syllable of Mandarin.
     """
+    return aligned_phones(text)[0]
+
+
+def aligned_phones(text: str) -> tuple[list[str], str, list[int]]:
+    """Phones, the characters they are of, and how many each character has: what text features are spread by.
+
+    Raises:
+        ExtraMissing: jieba, pypinyin or misaki is not installed.
+        InputError: a reading is no syllable of Mandarin.
+    """
+    phones: list[str] = []
+    counts: list[int] = []
     segments = [part for part in _AFTER_MARK.split(normalised(text)) if part.strip()]
-    return [phone for segment in segments for phone in _segment(segment)]
+    for segment in segments:
+        for found, per_character in _segment(segment):
+            phones += found
+            counts += per_character
+    return phones, "".join(segments), counts
 
 
 def normalised(text: str) -> str:
@@ -63,15 +80,20 @@ def normalised(text: str) -> str:
     return without_repeats(found)
 
 
-def _segment(segment: str) -> list[str]:
+def _segment(segment: str) -> Iterator[tuple[list[str], list[int]]]:
+    """Phones of each word, and how many each of its characters has."""
     tones = _tones()
-    found: list[str] = []
     for word, kind in tones.pre_merge_for_modify([tuple(pair) for pair in _cut(segment)]):
         initials, finals = _readings(word)
         finals = _with_erhua(word, kind, tones.modified_tone(word, kind, finals), len(initials))
-        for initial, final in zip(initials, finals, strict=True):
-            found += [initial] if initial == final else _syllable(initial, final, word)
-    return found
+        spoken = [
+            [initial] if initial == final else _syllable(initial, final, word)
+            for initial, final in zip(initials, finals, strict=True)
+        ]
+        found = [phone for phones in spoken for phone in phones]
+        # A run of marks is one reading: its first mark takes it.
+        even = len(spoken) == len(word)
+        yield found, [len(phones) for phones in spoken] if even else [len(found), *[0] * (len(word) - 1)]
 
 
 def _cut(segment: str) -> list[Any]:

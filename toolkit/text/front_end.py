@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
@@ -15,8 +16,28 @@ _FEWEST = 6  # the model swallows the beginning of shorter sentences; upstream p
 INSTALL = "pip install 'flowlite-toolkit[text]'"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phones:
+    """Phones of one sentence.
+
+    Attributes:
+        ids: of the phones.
+        characters: what they are of, where text features exist for the language (zh); empty elsewhere.
+        counts: phones of each character.
+    """
+
+    ids: list[int]
+    characters: str = ""
+    counts: list[int] = field(default_factory=list)
+
+
 def phones_of(text: str, language: str, count: int) -> list[int]:
-    """Phone ids of one sentence.
+    """Phone ids of one sentence; see ``aligned_phones_of``."""
+    return aligned_phones_of(text, language, count).ids
+
+
+def aligned_phones_of(text: str, language: str, count: int) -> Phones:
+    """Phones of one sentence and the characters they are of.
 
     Args:
         text: with a mark at its end, as ``sentences_of`` gives it.
@@ -34,10 +55,11 @@ def phones_of(text: str, language: str, count: int) -> list[int]:
             where="--text-language",
             hint=f"one of {', '.join(LANGUAGES)}, or give --phones",
         )
-    symbols = LANGUAGES[language]
     single = re.sub(r" {2,}", " ", text)
-    found = ids_of(symbols(single), count)
-    return found if len(found) >= _FEWEST else ids_of(symbols("." + single), count)
+    symbols, characters, counts = LANGUAGES[language](single)
+    if len(symbols) < _FEWEST:
+        symbols, characters, counts = LANGUAGES[language]("." + single)
+    return Phones(ids=ids_of(symbols, count), characters=characters, counts=counts)
 
 
 def package(name: str, what: str) -> Any:
@@ -57,22 +79,26 @@ def package(name: str, what: str) -> Any:
         ) from error
 
 
-def _english(text: str) -> list[str]:
+_Aligned = tuple[list[str], str, list[int]]
+"""Symbols, the characters they are of, symbols of each character; the last two empty where nobody asks for them."""
+
+
+def _english(text: str) -> _Aligned:
     from toolkit.text.english import english_phones
 
-    return english_phones(text)
+    return english_phones(text), "", []
 
 
-def _japanese(text: str) -> list[str]:
+def _japanese(text: str) -> _Aligned:
     from toolkit.text.japanese import japanese_phones
 
-    return japanese_phones(text)
+    return japanese_phones(text), "", []
 
 
-def _chinese(text: str) -> list[str]:
-    from toolkit.text.chinese import chinese_phones
+def _chinese(text: str) -> _Aligned:
+    from toolkit.text.chinese import aligned_phones
 
-    return chinese_phones(text)
+    return aligned_phones(text)
 
 
-LANGUAGES: Mapping[str, Callable[[str], list[str]]] = {"zh": _chinese, "en": _english, "ja": _japanese}
+LANGUAGES: Mapping[str, Callable[[str], _Aligned]] = {"zh": _chinese, "en": _english, "ja": _japanese}

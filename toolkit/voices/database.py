@@ -82,6 +82,7 @@ class VoiceDatabase:
         *,
         consent: str,
         sources: Mapping[str, str],
+        absent: Mapping[str, str] | None = None,
         replace: bool = False,
     ) -> Literal["added", "unchanged", "replaced"]:
         """Enrols a voice. The same voice again changes nothing, not even its time.
@@ -91,6 +92,7 @@ class VoiceDatabase:
             features: what enrolment made.
             consent: who allowed it; must say something.
             sources: name of each file the features come from to its sha256.
+            absent: array that could not be made to the reason, so that nobody takes it for forgotten.
             replace: overwrite another voice of that id.
 
         Raises:
@@ -102,7 +104,12 @@ class VoiceDatabase:
                 "no consent note", code="voices/no-consent", where=user_id, hint="say who allowed it: --consent TEXT"
             )
         provenance = json.dumps(
-            {"sources": dict(sorted(sources.items())), "tool": f"toolkit {toolkit.__version__}"}, ensure_ascii=False
+            {
+                "sources": dict(sorted(sources.items())),
+                "tool": f"toolkit {toolkit.__version__}",
+                **({"absent": dict(sorted(absent.items()))} if absent else {}),
+            },
+            ensure_ascii=False,
         )
         with self._transaction():
             row = self._row(user_id)

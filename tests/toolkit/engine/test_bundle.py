@@ -86,3 +86,26 @@ def test_truncated_json_is_one_error(tmp_path):
         (tmp_path / "engine.json").write_bytes(whole[:cut])
         with pytest.raises(EngineError):
             read_bundle(tmp_path)
+
+
+def test_vocabulary_and_convolutions_read_back_and_damaged_ones_are_one_error(tmp_path):
+    toy_bundle(tmp_path)
+    path = tmp_path / "engine.json"
+    whole = json.loads(path.read_text())
+    whole |= {
+        "vocabulary": {"characters": "你好", "ids": [7, 9], "unknown": 1, "begin": 2, "end": 3},
+        "ssl_convolutions": [[10, 5], [3, 2]],
+    }
+    path.write_text(json.dumps(whole))
+    bundle = read_bundle(tmp_path)
+    np.testing.assert_array_equal(bundle.vocabulary.tokens("好你他"), [[2, 9, 7, 1, 3]])
+    assert bundle.ssl_convolutions == ((10, 5), (3, 2))
+    for key, wrong in (
+        ("vocabulary", {**whole["vocabulary"], "ids": [7]}), ("vocabulary", {**whole["vocabulary"], "ids": [7, -1]}),
+        ("vocabulary", {"characters": "你"}), ("vocabulary", 5), ("ssl_convolutions", [[10, 0]]),
+        ("ssl_convolutions", [[10]]), ("contents", "music"),
+    ):  # fmt: skip
+        path.write_text(json.dumps({**whole, key: wrong}))
+        with pytest.raises(EngineError) as caught:
+            read_bundle(tmp_path)
+        assert caught.value.code == "engine/bundle"

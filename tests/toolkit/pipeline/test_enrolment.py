@@ -1,13 +1,17 @@
 """Enrolment from a recording: the d-vector, what makes the rest, and what is refused before any work."""
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 
+from converters.errors import ExtraMissing
 from tests.toolkit.voices.made_voices import made_arrays
 from toolkit.cli.app import outcome
 from toolkit.data.audio import write_wave
 from toolkit.errors import VoiceError
 from toolkit.pipeline.enrolment import enrol_recording
+from toolkit.quality import speaker
 from toolkit.voices.database import VoiceDatabase
 from toolkit.voices.feature_file import write_features
 from toolkit.voices.features import checked_features
@@ -17,6 +21,8 @@ RATE = 16000
 
 class _Maker:
     model_sha256 = "c" * 64
+    sources: ClassVar[dict[str, str]] = {"hubert.pt": "d" * 64}
+    absent: ClassVar[dict[str, str]] = {}
 
     def __init__(self) -> None:
         self.heard: list[tuple[int, int, str, str]] = []
@@ -43,7 +49,21 @@ def test_recording_is_enrolled_with_its_d_vector(tmp_path):
         features, shown = voices.read("anna"), voices.show("anna")
     assert np.linalg.norm(features.arrays["d_vector"]) == pytest.approx(1.0, abs=1e-3)
     assert shown.model_sha256 == "c" * 64
-    assert list(shown.provenance["sources"]) == ["ref.wav"]
+    assert list(shown.provenance["sources"]) == ["hubert.pt", "ref.wav"]
+    assert "absent" not in shown.provenance
+
+
+def test_recording_is_enrolled_without_resemblyzer_and_says_so(tmp_path, monkeypatch):
+    def missing(wave, rate):
+        raise ExtraMissing("resemblyzer is not installed", code="environment/quality-missing")
+
+    monkeypatch.setattr(speaker, "speaker_vector", missing)
+    audio = _recording(tmp_path / "ref.wav", 3.5)
+    arguments = {"text": "hello", "language": "en", "consent": "yes"}
+    assert enrol_recording(tmp_path / "v.sqlite3", "anna", audio, _Maker(), **arguments) == "added"
+    with VoiceDatabase(tmp_path / "v.sqlite3") as voices:
+        assert "d_vector" not in voices.read("anna").arrays
+        assert voices.show("anna").provenance["absent"] == {"d_vector": "resemblyzer is not installed"}
 
 
 @pytest.mark.parametrize(

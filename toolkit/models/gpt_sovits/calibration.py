@@ -97,7 +97,7 @@ class SpokenSentences:
 
     Args:
         semantic: text to codes.
-        checkpoint: codes to sound.
+        checkpoint: codes to sound; ``None`` where only graphs of the first half are asked about.
         voice: its style; a random one of the right spread otherwise.
         prompt: what the voice says first; otherwise the model makes one of the first sentence.
         seed: of codes, noise and the random style.
@@ -106,7 +106,7 @@ class SpokenSentences:
     def __init__(
         self,
         semantic: SemanticModel,
-        checkpoint: Checkpoint,
+        checkpoint: Checkpoint | None,
         *,
         voice: Style | None = None,
         prompt: Prompt | None = None,
@@ -114,6 +114,12 @@ class SpokenSentences:
     ) -> None:
         self._semantic, self._checkpoint, self._seed = semantic, checkpoint, seed
         self._voice, self._prompt = voice, prompt
+
+    @property
+    def _sung(self) -> Checkpoint:
+        if self._checkpoint is None:
+            raise ValueError("sentences are sung, and there is no SoVITS checkpoint")
+        return self._checkpoint
 
     def calibration(self, graph: SemanticGraph | SovitsGraph) -> tuple[Inputs, ...]:
         """Inputs to choose ranges by and to train on."""
@@ -248,11 +254,11 @@ class SpokenSentences:
 
     @cached_property
     def _sovits(self) -> Sovits:
-        return sovits_model(self._checkpoint)
+        return sovits_model(self._sung)
 
     @cached_property
     def _style(self) -> Style:
-        return self._voice or random_style(self._checkpoint, self._seed)
+        return self._voice or random_style(self._sung, self._seed)
 
     @property
     def _styles(self) -> Inputs:

@@ -159,7 +159,7 @@ def _refuse_diffusion(names: Mapping[str, Any], archive: Archive) -> None:
             "dozens of passes through 337 M parameters a sentence, too much for a phone",
             code="checkpoint/unsupported-version",
             where=archive.where,
-            hint="its GPT checkpoint (.ckpt) converts; pair it with a v2Pro SoVITS checkpoint",
+            hint="toolkit convert GPT.ckpt alone converts its GPT half; for sound, pair that with a v2Pro .pth",
         )
 
 

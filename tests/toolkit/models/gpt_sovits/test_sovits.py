@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from tests.toolkit.models.gpt_sovits.sovits_vectors import micro, sentence, tensor, vectors
+from toolkit.engine.spectrogram import reference_spectrogram
 from toolkit.errors import CheckpointError
 from toolkit.models.gpt_sovits.checkpoint import read_checkpoint
 from toolkit.models.gpt_sovits.seeded import small_config, write_sovits
@@ -18,7 +19,6 @@ from toolkit.models.gpt_sovits.sovits import (
     sovits_model,
     with_voice,
 )
-from toolkit.models.gpt_sovits.spectrogram import reference_spectrogram
 
 TOLERANCE = 1e-4
 
