@@ -94,7 +94,7 @@ def lengths_of(bundle: Any) -> Any:
         prefill=tuple((t["phones"].shape[1], t["prompts"].shape[1]) for t in shapes("t2s_prefill")),
         cache_rows=tuple(graph.length for graph in bundle.of_kind("t2s_step")),
         text=tuple((t["codes"].shape[1], t["phones"].shape[1]) for t in shapes("text_encoder")),
-        flow=tuple(t["z_p"].shape[2] for t in shapes("flow")),
+        flow=tuple(graph.length for graph in bundle.of_kind("flow")),
         vocoder_stream=tuple(t["z"].shape[2] for t in shapes("vocoder_stream")),
         text_features=any("bert" in t for t in shapes("t2s_prefill")),
     )

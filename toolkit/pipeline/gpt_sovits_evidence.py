@@ -156,7 +156,7 @@ def _audio_seconds(part: Shipped) -> float | None:
     per_run = {
         "t2s_step": 1 / _CODES_PER_SECOND,
         "text_encoder": part.bucket / _CODES_PER_SECOND,
-        "flow": part.bucket / _FRAMES_PER_SECOND,
+        "flow": part.bucket / _CODES_PER_SECOND,
         MAIN_PART: part.bucket / _FRAMES_PER_SECOND,
     }
     return per_run.get(part.name)
