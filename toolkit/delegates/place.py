@@ -11,7 +11,7 @@ from toolkit.delegates import gpu, nnapi, xnnpack
 from toolkit.delegates.hints import hint
 from toolkit.delegates.levels import DEFAULT_LEVEL, DEPRECATION_NOTE, level_title
 from toolkit.delegates.op_view import OpView, float16_constants, view
-from toolkit.delegates.partition import Epoch, partition, transitions
+from toolkit.delegates.partition import Epoch, Keeping, partition, transitions
 from toolkit.delegates.tables import gpu_table, nnapi_table
 from toolkit.delegates.verdict import Refusal, Verdict
 from toolkit.errors import DelegateError
@@ -55,28 +55,28 @@ def place_all(
 
 def place_graph(graph: TfliteGraph, part: str, delegate: DelegateName, *, level: int = DEFAULT_LEVEL) -> Placement:
     """Places a graph under one delegate; see `place`."""
-    judge, limit = _rules(delegate, level)
+    judge, keeping = _rules(delegate, level)
     constants = float16_constants(graph)
     if delegate == "xnnpack":
-        return _placement(graph, part, delegate, level, judge, limit, {}, _unpacked_by_xnnpack(graph, judge))
+        return _placement(graph, part, delegate, level, judge, keeping, {}, _unpacked_by_xnnpack(graph, judge))
     folded = {op for _, op in constants.values()}
-    return _placement(graph, part, delegate, level, judge, limit, constants, folded)
+    return _placement(graph, part, delegate, level, judge, keeping, constants, folded)
 
 
-def _rules(delegate: str, level: int) -> tuple[Callable[[OpView], Verdict], int | None]:
-    """The judge of one operator, and how many partitions the delegate keeps."""
+def _rules(delegate: str, level: int) -> tuple[Callable[[OpView], Verdict], Keeping]:
+    """The judge of one operator, and which partitions the delegate keeps."""
     if delegate == "nnapi":
         target = nnapi.target_for(level)
         kept = nnapi_table()["partitioning"]["default_max_number_delegated_partitions"]
-        return (lambda v: nnapi.judge_op(v, target)), int(kept)
+        return (lambda v: nnapi.judge_op(v, target)), Keeping(most=int(kept), counts_after_folding=True)
     if delegate == "gpu_classic":
         kept = gpu_table()["partitioning_classic_v2"]["default_max_delegated_partitions"]
-        return (lambda v: gpu.judge_op(v, "classic_v2")), int(kept)
+        return (lambda v: gpu.judge_op(v, "classic_v2")), Keeping(most=int(kept))
     if delegate == "gpu_litert":
         kept = gpu_table()["partitioning_mldrift"]["default_max_delegated_partitions"]
-        return (lambda v: gpu.judge_op(v, "mldrift")), int(kept)
+        return (lambda v: gpu.judge_op(v, "mldrift")), Keeping(most=int(kept))
     if delegate == "xnnpack":
-        return xnnpack.judge_op, None
+        return xnnpack.judge_op, Keeping()
     raise DelegateError(f"unknown delegate {delegate!r}", hint=f"one of: {', '.join(get_args(DelegateName))}")
 
 
@@ -100,7 +100,7 @@ def _placement(
     delegate: DelegateName,
     level: int,
     judge: Callable[[OpView], Verdict],
-    limit: int | None,
+    keeping: Keeping,
     constants: dict[int, tuple[int, int]],
     folded: set[int],
 ) -> Placement:
@@ -109,9 +109,9 @@ def _placement(
     verdicts = {i: Verdict() if i in folded else judge(v) for i, v in views.items()}
     supported = {i for i, verdict in verdicts.items() if verdict.accepted and i not in folded}
     if delegate == "xnnpack":
-        parts = partition(graph, supported | folded, limit, {})
+        parts = partition(graph, supported | folded, keeping, {})
     else:
-        parts = partition(graph, supported, limit, constants)
+        parts = partition(graph, supported, keeping, constants)
     number = _partition_numbers(parts)
     ops = tuple(
         _op(views[op.index], verdicts[op.index], number.get(op.index), folded=op.index in folded) for op in graph.ops
@@ -131,7 +131,7 @@ def _placement(
         delegated_macs_ratio=sum(op.macs or 0 for op in ops if op.partition is not None) / macs if macs else None,
         transitions=max(0, len(parts) - 1),
         transition_bytes=transitions(graph, parts)[1],
-        notes=_notes(delegate, bool(constants), limit, parts, counted),
+        notes=_notes(delegate, bool(constants), parts, counted),
         wrong_results=wrong,
     )
 
@@ -177,9 +177,7 @@ def _warned(seen: OpView, warning: Refusal) -> OpPlacement:
     )
 
 
-def _notes(
-    delegate: str, has_float16: bool, limit: int | None, parts: tuple[Epoch, ...], ops: list[OpPlacement]
-) -> tuple[str, ...]:
+def _notes(delegate: str, has_float16: bool, parts: tuple[Epoch, ...], ops: list[OpPlacement]) -> tuple[str, ...]:
     notes = []
     if delegate == "nnapi":
         notes.append(DEPRECATION_NOTE)
@@ -191,7 +189,7 @@ def _notes(
     elif delegate == "gpu_classic":
         notes.append("Read from source, not executed: the classic delegate needs OpenCL or OpenGL on a phone.")
     dropped = sum(op.accepted and op.partition is None for op in ops)
-    if limit is not None and dropped:
+    if dropped:
         kept = sum(part.delegated for part in parts)
         notes.append(f"{dropped} accepted operators stay on the CPU: only the {kept} largest partitions are delegated.")
     return tuple(notes)
