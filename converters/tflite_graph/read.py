@@ -33,6 +33,8 @@ _ENUMS = {
     "padding": "Padding",
     "weights_format": "FullyConnectedOptionsWeightsFormat",
     "mode": "MirrorPadMode",
+    "type": "LSHProjectionType",
+    "kernel_type": "LSTMKernelType",
     "in_data_type": "TensorType",
     "out_data_type": "TensorType",
     "output_type": "TensorType",
@@ -222,7 +224,7 @@ def _op(model: Any, index: int, operator: Any, tensors: tuple[TfliteTensor, ...]
         version=int(code.version),
         inputs=_ints(operator.inputs),
         outputs=outputs,
-        options=_options(operator.builtinOptions),
+        options={**_options(operator.builtinOptions), **_options(operator.builtinOptions2)},
         name=tensors[outputs[0]].name if outputs else "",
     )
 
@@ -235,6 +237,8 @@ def _options(options: Any) -> dict[str, Any]:
             found[name] = _names(_ENUMS[name]).get(int(value), int(value))
         elif isinstance(value, np.ndarray):
             found[name] = value.tolist()
+        elif isinstance(value, bytes):
+            found[name] = value.decode("utf-8", "replace")
         else:
             found[name] = value
     return found

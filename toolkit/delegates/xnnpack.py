@@ -161,14 +161,14 @@ def _special(view: OpView) -> list[tuple[str, str]]:
         strides = view.values("input3")
         if strides is not None and any(int(s) != 1 for s in strides.flat):
             return [("stride", "strides must be 1")]
-        if any(view.op.options.get(mask) for mask in ("ellipsis_mask", "new_axis_mask", "shrink_axis_mask")):
+        if any(view.option(mask) for mask in ("ellipsis_mask", "new_axis_mask", "shrink_axis_mask")):
             return [("mask", "ellipsis, new-axis and shrink-axis masks are not supported")]
     return []
 
 
 def _leaky_relu(view: OpView) -> list[tuple[str, str]]:
     source, target = view.tensor("input0"), view.tensor("output0")
-    alpha = float(view.op.options.get("alpha", 0.0))
+    alpha = float(view.option("alpha"))
     if alpha == 0.0 or not math.isfinite(alpha):
         return [("alpha", f"alpha {alpha}")]
     if source is None or target is None or not len(source.scales) or not len(target.scales):
