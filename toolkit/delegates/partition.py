@@ -158,8 +158,8 @@ def partition(
         InputError: operators wait for each other in a circle.
     """
     folded = {op for _, op in constants.values()}
-    if constants and len(supported) + len(folded) == len(graph.ops):
-        # Everything is accepted: the delegate takes the DEQUANTIZE nodes too and reads the float16 constants itself.
+    if len(supported) + len(folded) == len(graph.ops):
+        # Everything is accepted: the delegate takes all, however little it is, DEQUANTIZE nodes included.
         return epochs(nodes_of(graph), [*supported, *folded])
     plain = nodes_of(graph)
     first = Keeping() if keeping.counts_after_folding else keeping

@@ -7,17 +7,19 @@ from pathlib import Path
 from typing import get_args
 
 from converters.tflite_graph.read import TfliteGraph, read_tflite
-from toolkit.delegates import gpu, nnapi, xnnpack
+from toolkit.delegates import coreml, gpu, nnapi, xnnpack
 from toolkit.delegates.hints import hint
 from toolkit.delegates.levels import DEFAULT_LEVEL, DEPRECATION_NOTE, level_title
 from toolkit.delegates.op_view import OpView, float16_constants, view
 from toolkit.delegates.partition import Epoch, Keeping, partition, transitions
-from toolkit.delegates.tables import gpu_table, nnapi_table
+from toolkit.delegates.tables import coreml_table, gpu_table, nnapi_table
 from toolkit.delegates.verdict import Refusal, Verdict
 from toolkit.errors import DelegateError
 from toolkit.results import DelegateName, OpPlacement, Placement
 
 _METHOD = "static: rules read from LiteRT's source"
+ANDROID: tuple[DelegateName, ...] = ("nnapi", "gpu_classic", "gpu_litert", "xnnpack")
+"""The delegates a conversion is reported on."""
 _FOLDED = "float16 constant: the delegate reads it directly"
 
 
@@ -34,7 +36,7 @@ def place(
     Args:
         tflite: the file, or its bytes.
         part: name of the part, for the report.
-        delegate: ``nnapi``, ``gpu_classic``, ``gpu_litert`` or ``xnnpack``.
+        delegate: ``nnapi``, ``gpu_classic``, ``gpu_litert``, ``xnnpack`` or ``coreml``.
         level: NNAPI feature level; the other delegates ignore it.
         signature: which graph of the file; its first when left out.
 
@@ -48,9 +50,9 @@ def place(
 def place_all(
     tflite: bytes | Path, part: str, *, level: int = DEFAULT_LEVEL, signature: str | None = None
 ) -> tuple[Placement, ...]:
-    """Places a file under every delegate, NNAPI first."""
+    """Places a file under every delegate of Android, NNAPI first."""
     graph = read_tflite(tflite, signature=signature)
-    return tuple(place_graph(graph, part, delegate, level=level) for delegate in get_args(DelegateName))
+    return tuple(place_graph(graph, part, delegate, level=level) for delegate in ANDROID)
 
 
 def place_graph(graph: TfliteGraph, part: str, delegate: DelegateName, *, level: int = DEFAULT_LEVEL) -> Placement:
@@ -77,6 +79,12 @@ def _rules(delegate: str, level: int) -> tuple[Callable[[OpView], Verdict], Keep
         return (lambda v: gpu.judge_op(v, "mldrift")), Keeping(most=int(kept))
     if delegate == "xnnpack":
         return xnnpack.judge_op, Keeping()
+    if delegate == "coreml":
+        rules, version = coreml_table()["partitioning"], coreml.default_version()
+        keeping = Keeping(
+            most=rules["default_max_delegated_partitions"], fewest_nodes=int(rules["default_min_nodes_per_partition"])
+        )
+        return (lambda v: coreml.judge_op(v, version)), keeping
     raise DelegateError(f"unknown delegate {delegate!r}", hint=f"one of: {', '.join(get_args(DelegateName))}")
 
 
@@ -188,8 +196,12 @@ def _notes(delegate: str, has_float16: bool, parts: tuple[Epoch, ...], ops: list
         notes.append("Phone GPUs compute in float16 by default.")
     elif delegate == "gpu_classic":
         notes.append("Read from source, not executed: the classic delegate needs OpenCL or OpenGL on a phone.")
+    elif delegate == "coreml":
+        notes.append("Read from source, not executed: Core ML runs on Apple devices; float models only, Core ML 3.")
     dropped = sum(op.accepted and op.partition is None for op in ops)
-    if dropped:
+    if dropped and delegate == "coreml":
+        notes.append(f"{dropped} accepted operators stay on the CPU: sets of fewer than two are not delegated.")
+    elif dropped:
         kept = sum(part.delegated for part in parts)
         notes.append(f"{dropped} accepted operators stay on the CPU: only the {kept} largest partitions are delegated.")
     return tuple(notes)

@@ -20,6 +20,12 @@ def gpu_table() -> dict[str, Any]:
     return _read("gpu_ops.json")
 
 
+@cache
+def coreml_table() -> dict[str, Any]:
+    """Every check of the Core ML delegate's ``IsNodeSupportedByDelegate``, by operator."""
+    return _read("coreml_ops.json")
+
+
 def commit(table: dict[str, Any]) -> str:
     """Short hash of the LiteRT commit that a table was read from."""
     return str(table["source"]["commit"])[:12]

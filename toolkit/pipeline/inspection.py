@@ -10,7 +10,10 @@ from converters.tflite_graph.read import TfliteGraph, read_tflite
 from toolkit.delegates.levels import DEPRECATION_NOTE, parse_level
 from toolkit.delegates.place import place_graph
 from toolkit.pipeline.evidence import DELEGATES
-from toolkit.results import Placement
+from toolkit.results import DelegateName, Placement
+
+PLACEMENTS: dict[str, DelegateName] = {**DELEGATES, "gpu-classic": "gpu_classic", "coreml": "coreml"}
+"""What ``--delegate`` takes, to the placement it shows."""
 
 
 def inspect_tflite(path: Path, delegate: str | None, android: str) -> dict[str, Any]:
@@ -22,7 +25,7 @@ def inspect_tflite(path: Path, delegate: str | None, android: str) -> dict[str, 
     """
     graph = read_tflite(path)
     level = parse_level(android)
-    placement = place_graph(graph, path.stem, DELEGATES[delegate or "xnnpack"], level=level)
+    placement = place_graph(graph, path.stem, PLACEMENTS[delegate or "xnnpack"], level=level)
     macs = {op.index: op.macs or 0 for op in placement.ops}
     found: dict[str, Any] = {
         "path": str(path),

@@ -45,7 +45,12 @@ def reference_epochs(nodes, supported):
 
 
 def reference_kept(parts, most, fewest):
-    """The first (in file order) of all combinations of at most ``most`` sets that hold the most operators."""
+    """The first (in file order) of all combinations of at most ``most`` sets that hold the most operators.
+
+    A graph that is accepted whole is kept whole, however few operators it has.
+    """
+    if all(side for side, _ in parts):
+        return set().union(*(members for _, members in parts))
     sets = [members for side, members in parts if side and len(members) >= fewest]
     combinations = itertools.combinations(sets, min(most, len(sets)))
     return set().union(*max(combinations, key=lambda chosen: sum(map(len, chosen))))
