@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -139,21 +140,20 @@ class TfliteGraph:
     def multiply_adds(self, op: TfliteOp) -> int:
         """Multiply-adds of an operator: convolutions, fully connected layers, matrix products and LSTMs; else 0."""
         shapes = [self.tensors[index].shape if index >= 0 else () for index in op.inputs]
-        output = int(np.prod(self.tensors[op.outputs[0]].shape)) if op.outputs else 0
-        match op.kind:
-            case "CONV_2D":
-                return output * int(np.prod(shapes[1][1:]))
-            case "DEPTHWISE_CONV_2D":
-                return output * int(np.prod(shapes[1][1:3]))
-            case "TRANSPOSE_CONV":
-                return int(np.prod(shapes[2])) * int(np.prod(shapes[1][:3]))
-            case "FULLY_CONNECTED":
-                return output * int(shapes[1][-1])
-            case "BATCH_MATMUL":
-                return output * int(shapes[0][-2 if op.options.get("adj_x") else -1])
-            case "UNIDIRECTIONAL_SEQUENCE_LSTM":
-                steps = int(np.prod(shapes[0][:-1]))
-                return steps * sum(int(np.prod(shape)) for shape in shapes[1:9])
+        output = math.prod(self.tensors[op.outputs[0]].shape) if op.outputs else 0
+        match op.kind, shapes:
+            case "CONV_2D", [_, weights, *_]:
+                return output * math.prod(weights[1:])
+            case "DEPTHWISE_CONV_2D", [_, weights, *_]:
+                return output * math.prod(weights[1:3])
+            case "TRANSPOSE_CONV", [_, weights, data, *_]:
+                return math.prod(data) * math.prod(weights[:3])
+            case "FULLY_CONNECTED", [_, [*_, depth], *_]:
+                return output * depth
+            case "BATCH_MATMUL", [[*_, rows, columns], *_]:
+                return output * (rows if op.options.get("adj_x") else columns)
+            case "UNIDIRECTIONAL_SEQUENCE_LSTM", [data, *rest]:
+                return math.prod(data[:-1]) * sum(math.prod(shape) for shape in rest[:8])
         return 0
 
 
@@ -219,7 +219,7 @@ def _op(model: Any, index: int, operator: Any, tensors: tuple[TfliteTensor, ...]
     outputs = _ints(operator.outputs)
     return TfliteOp(
         index=index,
-        kind=_names("BuiltinOperator")[max(code.builtinCode, code.deprecatedBuiltinCode)],
+        kind=_kind(int(max(code.builtinCode, code.deprecatedBuiltinCode))),
         custom_code=_text(code.customCode),
         version=int(code.version),
         inputs=_ints(operator.inputs),
@@ -227,6 +227,11 @@ def _op(model: Any, index: int, operator: Any, tensors: tuple[TfliteTensor, ...]
         options={**_options(operator.builtinOptions), **_options(operator.builtinOptions2)},
         name=tensors[outputs[0]].name if outputs else "",
     )
+
+
+def _kind(code: int) -> str:
+    """The schema's name of an operator; a file may be newer than the schema."""
+    return _names("BuiltinOperator").get(code, f"BUILTIN_{code}")
 
 
 def _options(options: Any) -> dict[str, Any]:
@@ -262,7 +267,7 @@ def _names(enumeration: str) -> dict[int, str]:
 def _text(value: bytes | str | None) -> str:
     if value is None:
         return ""
-    return value.decode("utf-8") if isinstance(value, bytes) else value
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
 
 
 def _ints(values: Any) -> tuple[int, ...]:

@@ -69,12 +69,13 @@ def _same_dim(c: Check, v: OpView, _: bool) -> bool:
 
 
 def _depth_multiplier(_: Check, v: OpView, __: bool) -> bool:
-    return _dims(v, "output0")[-1] == _dims(v, "input0")[-1] * int(v.option("depth_multiplier"))
+    made, read = _dims(v, "output0")[-1:], _dims(v, "input0")[-1:]
+    return made == tuple(size * int(v.option("depth_multiplier")) for size in read)
 
 
 def _bias_size(_: Check, v: OpView, __: bool) -> bool:
     bias = v.shape("input2")
-    return bias is None or bias[-1] == _dims(v, "output0")[-1]
+    return bias is None or bias[-1:] == _dims(v, "output0")[-1:]
 
 
 def _bitcast_shape(_: Check, v: OpView, __: bool) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from converters.tflite_graph.read import TfliteOp
 from toolkit.delegates.gpu_checks import broadcastable
 from toolkit.delegates.op_view import OpView
 
@@ -78,7 +79,7 @@ def _slice_count(rank: int, allowed: tuple[int, ...]) -> Broken:
 
 def _slice_output(axis: int) -> Broken:
     def broken(v: OpView) -> bool:
-        starts, sizes, source = v.values("input1"), v.values("input2"), _dims(v, "input0")
+        starts, sizes, source = v.integers("input1"), v.integers("input2"), _dims(v, "input0")
         if starts is None or sizes is None or not starts.size == sizes.size == len(source) <= 4:
             return False
         expected = tuple(
@@ -90,13 +91,13 @@ def _slice_output(axis: int) -> Broken:
 
 
 def _strides(v: OpView) -> np.ndarray:
-    strides = v.values("input3")
+    strides = v.integers("input3")
     return np.ones(1, np.int64) if strides is None else strides
 
 
 def _prelu_linear(v: OpView) -> bool:
     alpha = tuple(size for size in _dims(v, "input1") if size != 1)
-    return len(alpha) <= 1 and bool(alpha) and alpha[0] != _dims(v, "input0")[-1]
+    return len(alpha) <= 1 and bool(alpha) and alpha != _dims(v, "input0")[-1:]
 
 
 def _prelu_full(v: OpView) -> bool:
@@ -215,15 +216,16 @@ def _has_scales(v: OpView, reference: str) -> bool:
     return len(_scales(v, reference)) > 0
 
 
-def _consumers(v: OpView) -> list[str]:
-    return [op.kind for op in v.graph.ops if v.op.outputs[0] in op.inputs]
+def _readers(v: OpView) -> list[TfliteOp]:
+    """Operators that read the first output."""
+    return [op for op in v.graph.ops if any(made in op.inputs for made in v.op.outputs[:1])]
 
 
 def _comparison_left_dangling(v: OpView) -> bool:
-    consumers = [op for op in v.graph.ops if v.op.outputs[0] in op.inputs]
+    consumers = _readers(v)
     if len(consumers) != 1 or consumers[0].kind not in _COMPARISONS_CONSUMED_BY:
         return True
-    return v.graph.tensors[consumers[0].outputs[0]].dtype not in _FLOATS
+    return any(v.graph.tensors[made].dtype not in _FLOATS for made in consumers[0].outputs[:1])
 
 
 def _bool_cast(v: OpView) -> bool:

@@ -63,7 +63,7 @@ def _broadcast_matmul(view: OpView) -> str:
 
 def _grouped_same(view: OpView) -> str:
     data, weights = view.shape("input0"), view.shape("input1")
-    grouped = data is not None and weights is not None and data[-1] != weights[-1]
+    grouped = data is not None and weights is not None and data[-1:] != weights[-1:]
     return (
         "grouped convolution with SAME padding: wrong (0 dB SNR)"
         if grouped and view.option("padding") == "SAME"

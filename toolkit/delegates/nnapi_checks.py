@@ -139,7 +139,7 @@ def _no_dilation(_: Check, v: OpView, __: Target) -> bool:
 
 def _not_grouped(_: Check, v: OpView, __: Target) -> bool:
     data, weights = v.shape("input0"), v.shape("input1")
-    return data is not None and weights is not None and data[-1] == weights[-1]
+    return data is not None and weights is not None and data[-1:] == weights[-1:]
 
 
 def _min_sdk_if_option(c: Check, v: OpView, t: Target) -> bool:

@@ -71,6 +71,11 @@ class OpView:
         found = self.tensor(reference)
         return None if found is None else found.data
 
+    def integers(self, reference: str) -> np.ndarray | None:
+        """Constant value of a tensor of whole numbers; None when absent, computed or of another type."""
+        found = self.values(reference)
+        return found if found is not None and found.dtype.kind in "iu" else None
+
     def is_const(self, reference: str) -> bool:
         """True for a tensor stored in the file."""
         return self.values(reference) is not None
@@ -111,7 +116,7 @@ def float16_constants(graph: TfliteGraph) -> dict[int, tuple[int, int]]:
     """DEQUANTIZE nodes that only widen a float16 constant: output tensor to (constant tensor, op index)."""
     found = {}
     for op in graph.ops:
-        if op.kind == "DEQUANTIZE" and op.inputs and op.inputs[0] >= 0:
+        if op.kind == "DEQUANTIZE" and op.outputs and op.inputs and op.inputs[0] >= 0:
             source = graph.tensors[op.inputs[0]]
             if source.dtype == "FLOAT16" and source.data is not None:
                 found[op.outputs[0]] = (op.inputs[0], op.index)

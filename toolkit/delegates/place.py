@@ -92,9 +92,10 @@ def _unpacked_by_xnnpack(graph: TfliteGraph, judge: Callable[[OpView], Verdict])
     """DEQUANTIZE nodes of constants that XNNPACK unpacks once: those no refused operator reads."""
     found = set()
     for op in graph.ops:
-        if op.kind != "DEQUANTIZE" or graph.tensors[op.inputs[0]].data is None:
+        sources = [graph.tensors[i] for i in op.inputs[:1] if i >= 0]
+        if op.kind != "DEQUANTIZE" or not op.outputs:
             continue
-        if graph.tensors[op.inputs[0]].dtype not in ("FLOAT16", "INT8"):
+        if not any(t.data is not None and t.dtype in ("FLOAT16", "INT8") for t in sources):
             continue
         readers = [other for other in graph.ops if op.outputs[0] in other.inputs]
         if all(judge(view(graph, other)).accepted for other in readers):

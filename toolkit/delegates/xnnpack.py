@@ -133,7 +133,7 @@ def _unpacked_constant(view: OpView, tensor: int) -> bool:
     """XNNPACK unpacks constants that stand behind a DEQUANTIZE or DENSIFY when it takes the graph."""
     for op in view.graph.ops:
         if tensor in op.outputs and op.kind in _QUASI_CONSTANT:
-            return view.graph.tensors[op.inputs[0]].data is not None
+            return any(i >= 0 and view.graph.tensors[i].data is not None for i in op.inputs[:1])
     return False
 
 
@@ -158,7 +158,7 @@ def _special(view: OpView) -> list[tuple[str, str]]:
     if kind == "LEAKY_RELU":
         return _leaky_relu(view)
     if kind == "STRIDED_SLICE":
-        strides = view.values("input3")
+        strides = view.integers("input3")
         if strides is not None and any(int(s) != 1 for s in strides.flat):
             return [("stride", "strides must be 1")]
         if any(view.option(mask) for mask in ("ellipsis_mask", "new_axis_mask", "shrink_axis_mask")):

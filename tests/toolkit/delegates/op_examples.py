@@ -84,7 +84,7 @@ class Example:
         numbers = iter(range(len(slots)))
         inputs = [-1 if s is None else next(numbers) for s in self.inputs]
         outputs = tuple(next(numbers) for _ in self.outputs)
-        if self.identical:
+        if self.identical and len(inputs) > 1:
             inputs[1] = inputs[0]
         ops = []
         if self.producer:
