@@ -45,6 +45,7 @@ def check(model: Any) -> None:
         count = len(graph.tensors or ())
         _check_indices(graph.inputs, count, "the graph's inputs name", where)
         _check_indices(graph.outputs, count, "the graph's outputs name", where)
+        _check_order(graph, where)
     _check_signatures(model)
     for entry in model.metadata or ():
         _in_range(entry.buffer, len(model.buffers), "an entry of the metadata names a buffer", "")
@@ -56,7 +57,7 @@ def _check_tensor(model: Any, tensor: Any, where: str) -> None:
     _in_range(tensor.buffer, len(model.buffers), "a tensor names a buffer", where)
     if int(tensor.type) not in _TYPES:
         raise ValueError(f"a tensor is of type {tensor.type}, which the format does not have{where}")
-    shape = [] if tensor.shape is None or isinstance(tensor.shape, int) else [int(size) for size in tensor.shape]
+    shape = _values(tensor.shape)
     if any(size < 0 for size in shape) or math.prod(shape) > _LARGEST_SIZE:
         raise ValueError(f"a tensor has the impossible shape {shape[:8]}{where}")
 
@@ -67,6 +68,27 @@ def _check_operator(model: Any, graph: Any, operator: Any, where: str) -> None:
     _check_indices(operator.inputs, count, "an operator names an input tensor", where, optional=True)
     _check_indices(operator.outputs, count, "an operator names an output tensor", where)
     _check_indices(operator.intermediates, count, "an operator names an intermediate tensor", where, optional=True)
+
+
+def _check_order(graph: Any, where: str) -> None:
+    """Every operator can run once those before it have, in some order."""
+    operators = list(enumerate(graph.operators or ()))
+    waiting = {int(tensor) for _, operator in operators for tensor in _values(operator.outputs)}
+    while operators:
+        stuck = []
+        for index, operator in operators:
+            if waiting.isdisjoint(_values(operator.inputs)):
+                waiting.difference_update(_values(operator.outputs))
+            else:
+                stuck.append((index, operator))
+        if len(stuck) == len(operators):
+            names = ", ".join(str(index) for index, _ in stuck[:5])
+            raise ValueError(f"operators {names} wait for each other in a circle{where}")
+        operators = stuck
+
+
+def _values(indices: Any) -> list[int]:
+    return [] if indices is None or isinstance(indices, int) else [int(index) for index in indices]
 
 
 def _check_signatures(model: Any) -> None:
@@ -106,7 +128,7 @@ def _called(graph: Any, count: int) -> Iterable[int]:
 
 
 def _check_indices(indices: Any, count: int, what: str, where: str, *, optional: bool = False) -> None:
-    values = np.asarray(indices if indices is not None and not isinstance(indices, int) else (), np.int64)
+    values = np.asarray(_values(indices), np.int64)
     if values.size:
         lowest, highest = int(values.min()), int(values.max())
         if lowest < (-1 if optional else 0) or highest >= count:

@@ -33,12 +33,12 @@ def inspect(
         f"{model}  {found['size_bytes']:,} bytes  {len(found['ops'])} operators  {found['macs']:,} multiply-adds"
     )
     for entry in found["tensors"]:
-        typer.echo(f"  {entry['role']:<7}{entry['name']:<28}{entry['dtype']:<9}{entry['shape']}")
+        typer.echo(f"  {entry['role']:<7}{_shown(entry['name']):<28}{entry['dtype']:<9}{entry['shape']}")
     for (name, precision), count in sorted(Counter((o["op"], o["precision"]) for o in found["ops"]).items()):
         typer.echo(f"  {count:>5} × {name:<24}{precision}")
     if ops:
         for op in found["ops"]:
-            typer.echo(f"  {op['index']:>5}  {op['op']:<22}{op['precision']:<9}{op['macs']:>14,}  {op['name']}")
+            typer.echo(f"  {op['index']:>5}  {op['op']:<22}{op['precision']:<9}{op['macs']:>14,}  {_shown(op['name'])}")
     if "placement" in found:
         placement = found["placement"]
         typer.echo(
@@ -53,6 +53,11 @@ def inspect(
                 typer.echo(f"    fix: {fallback['fix']}")
         for note in placement["notes"]:
             typer.echo(f"  note: {note}")
+
+
+def _shown(name: str) -> str:
+    """A name from a file, harmless to a terminal."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in name)
 
 
 def _checkpoint(path: Path, as_json: bool) -> None:
