@@ -129,6 +129,7 @@ class TfliteGraph:
         inputs: indices of the inputs.
         outputs: indices of the outputs.
         signatures: all signatures of the file, of every subgraph.
+        graphs: how many subgraphs the file has.
     """
 
     ops: tuple[TfliteOp, ...]
@@ -136,6 +137,7 @@ class TfliteGraph:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     signatures: tuple[TfliteSignature, ...] = ()
+    graphs: int = 1
 
     def multiply_adds(self, op: TfliteOp) -> int:
         """Multiply-adds of an operator: convolutions, fully connected layers, matrix products and LSTMs; else 0."""
@@ -183,7 +185,12 @@ def read_tflite(source: bytes | Path, *, signature: str | None = None) -> Tflite
             f"the TFLite file is damaged ({error})", where=where, hint="write or fetch it again"
         ) from error
     return TfliteGraph(
-        ops=ops, tensors=tensors, inputs=_ints(graph.inputs), outputs=_ints(graph.outputs), signatures=signatures
+        ops=ops,
+        tensors=tensors,
+        inputs=_ints(graph.inputs),
+        outputs=_ints(graph.outputs),
+        signatures=signatures,
+        graphs=len(model.subgraphs),
     )
 
 

@@ -7,6 +7,7 @@ every file has run once.
 
 from __future__ import annotations
 
+import faulthandler
 import multiprocessing
 import os
 import resource
@@ -68,6 +69,7 @@ def guarded(work: Callable[[Callable[[], None]], T], *, seconds: float, where: s
 
 def _child(work: Callable[[Callable[[], None]], Any], unused: Connection, answers: Connection, said: int) -> None:
     unused.close()
+    faulthandler.disable()  # the parent says what ended the child
     os.dup2(said, 1)
     os.dup2(said, 2)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

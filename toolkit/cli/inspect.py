@@ -32,8 +32,10 @@ def inspect(
     typer.echo(
         f"{model}  {found['size_bytes']:,} bytes  {len(found['ops'])} operators  {found['macs']:,} multiply-adds"
     )
+    if found["graphs"] > 1:
+        typer.echo(f"  the first of {found['graphs']} graphs")
     for entry in found["tensors"]:
-        typer.echo(f"  {entry['role']:<7}{_shown(entry['name']):<28}{entry['dtype']:<9}{entry['shape']}")
+        typer.echo(f"  {entry['role']:<7}{_shown(entry['name']):<28} {entry['dtype']:<9}{entry['shape']}")
     for (name, precision), count in sorted(Counter((o["op"], o["precision"]) for o in found["ops"]).items()):
         typer.echo(f"  {count:>5} × {name:<24}{precision}")
     if ops:
@@ -42,8 +44,9 @@ def inspect(
     if "placement" in found:
         placement = found["placement"]
         typer.echo(
-            f"{placement['delegate']} ({placement['level']}): {placement['accepted']}/{len(found['ops'])} operators, "
+            f"{placement['delegate']} ({placement['level']}): {placement['accepted']}/{placement['total']} operators, "
             f"{placement['partitions']} partition(s)"
+            + (f", {placement['folded']} DEQUANTIZE of constants folded away" if placement["folded"] else "")
         )
         for fallback in placement["fallbacks"]:
             typer.echo(

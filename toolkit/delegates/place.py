@@ -60,7 +60,9 @@ def place_graph(graph: TfliteGraph, part: str, delegate: DelegateName, *, level:
     judge, keeping = _rules(delegate, level)
     constants = float16_constants(graph)
     if delegate == "xnnpack":
-        return _placement(graph, part, delegate, level, judge, keeping, {}, _unpacked_by_xnnpack(graph, judge))
+        left = xnnpack.left_packed(graph)
+        folded = xnnpack.unpacking(graph) - set(left)
+        return _placement(graph, part, delegate, level, lambda v: left.get(v.op.index) or judge(v), keeping, {}, folded)
     folded = {op for _, op in constants.values()}
     return _placement(graph, part, delegate, level, judge, keeping, constants, folded)
 
@@ -86,21 +88,6 @@ def _rules(delegate: str, level: int) -> tuple[Callable[[OpView], Verdict], Keep
         )
         return (lambda v: coreml.judge_op(v, version)), keeping
     raise DelegateError(f"unknown delegate {delegate!r}", hint=f"one of: {', '.join(get_args(DelegateName))}")
-
-
-def _unpacked_by_xnnpack(graph: TfliteGraph, judge: Callable[[OpView], Verdict]) -> set[int]:
-    """DEQUANTIZE nodes of constants that XNNPACK unpacks once: those no refused operator reads."""
-    found = set()
-    for op in graph.ops:
-        sources = [graph.tensors[i] for i in op.inputs[:1] if i >= 0]
-        if op.kind != "DEQUANTIZE" or not op.outputs:
-            continue
-        if not any(t.data is not None and t.dtype in ("FLOAT16", "INT8") for t in sources):
-            continue
-        readers = [other for other in graph.ops if op.outputs[0] in other.inputs]
-        if all(judge(view(graph, other)).accepted for other in readers):
-            found.add(op.index)
-    return found
 
 
 def _placement(

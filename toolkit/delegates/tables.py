@@ -26,6 +26,12 @@ def coreml_table() -> dict[str, Any]:
     return _read("coreml_ops.json")
 
 
+@cache
+def xnnpack_table() -> dict[str, Any]:
+    """Every check of the XNNPACK delegate's ``VisitNode``, by operator."""
+    return _read("xnnpack_ops.json")
+
+
 def commit(table: dict[str, Any]) -> str:
     """Short hash of the LiteRT commit that a table was read from."""
     return str(table["source"]["commit"])[:12]

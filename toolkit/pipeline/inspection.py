@@ -30,6 +30,7 @@ def inspect_tflite(path: Path, delegate: str | None, android: str) -> dict[str, 
     found: dict[str, Any] = {
         "path": str(path),
         "size_bytes": path.stat().st_size,
+        "graphs": graph.graphs,
         "macs": sum(macs.values()),
         "tensors": [*_tensors(graph, graph.inputs, "input"), *_tensors(graph, graph.outputs, "output")],
         "ops": [
@@ -94,6 +95,8 @@ def _placement(placement: Placement, delegate: str) -> dict[str, Any]:
         "delegate": placement.delegate,
         "level": placement.level or placement.method,
         "accepted": placement.delegated_ops,
+        "total": placement.total_ops,
+        "folded": sum(op.folded for op in placement.ops),
         "partitions": placement.partitions,
         "fallbacks": [
             {"op": op, "count": count, "reason": reason, "source": source, "fix": hint}

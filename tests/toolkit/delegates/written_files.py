@@ -10,6 +10,16 @@ from ai_edge_litert import schema_py_generated as schema
 from converters.tflite_graph.flatbuffer import add_buffer, dump
 from converters.tflite_graph.read import TfliteGraph, TfliteOp, TfliteTensor
 
+_NUMPY = {
+    "FLOAT32": "<f4",
+    "FLOAT16": "<f2",
+    "INT8": "i1",
+    "UINT8": "u1",
+    "INT16": "<i2",
+    "INT32": "<i4",
+    "INT64": "<i8",
+}
+
 _ENUMERATIONS = {
     "fused_activation_function": schema.ActivationFunctionType,
     "padding": schema.Padding,
@@ -40,13 +50,18 @@ def _tensor(model: Any, tensor: TfliteTensor) -> Any:
     made.name, made.shape = tensor.name.encode(), list(tensor.shape)
     made.type = getattr(schema.TensorType, tensor.dtype)
     made.isVariable = tensor.is_variable
-    made.buffer = 0 if tensor.data is None else add_buffer(model, np.ascontiguousarray(tensor.data).tobytes())
+    made.buffer = 0 if tensor.data is None else add_buffer(model, _bytes(tensor))
     if len(tensor.scales):
         made.quantization = schema.QuantizationParametersT()
         made.quantization.scale = list(tensor.scales)
         made.quantization.zeroPoint = list(tensor.zero_points)
         made.quantization.quantizedDimension = tensor.quantized_dimension
     return made
+
+
+def _bytes(tensor: TfliteTensor) -> bytes:
+    data = np.asarray(tensor.data)
+    return data.astype(_NUMPY.get(tensor.dtype, data.dtype)).tobytes()
 
 
 def _operator(model: Any, op: TfliteOp, options: dict[str, Any]) -> Any:
