@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from converters.tflite_graph.control_edges import control_edges
+
 SCHEMA_VERSION = 3
 _LARGEST_SIZE = 2**62
 _TYPES = {value for value in vars(schema.TensorType).values() if isinstance(value, int)}
@@ -36,6 +38,8 @@ def check(model: Any) -> None:
         raise ValueError(f"it says version {model.version} of the format; {SCHEMA_VERSION} is the only one")
     if not model.subgraphs or not model.buffers or model.operatorCodes is None:
         raise ValueError("no graph")
+    for entry in model.metadata or ():
+        _in_range(entry.buffer, len(model.buffers), "an entry of the metadata names a buffer", "")
     for number, graph in enumerate(model.subgraphs):
         where = f" (graph {number})" if number else ""
         for tensor in graph.tensors or ():
@@ -46,9 +50,9 @@ def check(model: Any) -> None:
         _check_indices(graph.inputs, count, "the graph's inputs name", where)
         _check_indices(graph.outputs, count, "the graph's outputs name", where)
         _check_order(graph, where)
+        for index in (each for edge in control_edges(model, number) or () for each in edge):
+            _in_range(index, len(graph.operators or ()), "a control dependency names an operator", where)
     _check_signatures(model)
-    for entry in model.metadata or ():
-        _in_range(entry.buffer, len(model.buffers), "an entry of the metadata names a buffer", "")
     _check_calls(model)
 
 

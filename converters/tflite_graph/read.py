@@ -14,6 +14,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from converters.errors import InputError
+from converters.tflite_graph.control_edges import Edges, control_edges
 from converters.tflite_graph.flatbuffer import content_of, load
 
 _NUMPY = {
@@ -130,6 +131,7 @@ class TfliteGraph:
         outputs: indices of the outputs.
         signatures: all signatures of the file, of every subgraph.
         graphs: how many subgraphs the file has.
+        control_edges: pairs of operators (before, after) the file states; None when it states none.
     """
 
     ops: tuple[TfliteOp, ...]
@@ -138,6 +140,7 @@ class TfliteGraph:
     outputs: tuple[int, ...]
     signatures: tuple[TfliteSignature, ...] = ()
     graphs: int = 1
+    control_edges: Edges | None = None
 
     def multiply_adds(self, op: TfliteOp) -> int:
         """Multiply-adds of an operator: convolutions, fully connected layers, matrix products and LSTMs; else 0."""
@@ -191,6 +194,7 @@ def read_tflite(source: bytes | Path, *, signature: str | None = None) -> Tflite
         outputs=_ints(graph.outputs),
         signatures=signatures,
         graphs=len(model.subgraphs),
+        control_edges=control_edges(model, index),
     )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from converters.errors import InputError
 from converters.tflite_graph.read import TfliteGraph, TfliteOp
@@ -78,18 +79,24 @@ def _has_side_effect(graph: TfliteGraph, op: TfliteOp) -> bool:
     return op.kind in _CONTROL_FLOW or "RESOURCE" in touched
 
 
-def epochs(nodes: Sequence[Node], supported: Collection[int]) -> tuple[Epoch, ...]:
+def epochs(
+    nodes: Sequence[Node], supported: Collection[int], edges: Sequence[tuple[int, int]] | None = None
+) -> tuple[Epoch, ...]:
     """Greedy alternating node sets over the execution plan.
 
     Args:
         nodes: operators in execution order.
         supported: indices of the operators the delegate accepts.
+        edges: pairs of operators (before, after) that a file states; when it states none, operators with side effects
+            follow one another.
 
     Raises:
         InputError: operators wait for each other in a circle.
     """
     waiting = {tensor for node in nodes for tensor in node.outputs}
-    after = _order_of_side_effects(nodes)
+    after: dict[int, set[int]] = {}
+    for before, later in _order_of_side_effects(nodes) if edges is None else edges:
+        after.setdefault(later, set()).add(before)
     left = list(nodes)
     placed: set[int] = set()
     result: list[Epoch] = []
@@ -102,7 +109,7 @@ def epochs(nodes: Sequence[Node], supported: Collection[int]) -> tuple[Epoch, ..
             progress = False
             rest = []
             for node in left:
-                ready = waiting.isdisjoint(node.inputs) and after.get(node.index, node.index) in {node.index, *placed}
+                ready = waiting.isdisjoint(node.inputs) and placed.issuperset(after.get(node.index, ()))
                 if ready and side is None:
                     side = node.index in wanted
                 if ready and (node.index in wanted) is side:
@@ -123,10 +130,9 @@ def epochs(nodes: Sequence[Node], supported: Collection[int]) -> tuple[Epoch, ..
     return tuple(result)
 
 
-def _order_of_side_effects(nodes: Sequence[Node]) -> dict[int, int]:
-    """The operator each operator with side effects has to wait for."""
-    chain = [node.index for node in nodes if node.side_effect]
-    return dict(zip(chain[1:], chain, strict=False))
+def _order_of_side_effects(nodes: Sequence[Node]) -> list[tuple[int, int]]:
+    """Each operator with side effects, and the next one."""
+    return list(pairwise(node.index for node in nodes if node.side_effect))
 
 
 def largest(parts: Sequence[Epoch], keeping: Keeping) -> tuple[Epoch, ...]:
@@ -158,18 +164,19 @@ def partition(
         InputError: operators wait for each other in a circle.
     """
     folded = {op for _, op in constants.values()}
+    edges = graph.control_edges
+    plain = nodes_of(graph)
     if len(supported) + len(folded) == len(graph.ops):
         # Everything is accepted: the delegate takes all, however little it is, DEQUANTIZE nodes included.
-        return epochs(nodes_of(graph), [*supported, *folded])
-    plain = nodes_of(graph)
+        return epochs(plain, [*supported, *folded], edges)
     first = Keeping() if keeping.counts_after_folding else keeping
-    kept = {index for part in largest(epochs(plain, supported), first) for index in part.nodes}
+    kept = {index for part in largest(epochs(plain, supported, edges), first) for index in part.nodes}
     # Delegated operators read the float16 constant itself, so the DEQUANTIZE no longer stands between them.
     remapped = nodes_of(graph, {output: constant for output, (constant, _) in constants.items()})
     mixed = [remapped[node.index] if node.index in kept else node for node in plain]
     if keeping.counts_after_folding:
-        kept = {index for part in largest(epochs(mixed, kept), keeping) for index in part.nodes}
-    return epochs(mixed, kept)
+        kept = {index for part in largest(epochs(mixed, kept, edges), keeping) for index in part.nodes}
+    return epochs(mixed, kept, edges)
 
 
 def transitions(graph: TfliteGraph, parts: Sequence[Epoch]) -> tuple[int, int]:

@@ -7,10 +7,13 @@ ancestors are all of that side) and which sets are kept (the combination with th
 import itertools
 
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from converters.errors import InputError
+from converters.tflite_graph.flatbuffer import add_buffer, dump
+from converters.tflite_graph.read import read_tflite
 from tests.toolkit.delegates.small_graphs import graph, op, tensor
 from tests.toolkit.delegates.written_files import write
 from toolkit.delegates import partition as subject
@@ -188,11 +191,28 @@ def seen_outside(nodes, members, outputs):
     return sorted(made & (read | set(outputs)))
 
 
-@settings(max_examples=60, deadline=None)
-@given(random_dags(most=10))
+def with_control_edges(model, edges):
+    """The file with control dependencies in its metadata."""
+    found = schema.ModelT.InitFromPackedBuf(bytearray(model), 0)
+    numbers = [1, 1, len(edges), *(2 * index for edge in edges for index in edge)]
+    entry = schema.MetadataT()
+    entry.name, entry.buffer = b"model_control_dependencies", add_buffer(found, bytes(numbers))
+    found.metadata = [entry]
+    return dump(found)
+
+
+@st.composite
+def orders(draw, count):
+    """Control dependencies between operators, earlier before later."""
+    pairs = st.tuples(st.integers(0, count - 1), st.integers(0, count - 1)).filter(lambda pair: pair[0] < pair[1])
+    return sorted(draw(st.sets(pairs, max_size=4))) if count > 1 else []
+
+
+@settings(max_examples=80, deadline=None)
+@given(random_dags(most=10).flatmap(lambda case: st.tuples(st.just(case), st.none() | orders(len(case[0])))))
 def test_node_sets_are_those_tflite_makes(case):
     """Real files whose delegated operators are MAXIMUM and whose others are POW (XNNPACK has none), in TFLite."""
-    shape, supported = case
+    (shape, supported), edges = case
     nodes = [Node(index=n.index, inputs=(n.inputs[0] // 2, n.inputs[-1] // 2), outputs=(n.index + 1,)) for n in shape]
     nodes = [Node(index=n.index, inputs=tuple(min(t, n.index) for t in n.inputs), outputs=n.outputs) for n in nodes]
     read = {t for n in nodes for t in n.inputs}
@@ -202,8 +222,41 @@ def test_node_sets_are_those_tflite_makes(case):
     model = write(
         graph(tensors, ops, outputs=outputs), options={"MAXIMUM": "MaximumMinimumOptions", "POW": "PowOptions"}
     )
-    expected = [seen_outside(nodes, set(p.nodes), outputs) for p in epochs(nodes, supported) if p.delegated]
+    model = model if edges is None else with_control_edges(model, edges)
+    assert read_tflite(model).control_edges == (None if edges is None else tuple(edges))
+    found = epochs(nodes, supported, edges)
+    assert found == partition(read_tflite(model), supported, Keeping(), {})
+    expected = [seen_outside(nodes, set(p.nodes), outputs) for p in found if p.delegated]
     assert delegated_outputs(model) == sorted(expected)
+
+
+def test_control_dependencies_replace_the_order_of_side_effects():
+    nodes = [Node(index=i, inputs=(0,), outputs=(1 + i,), side_effect=True) for i in range(3)]
+    assert as_sets(epochs(nodes, {0, 2})) == [(True, {0}), (False, {1}), (True, {2})]
+    assert as_sets(epochs(nodes, {0, 2}, edges=[])) == [(True, {0, 2}), (False, {1})]
+    assert as_sets(epochs(nodes, {0, 2}, edges=[(1, 0)])) == [(False, {1}), (True, {0, 2})]
+    with pytest.raises(InputError, match="circle"):
+        epochs(nodes, {0, 2}, edges=[(1, 0), (0, 1)])
+
+
+@pytest.mark.parametrize(
+    "entry", [b"", b"\x02\x01\x00", b"\x01\x05", b"\x01\x01\x01\x00", b"\x01\x01\x80", b"\x01\x01\x00\x00"]
+)
+def test_control_dependencies_that_litert_ignores_are_ignored(entry):
+    model = schema.ModelT.InitFromPackedBuf(bytearray(write(plain_graph())), 0)
+    made = schema.MetadataT()
+    made.name, made.buffer = b"model_control_dependencies", add_buffer(model, entry)
+    model.metadata = [made]
+    assert read_tflite(dump(model)).control_edges is None
+
+
+def test_control_dependencies_on_missing_operators_are_damage():
+    with pytest.raises(InputError, match="control dependency names an operator 7"):
+        read_tflite(with_control_edges(write(plain_graph()), [(0, 7)]))
+
+
+def plain_graph():
+    return graph([tensor(0), tensor(1)], [op(0, "TANH", (0,), (1,))])
 
 
 def test_tflite_reorders_the_hand_worked_graph():
