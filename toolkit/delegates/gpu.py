@@ -98,11 +98,8 @@ def _run(checks: Any, view: OpView, layer: str, *, enhanced: bool) -> list[Refus
 
 def _own_checks(view: OpView, layer: Layer, rules: dict[str, Any]) -> list[Refusal]:
     broken = _run(rules.get("checks", ()), view, layer, enhanced=True)
-    for limit in (*rules.get("extra_support_checks", ()), *rules.get("parse_time_limits", ())):
-        if limit["line"] not in CLASSIC_LIMITS:
-            raise DelegateError(f"unknown GPU limit {limit['text']!r}", where=_source(layer, limit["line"]))
-        if CLASSIC_LIMITS[limit["line"]](view):
-            broken.append(Refusal(kind="limit", message=limit["text"], source=_source(layer, limit["line"])))
+    broken += _limits(view, layer, rules.get("extra_support_checks", ()), at_start=False)
+    broken += _limits(view, layer, rules.get("parse_time_limits", ()), at_start=True)
     for message in dict.fromkeys(rules.get("rejects", ())):
         if message in NEVER_RAISED or unreachable(view.op.kind, message):
             continue
@@ -111,6 +108,17 @@ def _own_checks(view: OpView, layer: Layer, rules: dict[str, Any]) -> list[Refus
         if REFUSALS[message](view):
             first, last = rules["is_supported_lines"]
             broken.append(Refusal(kind="reject", message=message, source=_source(layer, f"{first}-{last}")))
+    return broken
+
+
+def _limits(view: OpView, layer: Layer, limits: Any, *, at_start: bool) -> list[Refusal]:
+    broken = []
+    for limit in limits:
+        if limit["line"] not in CLASSIC_LIMITS:
+            raise DelegateError(f"unknown GPU limit {limit['text']!r}", where=_source(layer, limit["line"]))
+        if CLASSIC_LIMITS[limit["line"]](view):
+            source = _source(layer, limit["line"])
+            broken.append(Refusal(kind="limit", message=limit["text"], source=source, at_start=at_start))
     return broken
 
 

@@ -20,6 +20,8 @@ from toolkit.results import DelegateName, OpPlacement, Placement
 _METHOD = "static: rules read from LiteRT's source"
 ANDROID: tuple[DelegateName, ...] = ("nnapi", "gpu_classic", "gpu_litert", "xnnpack")
 """The delegates a conversion is reported on."""
+_NOT_KEPT = "accepted, but in a smaller partition than the delegate keeps"
+_NOT_STARTED = "accepted, but the delegate fails to start"
 _FOLDED = "float16 constant: the delegate reads it directly"
 
 
@@ -103,14 +105,19 @@ def _placement(
     remap = {output: constant for output, (constant, _) in constants.items()}
     views = {op.index: view(graph, op, remap) for op in graph.ops}
     verdicts = {i: Verdict() if i in folded else judge(v) for i, v in views.items()}
-    supported = {i for i, verdict in verdicts.items() if verdict.accepted and i not in folded}
+    taken = {i for i, verdict in verdicts.items() if verdict.accepted or verdict.fails_at_start}
     if delegate == "xnnpack":
-        parts = partition(graph, supported | folded, keeping, {})
+        parts = partition(graph, taken, keeping, {})
     else:
-        parts = partition(graph, supported, keeping, constants)
+        parts = partition(graph, taken - folded, keeping, constants)
+    fatal = {i for part in parts if part.delegated for i in part.nodes if verdicts[i].fails_at_start}
+    if fatal:
+        parts = partition(graph, set(), keeping, {})
     number = _partition_numbers(parts)
+    left = _NOT_STARTED if fatal else _NOT_KEPT
     ops = tuple(
-        _op(views[op.index], verdicts[op.index], number.get(op.index), folded=op.index in folded) for op in graph.ops
+        _op(views[op.index], verdicts[op.index], number.get(op.index), left, folded=op.index in folded)
+        for op in graph.ops
     )
     wrong = tuple(_warned(views[i], warning) for i, verdict in verdicts.items() for warning in verdict.warnings)
     counted = [op for op in ops if not op.folded]
@@ -127,9 +134,16 @@ def _placement(
         delegated_macs_ratio=sum(op.macs or 0 for op in ops if op.partition is not None) / macs if macs else None,
         transitions=max(0, len(parts) - 1),
         transition_bytes=transitions(graph, parts)[1],
-        notes=_notes(delegate, bool(constants), parts, counted),
+        notes=(*_fails_to_start(views, sorted(fatal)), *_notes(delegate, bool(constants), parts, counted)),
         wrong_results=wrong,
     )
+
+
+def _fails_to_start(views: dict[int, OpView], fatal: list[int]) -> tuple[str, ...]:
+    if not fatal:
+        return ()
+    names = ", ".join(f"{views[index].op.kind} {views[index].op.name}" for index in fatal[:3])
+    return (f"The delegate takes {names} and then fails to start: nothing is delegated until it is rewritten.",)
 
 
 def _partition_numbers(parts: tuple[Epoch, ...]) -> dict[int, int]:
@@ -137,13 +151,13 @@ def _partition_numbers(parts: tuple[Epoch, ...]) -> dict[int, int]:
     return {index: number for number, part in enumerate(delegated) for index in part.nodes}
 
 
-def _op(seen: OpView, verdict: Verdict, number: int | None, *, folded: bool) -> OpPlacement:
+def _op(seen: OpView, verdict: Verdict, number: int | None, left: str, *, folded: bool) -> OpPlacement:
     first: Refusal | None = verdict.refusals[0] if verdict.refusals else None
     reason = "; ".join(dict.fromkeys(r.message for r in verdict.refusals))
     if folded:
         reason = _FOLDED
     elif first is None and number is None:
-        reason = "accepted, but in a smaller partition than the delegate keeps"
+        reason = left
     return OpPlacement(
         index=seen.op.index,
         op=seen.op.kind,
@@ -186,7 +200,7 @@ def _notes(delegate: str, has_float16: bool, parts: tuple[Epoch, ...], ops: list
         notes.append("Read from source, not executed: the classic delegate needs OpenCL or OpenGL on a phone.")
     elif delegate == "coreml":
         notes.append("Read from source, not executed: Core ML runs on Apple devices; float models only, Core ML 3.")
-    dropped = sum(op.accepted and op.partition is None for op in ops)
+    dropped = sum(op.reason == _NOT_KEPT for op in ops)
     if dropped and delegate == "coreml":
         notes.append(f"{dropped} accepted operators stay on the CPU: sets of fewer than two are not delegated.")
     elif dropped:

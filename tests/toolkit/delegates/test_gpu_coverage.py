@@ -6,9 +6,11 @@ import pytest
 
 from tests.toolkit.delegates import gpu_spoiling, spoiling
 from tests.toolkit.delegates.op_examples import EXAMPLES
+from tests.toolkit.delegates.small_graphs import graph, op, tensor
 from toolkit.delegates import gpu
 from toolkit.delegates.gpu_rules import NEVER_RAISED, unreachable
 from toolkit.delegates.op_view import view
+from toolkit.delegates.place import place_graph
 from toolkit.delegates.tables import commit, gpu_table
 
 TABLE = gpu_table()
@@ -17,8 +19,8 @@ SUPPORTED = [(layer, kind) for layer in LAYERS for kind, e in TABLE["ops"].items
 
 
 def judged(example, layer):
-    graph = example.graph()
-    return gpu.judge_op(view(graph, next(op for op in graph.ops if op.kind == example.kind)), layer)
+    made = example.graph()
+    return gpu.judge_op(view(made, next(o for o in made.ops if o.kind == example.kind)), layer)
 
 
 def accepted(kind, layer):
@@ -163,6 +165,22 @@ def test_integers_of_bitwise_operators_are_taken_by_the_accelerator_only():
     for kind in ("BITWISE_XOR", "STABLEHLO_SHIFT_LEFT"):
         assert judged(EXAMPLES[kind][0], "mldrift").accepted and not judged(EXAMPLES[kind][0], "classic_v2").accepted
     assert not judged(spoiling.typed(EXAMPLES["POW"][0], "INT32"), "mldrift").accepted
+
+
+def test_the_classic_delegate_fails_as_a_whole_where_a_limit_is_met_at_its_start():
+    """SUB of a tensor from itself is accepted and not parsed (model_builder.cc:1141): nothing runs on the GPU."""
+    tensors = [tensor(i) for i in range(5)]
+    rest = [op(1, "TANH", (1,), (2,)), op(2, "POW_LIKE", (2,), (3,)), op(3, "ABS", (3,), (4,))]
+    good = place_graph(graph(tensors, [op(0, "ABS", (0,), (1,)), *rest]), "p", "gpu_classic")
+    assert [o.partition for o in good.ops] == [0, 0, None, None]
+    same = op(0, "SUB", (0, 0), (1,), fused_activation_function="NONE")
+    bad = place_graph(graph(tensors, [same, *rest]), "p", "gpu_classic")
+    assert bad.partitions == 0 and not bad.ops[0].accepted and ":1141@" in bad.ops[0].source
+    assert "fails to start" in bad.notes[0] and "fails to start" in bad.ops[1].reason
+    # twin: in a partition that is not kept it does no harm
+    late = [op(i, k, (i,), (i + 1,)) for i, k in enumerate(("ABS", "TANH", "POW_LIKE"))]
+    late.append(op(3, "SUB", (3, 3), (4,), fused_activation_function="NONE"))
+    assert place_graph(graph(tensors, late), "p", "gpu_classic").partitions == 1
 
 
 @pytest.mark.parametrize(
