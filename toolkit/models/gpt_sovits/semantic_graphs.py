@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -56,8 +57,8 @@ class SemanticGraph:
 
 def semantic_graphs(
     model: SemanticModel, buckets: SemanticBuckets, *, features: bool = True, seed: int = 0
-) -> tuple[SemanticGraph, ...]:
-    """The graphs of a model for the given lengths, prefills first.
+) -> Iterator[SemanticGraph]:
+    """The graphs of a model for the given lengths, prefills first, each made when it is asked for.
 
     Args:
         model: the model.
@@ -65,17 +66,17 @@ def semantic_graphs(
         features: whether prefills take text features (BERT).
         seed: of the sentences the probes are made of.
     """
-    prefill, step = PrefillPart(model, features=features), StepPart(model)
-    found = []
+    prefill = PrefillPart(model, features=features)
     for text, prompt in buckets.prefill:
         spec = prefill_spec(model.config, text, prompt, features=features)
         probes = tuple(prefill_probe(model, spec, share, seed + n) for n, share in enumerate((_SHORT, _LONG)))
-        found.append(_graph(PREFILL, text + prompt, prefill, spec, probes))
+        yield _graph(PREFILL, text + prompt, prefill, spec, probes)
+    del prefill
+    step = StepPart(model)
     for rows in buckets.cache_rows:
         spec = step_spec(model.config, rows)
         probes = tuple(step_probe(model, spec, share, seed + n) for n, share in enumerate((_SHORT, _LONG)))
-        found.append(_graph(STEP, rows, step, spec, probes))
-    return tuple(found)
+        yield _graph(STEP, rows, step, spec, probes)
 
 
 def _graph(
