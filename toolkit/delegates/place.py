@@ -192,6 +192,7 @@ def _notes(delegate: str, has_float16: bool, parts: tuple[Epoch, ...], ops: list
     if delegate == "nnapi":
         notes.append(DEPRECATION_NOTE)
         notes.append("A phone's driver may refuse more than NNAPI's own validation, which is what these rules are.")
+        notes.append("On a phone without an accelerator's driver the delegate does nothing, from Android 10 on.")
         if has_float16:
             notes.append("Float16 constants: if the driver rejects any operator, nothing at all is delegated.")
     elif delegate == "gpu_litert":

@@ -32,6 +32,12 @@ def xnnpack_table() -> dict[str, Any]:
     return _read("xnnpack_ops.json")
 
 
+@cache
+def hint_table() -> dict[str, Any]:
+    """Advice by operator and kind of rule, and by kind of rule alone."""
+    return _read("hints.json")
+
+
 def commit(table: dict[str, Any]) -> str:
     """Short hash of the LiteRT commit that a table was read from."""
     return str(table["source"]["commit"])[:12]
