@@ -45,11 +45,13 @@ class Keeping:
         fewest_nodes: smaller sets are left on the CPU.
         counts_after_folding: whether sets are chosen after float16 constants are read directly (NNAPI,
             ``nnapi_delegate.cc:6796-6823, 7065``) or before (the others).
+        source: ``file:line@commit`` of the choice.
     """
 
     most: int | None = None
     fewest_nodes: int = 1
     counts_after_folding: bool = False
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

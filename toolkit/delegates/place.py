@@ -12,7 +12,7 @@ from toolkit.delegates.hints import hint
 from toolkit.delegates.levels import DEFAULT_LEVEL, DEPRECATION_NOTE, level_title
 from toolkit.delegates.op_view import OpView, float16_constants, view
 from toolkit.delegates.partition import Epoch, Keeping, partition, transitions
-from toolkit.delegates.tables import coreml_table, gpu_table, nnapi_table
+from toolkit.delegates.tables import commit, coreml_table, gpu_table, nnapi_table
 from toolkit.delegates.verdict import Refusal, Verdict
 from toolkit.errors import DelegateError
 from toolkit.results import DelegateName, OpPlacement, Placement
@@ -20,6 +20,7 @@ from toolkit.results import DelegateName, OpPlacement, Placement
 _METHOD = "static: rules read from LiteRT's source"
 ANDROID: tuple[DelegateName, ...] = ("nnapi", "gpu_classic", "gpu_litert", "xnnpack")
 """The delegates a conversion is reported on."""
+_NNAPI_LIMITS_LINE = 6752
 _NOT_KEPT = "accepted, but in a smaller partition than the delegate keeps"
 _NOT_STARTED = "accepted, but the delegate fails to start"
 _FOLDED = "float16 constant: the delegate reads it directly"
@@ -73,23 +74,32 @@ def _rules(delegate: str, level: int) -> tuple[Callable[[OpView], Verdict], Keep
     """The judge of one operator, and which partitions the delegate keeps."""
     if delegate == "nnapi":
         target = nnapi.target_for(level)
-        kept = nnapi_table()["partitioning"]["default_max_number_delegated_partitions"]
-        return (lambda v: nnapi.judge_op(v, target)), Keeping(most=int(kept), counts_after_folding=True)
+        table = nnapi_table()
+        kept = table["partitioning"]["default_max_number_delegated_partitions"]
+        source = f"{table['source']['file']}:{_NNAPI_LIMITS_LINE}@{commit(table)}"
+        return (lambda v: nnapi.judge_op(v, target)), Keeping(most=int(kept), counts_after_folding=True, source=source)
     if delegate == "gpu_classic":
-        kept = gpu_table()["partitioning_classic_v2"]["default_max_delegated_partitions"]
-        return (lambda v: gpu.judge_op(v, "classic_v2")), Keeping(most=int(kept))
+        return (lambda v: gpu.judge_op(v, "classic_v2")), _one_partition("partitioning_classic_v2")
     if delegate == "gpu_litert":
-        kept = gpu_table()["partitioning_mldrift"]["default_max_delegated_partitions"]
-        return (lambda v: gpu.judge_op(v, "mldrift")), Keeping(most=int(kept))
+        return (lambda v: gpu.judge_op(v, "mldrift")), _one_partition("partitioning_mldrift")
     if delegate == "xnnpack":
         return xnnpack.judge_op, Keeping()
     if delegate == "coreml":
-        rules, version = coreml_table()["partitioning"], coreml.default_version()
+        table, version = coreml_table(), coreml.default_version()
+        rules = table["partitioning"]
         keeping = Keeping(
-            most=rules["default_max_delegated_partitions"], fewest_nodes=int(rules["default_min_nodes_per_partition"])
+            most=rules["default_max_delegated_partitions"],
+            fewest_nodes=int(rules["default_min_nodes_per_partition"]),
+            source=f"{table['source']['directory']}/coreml_delegate.mm:{rules['lines'][1]}@{commit(table)}",
         )
         return (lambda v: coreml.judge_op(v, version)), keeping
     raise DelegateError(f"unknown delegate {delegate!r}", hint=f"one of: {', '.join(get_args(DelegateName))}")
+
+
+def _one_partition(rules: str) -> Keeping:
+    found = gpu_table()[rules]
+    source = f"{found['source'].split(',')[0]}@{commit(gpu_table())}"
+    return Keeping(most=int(found["default_max_delegated_partitions"]), source=source)
 
 
 def _placement(
@@ -116,7 +126,7 @@ def _placement(
     number = _partition_numbers(parts)
     left = _NOT_STARTED if fatal else _NOT_KEPT
     ops = tuple(
-        _op(views[op.index], verdicts[op.index], number.get(op.index), left, folded=op.index in folded)
+        _op(views[op.index], verdicts[op.index], number.get(op.index), left, keeping.source, folded=op.index in folded)
         for op in graph.ops
     )
     wrong = tuple(_warned(views[i], warning) for i, verdict in verdicts.items() for warning in verdict.warnings)
@@ -151,39 +161,37 @@ def _partition_numbers(parts: tuple[Epoch, ...]) -> dict[int, int]:
     return {index: number for number, part in enumerate(delegated) for index in part.nodes}
 
 
-def _op(seen: OpView, verdict: Verdict, number: int | None, left: str, *, folded: bool) -> OpPlacement:
+def _op(seen: OpView, verdict: Verdict, number: int | None, left: str, source: str, *, folded: bool) -> OpPlacement:
     first: Refusal | None = verdict.refusals[0] if verdict.refusals else None
     reason = "; ".join(dict.fromkeys(r.message for r in verdict.refusals))
     if folded:
         reason = _FOLDED
     elif first is None and number is None:
-        reason = left
-    return OpPlacement(
-        index=seen.op.index,
-        op=seen.op.kind,
-        name=seen.op.name,
-        accepted=first is None,
-        partition=number,
-        folded=folded,
-        reason=reason,
-        source=first.source if first else "",
-        hint=hint(seen.op.kind, first.kind) if first else "",
-        macs=seen.graph.multiply_adds(seen.op),
-    )
+        return _placed(seen, reason=left, source=source, advice=hint(seen.op.kind, "not_kept"), accepted=True)
+    advice = hint(seen.op.kind, first.kind) if first else ""
+    source = first.source if first else ""
+    placed = _placed(seen, reason=reason, source=source, advice=advice, accepted=first is None)
+    return placed.model_copy(update={"partition": number, "folded": folded})
 
 
 def _warned(seen: OpView, warning: Refusal) -> OpPlacement:
+    advice = hint(seen.op.kind, warning.kind)
+    placed = _placed(seen, reason=warning.message, source=warning.source, advice=advice, accepted=True)
+    return placed.model_copy(update={"macs": None})
+
+
+def _placed(seen: OpView, *, reason: str, source: str, advice: str, accepted: bool) -> OpPlacement:
+    """An operator outside every partition."""
     return OpPlacement(
         index=seen.op.index,
         op=seen.op.kind,
         name=seen.op.name,
-        accepted=True,
+        accepted=accepted,
         partition=None,
-        folded=False,
-        reason=warning.message,
-        source=warning.source,
-        hint=hint(seen.op.kind, warning.kind),
-        macs=None,
+        reason=reason,
+        source=source,
+        hint=advice,
+        macs=seen.graph.multiply_adds(seen.op),
     )
 
 

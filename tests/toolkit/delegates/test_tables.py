@@ -151,6 +151,7 @@ def every_kind():
         "limit",
         "reject",
         "left_packed",
+        "not_kept",
     ):
         yield "ANY", kind
 
