@@ -7,12 +7,14 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from converters.errors import InputError, ToolError
 from converters.tflite_graph import flatbuffer
 from tests.damaged.mutations import KNOWING, mutations
 from tests.damaged.originals import originals
+from toolkit.errors import BenchError
 from toolkit.pipeline import benchmark
 from toolkit.pipeline.inspection import PLACEMENTS, inspect_tflite
 
@@ -130,3 +132,13 @@ def test_the_command_itself_ends_well_on_damaged_files(kind, tmp_path):
             codes[code[1]] += 1
     assert codes["input/unusable"] >= 2
     assert (codes[CRASHES_LITERT] + codes["bench/unloadable"] > 0) is (kind == "bench")
+
+
+def test_bench_stops_a_file_that_never_ends(path):
+    """The loop's bound made infinite: healthy in form, and LiteRT would run it for ever."""
+    endless = FILES["loop"].replace(np.float32(3.0).tobytes(), np.float32(np.inf).tobytes())
+    path.write_bytes(endless)
+    assert inspect_tflite(path, "xnnpack", "12")["graphs"] == 3
+    with pytest.raises(BenchError, match="longer than 1 s") as caught:
+        benchmark.bench_files([path], (1,), runs=1, warmup=0, patience_seconds=1.0)
+    assert caught.value.code == "bench/too-slow" and "--patience" in caught.value.hint
