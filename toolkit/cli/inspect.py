@@ -50,12 +50,12 @@ def inspect(
         )
         for fallback in placement["fallbacks"]:
             typer.echo(
-                f"  on the CPU: {fallback['op']} ×{fallback['count']}: {fallback['reason']}  [{fallback['source']}]"
+                f"  on the CPU: {fallback['op']} ×{fallback['count']}: {_shown(fallback['reason'])}  [{fallback['source']}]"
             )
             if fallback["fix"]:
                 typer.echo(f"    fix: {fallback['fix']}")
         for note in placement["notes"]:
-            typer.echo(f"  note: {note}")
+            typer.echo(f"  note: {_shown(note)}")
 
 
 def _shown(name: str) -> str:

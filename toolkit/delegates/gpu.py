@@ -171,15 +171,15 @@ def _tensors(view: OpView, layer: Layer) -> list[Refusal]:
     inputs, outputs = allowed_types(view.op.kind, layer)
     line = gpu_table()["tensor_rule_" + layer]["lines"][0]
     broken = []
-    for tensors, allowed in ((view.inputs, inputs), (view.outputs, outputs)):
-        for tensor in tensors:
+    for side, tensors, allowed in (("input", view.inputs, inputs), ("output", view.outputs, outputs)):
+        for index, tensor in enumerate(tensors):
             if tensor is None:
                 continue
             if len(tensor.shape) > 4:
-                message = f"{tensor.name} has rank {len(tensor.shape)}; at most 4"
+                message = f"{side}{index} has rank {len(tensor.shape)}; at most 4"
                 broken.append(Refusal(kind="rank", message=message, source=_source(layer, line)))
             elif tensor.data is None and not tensor.is_variable and tensor.dtype not in allowed:
-                message = f"{tensor.name} is {tensor.dtype}; allowed: {', '.join(sorted(allowed))}"
+                message = f"{side}{index} is {tensor.dtype}; allowed: {', '.join(sorted(allowed))}"
                 broken.append(Refusal(kind="type_in", message=message, source=_source(layer, line)))
     return broken
 
