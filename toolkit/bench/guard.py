@@ -23,14 +23,14 @@ from toolkit.errors import BenchError
 
 T = TypeVar("T")
 _SLOWEST_SHARE_BYTES_PER_SECOND = 10_000_000
-_LEAST_SECONDS = 8.0
+_LEAST_SECONDS = 6.0
 _SHARE_OF_FREE_MEMORY = 0.8
 _CHATTER = ("INFO:", "WARNING:", "VERBOSE:")
 _READY = "every file has run once"
 
 
 def seconds_for(size_bytes: int) -> float:
-    """How long loading and running files of this size once may take: 8 s, and 1 s more for every 10 MB."""
+    """How long loading and running files of this size once may take: 6 s, and 1 s more for every 10 MB."""
     return _LEAST_SECONDS + size_bytes / _SLOWEST_SHARE_BYTES_PER_SECOND
 
 

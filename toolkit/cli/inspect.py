@@ -49,9 +49,8 @@ def inspect(
             + (f", {placement['folded']} DEQUANTIZE of constants folded away" if placement["folded"] else "")
         )
         for fallback in placement["fallbacks"]:
-            typer.echo(
-                f"  on the CPU: {fallback['op']} ×{fallback['count']}: {_shown(fallback['reason'])}  [{fallback['source']}]"
-            )
+            reason = _shown(fallback["reason"])
+            typer.echo(f"  on the CPU: {fallback['op']} ×{fallback['count']}: {reason}  [{fallback['source']}]")
             if fallback["fix"]:
                 typer.echo(f"    fix: {fallback['fix']}")
         for note in placement["notes"]:

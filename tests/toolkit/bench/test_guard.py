@@ -69,4 +69,4 @@ def test_guarded_refuses_more_memory_than_is_free():
 
 
 def test_seconds_for_grows_with_the_file():
-    assert seconds_for(1000) == pytest.approx(8.0, abs=0.01) and seconds_for(30_000_000) == pytest.approx(11.0)
+    assert seconds_for(1000) == pytest.approx(6.0, abs=0.01) and seconds_for(30_000_000) == pytest.approx(9.0)
