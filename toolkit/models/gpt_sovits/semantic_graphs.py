@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from converters.spec import PartSpec, TensorSpec
 from toolkit.engine.buckets import bias, filled
 from toolkit.engine.positions import position_rows
 from toolkit.engine.semantic import prefill_bias
+from toolkit.models.gpt_sovits.phone_graph import PhoneGraph
 from toolkit.models.gpt_sovits.semantic import SemanticModel
 from toolkit.models.gpt_sovits.semantic_config import SemanticConfig
 from toolkit.models.gpt_sovits.semantic_parts import PrefillPart, StepPart
@@ -34,30 +35,9 @@ class SemanticBuckets:
     cache_rows: tuple[int, ...] = (512, 1024)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SemanticGraph:
-    """One graph to convert.
-
-    Attributes:
-        name: its name in the bundle, e.g. ``t2s_step_512``; the signature's key.
-        kind: ``t2s_prefill`` or ``t2s_step``.
-        bucket: rows of the prefill, or of the cache.
-        module: the torch module.
-        spec: its interface; inputs in the order of ``forward``.
-        probes: inputs as sentences give them.
-    """
-
-    name: str
-    kind: str
-    bucket: int
-    module: nn.Module = field(repr=False)
-    spec: PartSpec = field(repr=False)
-    probes: tuple[dict[str, np.ndarray], ...] = field(repr=False)
-
-
 def semantic_graphs(
     model: SemanticModel, buckets: SemanticBuckets, *, features: bool = True, seed: int = 0
-) -> Iterator[SemanticGraph]:
+) -> Iterator[PhoneGraph]:
     """The graphs of a model for the given lengths, prefills first, each made when it is asked for.
 
     Args:
@@ -70,19 +50,13 @@ def semantic_graphs(
     for text, prompt in buckets.prefill:
         spec = prefill_spec(model.config, text, prompt, features=features)
         probes = tuple(prefill_probe(model, spec, share, seed + n) for n, share in enumerate((_SHORT, _LONG)))
-        yield _graph(PREFILL, text + prompt, prefill, spec, probes)
+        yield PhoneGraph(PREFILL, text + prompt, prefill, spec, probes)
     del prefill
     step = StepPart(model)
     for rows in buckets.cache_rows:
         spec = step_spec(model.config, rows)
         probes = tuple(step_probe(model, spec, share, seed + n) for n, share in enumerate((_SHORT, _LONG)))
-        yield _graph(STEP, rows, step, spec, probes)
-
-
-def _graph(
-    kind: str, bucket: int, module: nn.Module, spec: PartSpec, probes: tuple[dict[str, np.ndarray], ...]
-) -> SemanticGraph:
-    return SemanticGraph(name=f"{kind}_{bucket}", kind=kind, bucket=bucket, module=module, spec=spec, probes=probes)
+        yield PhoneGraph(STEP, rows, step, spec, probes)
 
 
 def prefill_spec(config: SemanticConfig, text: int, prompt: int, *, features: bool) -> PartSpec:
