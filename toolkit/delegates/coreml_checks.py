@@ -97,6 +97,7 @@ INTERPRETERS: dict[str, Interpreter] = {
     "const": lambda c, v, n: all(v.is_const(t) for t in c["tensors"]),
     "const_type": _const_type,
     "coreml_version_lt": lambda c, v, n: n < c["value"],
+    "float_data": lambda c, v, n: v.dtype(c["tensor"]) in c["types"],
     "float_operands": _float_operands,
     "kernel_le": _kernel,
     "max_op_version": lambda c, v, n: v.op.version <= c["value"],
@@ -111,6 +112,5 @@ INTERPRETERS: dict[str, Interpreter] = {
     "shape_is": lambda c, v, n: list(v.shape(c["tensor"]) or ()) == c["value"],
     "shape_vector": _shape_vector,
     "single_batch": _single_batch,
-    "type_in": lambda c, v, n: v.dtype(c["tensor"]) in c["types"],
 }
 """Every kind of check the table uses; a kind that is not here is an error, never a pass."""

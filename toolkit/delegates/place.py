@@ -214,5 +214,6 @@ def _notes(delegate: str, has_float16: bool, parts: tuple[Epoch, ...], ops: list
         notes.append(f"{dropped} accepted operators stay on the CPU: sets of fewer than two are not delegated.")
     elif dropped:
         kept = sum(part.delegated for part in parts)
-        notes.append(f"{dropped} accepted operators stay on the CPU: only the {kept} largest partitions are delegated.")
+        which = "largest partition is" if kept == 1 else f"{kept} largest partitions are"
+        notes.append(f"{dropped} accepted operators stay on the CPU: only the {which} delegated.")
     return tuple(notes)

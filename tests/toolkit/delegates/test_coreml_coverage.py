@@ -44,7 +44,7 @@ SPOIL = {
     "shape_is": lambda c, e: e.with_tensor("input1", shape=(3, 2)),
     "shape_vector": lambda c, e: e.with_tensor("input1", shape=(2,)),
     "single_batch": lambda c, e: e.with_tensor("input0", shape=(2, 8)),
-    "type_in": lambda c, e: e.with_tensor(c["tensor"], dtype="INT8"),
+    "float_data": lambda c, e: e.with_tensor(c["tensor"], dtype="INT8"),
 }  # fmt: skip
 
 
