@@ -10,7 +10,10 @@ from converters.tflite_graph.read import TfliteGraph, read_tflite
 from toolkit.delegates.levels import DEPRECATION_NOTE, parse_level
 from toolkit.delegates.place import place_graph
 from toolkit.pipeline.evidence import DELEGATES
-from toolkit.results import Placement
+from toolkit.results import DelegateName, Placement
+
+PLACEMENTS: dict[str, DelegateName] = {**DELEGATES, "gpu-classic": "gpu_classic", "coreml": "coreml"}
+"""What ``--delegate`` takes, to the placement it shows."""
 
 
 def inspect_tflite(path: Path, delegate: str | None, android: str) -> dict[str, Any]:
@@ -22,11 +25,12 @@ def inspect_tflite(path: Path, delegate: str | None, android: str) -> dict[str, 
     """
     graph = read_tflite(path)
     level = parse_level(android)
-    placement = place_graph(graph, path.stem, DELEGATES[delegate or "xnnpack"], level=level)
+    placement = place_graph(graph, path.stem, PLACEMENTS[delegate or "xnnpack"], level=level)
     macs = {op.index: op.macs or 0 for op in placement.ops}
     found: dict[str, Any] = {
         "path": str(path),
         "size_bytes": path.stat().st_size,
+        "graphs": graph.graphs,
         "macs": sum(macs.values()),
         "tensors": [*_tensors(graph, graph.inputs, "input"), *_tensors(graph, graph.outputs, "output")],
         "ops": [
@@ -91,6 +95,8 @@ def _placement(placement: Placement, delegate: str) -> dict[str, Any]:
         "delegate": placement.delegate,
         "level": placement.level or placement.method,
         "accepted": placement.delegated_ops,
+        "total": placement.total_ops,
+        "folded": sum(op.folded for op in placement.ops),
         "partitions": placement.partitions,
         "fallbacks": [
             {"op": op, "count": count, "reason": reason, "source": source, "fix": hint}
