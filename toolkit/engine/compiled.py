@@ -21,9 +21,9 @@ from toolkit.engine.host_memory import lent
 from toolkit.errors import EngineError
 
 _IN_MEMORY = ":memory"  # what XNNPACK calls a cache without a file
-# Flags of XNNPACK's delegate (tflite/delegates/xnnpack/xnnpack_delegate.h): int8 and uint8 operators and dynamic ranges,
-# as by default, and indirection buffers that live for one operator only. A convolution wants 8 bytes for each weight
-# position of each output frame: kept for all of them, a vocoder of 96 frames took 166 MiB, and takes 55 now.
+# Flags of XNNPACK's delegate (tflite/delegates/xnnpack/xnnpack_delegate.h): int8 and uint8 operators and dynamic
+# ranges, as by default, and indirection buffers that live for one operator only. A convolution wants 8 bytes for each
+# weight position of each output frame: kept for all of them, a vocoder of 96 frames took 166 MiB, and takes 55 now.
 _FLAGS = 0x01 | 0x02 | 0x08 | 0x20
 
 

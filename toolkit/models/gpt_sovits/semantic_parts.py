@@ -7,8 +7,8 @@ projection, so that precision rules of both graphs read alike.
 
 In the step, scores are sums of products of keys and query, and values are weighed by a product and a sum. Written the
 usual way round, ``query @ keys.T`` and ``weights @ values``, TensorFlow Lite re-lays the whole cache for every token.
-Measured at full size with 512 rows, 2 threads, all layers (XNNPACK): scores 6.1 ms that way, 3.1 ms as ``keys @ query``,
-which packs the keys, and 0.63 of that as products and sums; values 2.9 ms against 7.3.
+Measured at full size with 512 rows, 2 threads, all layers (XNNPACK): scores 6.1 ms that way, 3.1 ms as
+``keys @ query``, which packs the keys, and 0.63 of that as products and sums; values 2.9 ms against 7.3.
 """
 
 from __future__ import annotations
