@@ -68,6 +68,7 @@ class GraphLoader:
                             (str(bundle.folder), fact.file, where, in_place),
                             lambda: _GraphsOfFile(self._open(bundle, fact.file, where, in_place)),
                             _EXPANSION * bundle.files[fact.file].size_bytes,
+                            group=str(bundle.folder),
                         )
                     )
                     opened[fact.name] = file.graph(fact)
