@@ -14,8 +14,8 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from converters.tflite_graph.flatbuffer import add_buffer, operator_code
-from converters.tflite_graph.float16_constants import drop_unused_tensors
 from converters.tflite_graph.fuse_constants import PLAIN, activation_of, fuse_constants, kind_of, shape_of, value_of
+from converters.tflite_graph.widened_constants import drop_unused_tensors
 
 _Operands = list[np.ndarray | None]
 _OPERATOR = schema.BuiltinOperator

@@ -15,8 +15,8 @@ from ai_edge_litert import schema_py_generated as schema
 
 from converters.tflite_graph.buffers import compact
 from converters.tflite_graph.flatbuffer import add_buffer, dump, load, operator_code
-from converters.tflite_graph.float16_constants import drop_unused_tensors
 from converters.tflite_graph.read import TfliteOp, read_tflite
+from converters.tflite_graph.widened_constants import drop_unused_tensors
 
 _LARGEST = 127
 _FULLY_CONNECTED_VERSION = 12  # int8 weights by output channel beside a float input

@@ -19,7 +19,8 @@ from toolkit.recipe.schema import Precision
 from toolkit.results.fidelity import PrecisionOp
 
 _SHOWN = 5
-_FLOAT_ARITHMETIC = ("float16", "float32", "int8-weights")
+_FLOAT_ARITHMETIC = ("float16", "float32", "int8-weights", "int8-storage")
+_MATRICES_ONLY = ("int8-weights", "int8-storage")
 INTEGER = ("int8", "int16x8", "int8-weights")
 # TF-MOT prefixes the names of the layers it wraps.
 _WRAPPERS = re.compile(r"(?<![A-Za-z0-9_.])(?:quant_|prune_low_magnitude_)")
@@ -239,6 +240,6 @@ def _holds(item: LayerPrecision, is_now: Realised, *, merged: bool) -> bool:
 def _same(asked: str, is_now: Realised) -> bool:
     if is_now.name == "float32" and not is_now.constants:
         return asked in _FLOAT_ARITHMETIC
-    if asked == "int8-weights" and not is_now.matrix:  # it says how matrices are stored; biases and norms stay
+    if asked in _MATRICES_ONLY and not is_now.matrix:  # they say how matrices are stored; biases and norms stay
         return is_now.name == "float32"
     return asked == is_now.name

@@ -26,8 +26,9 @@ class Realised:
 
     Attributes:
         name: ``int8``, ``int16x8``, ``float16`` (float arithmetic on constants stored in 16 bits), ``float32``,
-            ``int8-weights`` (float activations, int8 weights), ``mixed (…)``, ``conversion`` (from one of them to
-            another), or a whole-number type such as ``int32``.
+            ``int8-weights`` (float activations, multiplied by int8 weights), ``int8-storage`` (float arithmetic on
+            weights stored in 8 bits), ``mixed (…)``, ``conversion`` (from one of them to another), or a whole-number
+            type such as ``int32``.
         plumbing: it only moves values and holds no weights.
         constants: it holds constants of more than one number, so that their storage is a choice.
         real: it computes with real numbers rather than with indices or truth values.
@@ -82,12 +83,14 @@ class Realisation:
             return Realised(dtype.lower(), op.kind in _MOVING, False, False)
         plumbing = op.kind in WIDENING or (op.kind in _MOVING and not weights)
         # The largest constant decides: biases are kept at a higher precision in every quantised form.
-        stored = max(weights, key=_count).dtype if weights else None
-        name = "conversion" if plumbing and len(signals) > 1 else _name(signals, stored)
+        largest = max(weights, key=_count) if weights else None
+        widened = largest is not None and not any(largest is self.graph.tensors[i] for i in op.inputs if i >= 0)
+        stored = None if largest is None else largest.dtype
+        name = "conversion" if plumbing and len(signals) > 1 else _name(signals, stored, widened=widened)
         return Realised(name, plumbing, bool(weights), True, any(_is_matrix(tensor) for tensor in weights))
 
 
-def _name(signals: set[str], stored: str | None) -> str:
+def _name(signals: set[str], stored: str | None, *, widened: bool) -> str:
     if signals == {"INT8"} and stored in (None, "INT8"):
         return "int8"
     if signals == {"INT16"} and stored in (None, "INT8", "INT16"):
@@ -95,7 +98,8 @@ def _name(signals: set[str], stored: str | None) -> str:
     if signals == {"FLOAT32"}:
         if stored in (None, "FLOAT32"):
             return "float32"
-        return {"FLOAT16": "float16", "INT8": "int8-weights"}.get(stored, f"dynamic {stored.lower()}")
+        eight = "int8-storage" if widened else "int8-weights"
+        return {"FLOAT16": "float16", "INT8": eight}.get(stored, f"dynamic {stored.lower()}")
     types = ", ".join(sorted(dtype.lower() for dtype in signals))
     return f"mixed ({types}{f'; weights {stored.lower()}' if stored else ''})"
 

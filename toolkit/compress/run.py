@@ -21,7 +21,7 @@ from toolkit.compress.quantised_tensors import WEIGHTED, quantised_tensors, tied
 from toolkit.compress.restore_floats import restore_floats
 from toolkit.compress.rewire import computing_layers
 from toolkit.compress.streamline import streamline
-from toolkit.compress.weight_only import store_int8_weights
+from toolkit.compress.weight_only import store_int8_storage, store_int8_weights
 from toolkit.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -190,8 +190,7 @@ def export_int8(relayered: RelayeredModel, plan: PrecisionPlan, ranges: dict[str
     """The int8 file of a part: fake quantisation is folded, float layers keep their float weights exactly."""
     wrapped = wrap(relayered.model, plan, ranges)
     content = to_tflite(wrapped, relayered.interface, TfliteOptions(quantization="qat_int8"))
-    content = store_float16(restore_floats(content, relayered.model, plan), plan, relayered)
-    return store_int8_weights(content, plan)
+    return _stored(restore_floats(content, relayered.model, plan), plan, relayered)
 
 
 def _tune(
@@ -230,11 +229,16 @@ def _whole(
         content = to_tflite(relayered.model, relayered.interface, options)
     else:
         content = to_tflite(relayered.model, relayered.interface) if float_file is None else float_file
-    content = store_int8_weights(store_float16(content, plan, relayered), plan)
+    content = _stored(content, plan, relayered)
     tell("export", 1, 1, f"{len(content):,} bytes")
     return CompressedPart(
         tflite=content, relayered=relayered, plan=plan, audit=audit(content, plan, relayered.torch_names)
     )
+
+
+def _stored(content: bytes, plan: PrecisionPlan, relayered: RelayeredModel) -> bytes:
+    """The file with its constants stored as the plan asks."""
+    return store_int8_storage(store_int8_weights(store_float16(content, plan, relayered), plan), plan)
 
 
 def store_float16(content: bytes, plan: PrecisionPlan, relayered: RelayeredModel) -> bytes:

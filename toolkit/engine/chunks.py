@@ -1,8 +1,9 @@
 """Cutting the vocoder's work into chunks that sound as one.
 
 A chunk is ``length`` frames: ``overlap`` of context, the frames it is for, ``overlap`` of context. The vocoder sees no
-further than the overlap, so the middle of a chunk equals the whole run. Outside the sentence frames are absent (zero
-and masked at every stage), which is what the padding of the whole run is.
+further than the overlap, so the middle of a chunk equals the whole run. Nothing stands before the first frame of a
+sentence or after its last: there the graph's own padding is the whole run's, no context is spent, and frames beyond the
+end are absent (zero and masked at every stage).
 """
 
 from __future__ import annotations
@@ -19,61 +20,76 @@ class Chunk:
     """A stretch of one sentence.
 
     Attributes:
+        start: first frame the graph is fed, the context included.
         first: first frame it is for.
         end: one after its last frame.
     """
 
+    start: int
     first: int
     end: int
 
 
-def plan_chunks(frames: int, length: int, overlap: int) -> tuple[Chunk, ...]:
-    """Chunks that cover all frames, each exactly once, in order.
+def next_chunk(first: int, frames: int, length: int, overlap: int) -> Chunk:
+    """The chunk that goes on at a frame.
+
+    Args:
+        first: frames of the sentence that are done.
+        frames: of the whole sentence, more than ``first``.
+        length: frames the graph takes.
+        overlap: context it needs on either side.
 
     Raises:
         EngineError: the graph's length leaves nothing between the overlaps.
     """
-    core = length - 2 * overlap
-    if core <= 0:
+    if length <= 2 * overlap:
         raise EngineError(
             f"a chunk of {length} frames has nothing between two overlaps of {overlap}",
             code="engine/bundle",
             where="vocoder",
             hint="convert with longer chunks",
         )
-    return tuple(Chunk(first=first, end=min(first + core, frames)) for first in range(0, frames, core))
+    start = max(0, first - overlap)
+    end = frames if start + length >= frames else start + length - overlap
+    return Chunk(start=start, first=first, end=end)
 
 
-def window(latent: np.ndarray, chunk: Chunk, length: int, overlap: int) -> tuple[np.ndarray, np.ndarray]:
+def plan_chunks(frames: int, length: int, overlap: int) -> tuple[Chunk, ...]:
+    """Chunks that cover all frames, each exactly once, in order; arguments and errors as for ``next_chunk``."""
+    found: list[Chunk] = []
+    done = 0
+    while done < frames:
+        found.append(next_chunk(done, frames, length, overlap))
+        done = found[-1].end
+    return tuple(found)
+
+
+def window(latent: np.ndarray, chunk: Chunk, length: int) -> tuple[np.ndarray, np.ndarray]:
     """What the graph is fed for a chunk.
 
     Args:
         latent: ``[1, channels, frames]``, the whole sentence.
         chunk: the stretch wanted.
         length: frames the graph takes.
-        overlap: context on either side.
 
     Returns:
         ``[1, channels, length]`` and its mask ``[1, 1, length]``.
     """
-    frames = latent.shape[2]
-    start = chunk.first - overlap
-    inside = slice(max(start, 0), min(start + length, frames))
+    given = latent[:, :, chunk.start : chunk.start + length]
+    here = given.shape[2]
     fed = np.zeros((1, latent.shape[1], length), np.float32)
     mask = np.zeros((1, 1, length), np.float32)
-    here = slice(inside.start - start, inside.stop - start)
-    fed[:, :, here], mask[:, :, here] = latent[:, :, inside], 1.0
+    fed[:, :, :here], mask[:, :, :here] = given, 1.0
     return fed, mask
 
 
-def middle(audio: np.ndarray, chunk: Chunk, overlap: int, samples_per_frame: int) -> np.ndarray:
+def middle(audio: np.ndarray, chunk: Chunk, samples_per_frame: int) -> np.ndarray:
     """The samples a chunk is for.
 
     Args:
         audio: ``[1, 1, length * samples_per_frame]``, what the graph made of ``window``.
         chunk: the stretch.
-        overlap: context on either side.
         samples_per_frame: of the vocoder.
     """
-    first = overlap * samples_per_frame
+    first = (chunk.first - chunk.start) * samples_per_frame
     return audio[0, 0, first : first + (chunk.end - chunk.first) * samples_per_frame]

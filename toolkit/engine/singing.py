@@ -10,7 +10,7 @@ import numpy as np
 
 from toolkit.engine.acoustics import wanted
 from toolkit.engine.bundle import Bundle, GraphFact
-from toolkit.engine.chunks import Chunk, middle, plan_chunks, window
+from toolkit.engine.chunks import Chunk, middle, next_chunk, window
 from toolkit.engine.degrade import Ladder, Rung
 from toolkit.engine.loading import GraphLoader
 from toolkit.errors import EngineError
@@ -75,13 +75,11 @@ class Singer:
         frames, done = latent.shape[2], 0
         while done < frames:
             rung = self._ladder.rung
-            graph, overlap = self._graph(rung, frames, first=done == 0)
-            length = graph.tensors["z"].shape[2]
-            step = plan_chunks(frames - done, length, overlap)[0]
-            chunk = Chunk(first=done, end=done + step.end)
+            graph, overlap = self._graph(rung, frames, done)
+            chunk = next_chunk(done, frames, graph.tensors["z"].shape[2], overlap)
             started = self._clock()
             try:
-                samples = self._run(graph, rung, chunk, overlap, latent, styles)
+                samples = self._run(graph, rung, chunk, latent, styles)
             except EngineError as error:
                 if not self.fell(error):
                     raise
@@ -107,14 +105,13 @@ class Singer:
         graph: GraphFact,
         rung: Rung,
         chunk: Chunk,
-        overlap: int,
         latent: np.ndarray,
         styles: Mapping[str, np.ndarray],
     ) -> np.ndarray:
-        fed, mask = window(latent, chunk, graph.tensors["z"].shape[2], overlap)
+        fed, mask = window(latent, chunk, graph.tensors["z"].shape[2])
         with self._loader.using(self._bundle, rung.delegate) as graphs:
             audio = graphs(graph).run(wanted(graph, {"z": fed, "mask": mask, **styles}))["audio"]
-        samples = middle(audio, chunk, overlap, self._bundle.samples_per_frame)
+        samples = middle(audio, chunk, self._bundle.samples_per_frame)
         expected = (chunk.end - chunk.first) * self._bundle.samples_per_frame
         if len(samples) != expected or not np.isfinite(samples).all():
             raise EngineError(
@@ -122,21 +119,24 @@ class Singer:
             )
         return samples
 
-    def _graph(self, rung: Rung, frames: int, *, first: bool) -> tuple[GraphFact, int]:
+    def _graph(self, rung: Rung, frames: int, done: int) -> tuple[GraphFact, int]:
         """The vocoder of a rung and the context its chunks need.
 
-        The first chunk of a sentence takes the shortest graph, so that sound comes early; later ones the longest.
+        The first chunk of a sentence takes the shortest graph, so that sound comes early; later ones the shortest that
+        ends the sentence, or the longest.
         """
         kind = "vocoder_light" if rung.light and self._has_light() else "vocoder"
         overlap = self._bundle.overlap_frames
         streaming = self._bundle.of_kind(f"{kind}_stream")
         if streaming:
-            return (streaming[0] if first else streaming[-1]), overlap
+            left = frames - max(0, done - overlap)
+            ending = [graph for graph in streaming if graph.tensors["z"].shape[2] >= left]
+            return (ending or streaming)[0 if ending or not done else -1], overlap
         whole = self._bundle.of_kind(kind)
         if not whole:
             raise EngineError("the bundle has no vocoder", code="engine/bundle", where=str(self._bundle.folder))
         fitting = [graph for graph in whole if graph.tensors["z"].shape[2] >= frames]
-        return (fitting[0], 0) if fitting and first else (whole[-1], overlap)
+        return (fitting[0], 0) if fitting and not done else (whole[-1], overlap)
 
     def _has_light(self) -> bool:
         return bool(self._bundle.of_kind("vocoder_light_stream") or self._bundle.of_kind("vocoder_light"))

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
-Precision = Literal["int8", "int8-weights", "int16x8", "float16", "float32"]
+Precision = Literal["int8", "int8-weights", "int8-storage", "int16x8", "float16", "float32"]
 
 
 class _Strict(BaseModel):

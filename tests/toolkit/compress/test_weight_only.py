@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from converters.keras_to_tflite import to_tflite
+from converters.tflite_graph.int8_storage import int8_storage
 from converters.tflite_graph.int8_weights import int8_weights, rounded_rows
 from converters.tflite_graph.read import read_tflite
+from converters.tflite_graph.run import tflite_runner
 from tests.toolkit.compress.small_parts import inputs, residual_part
 from toolkit.compress.audit import read_back
 from toolkit.compress.precision import plan_precision
@@ -45,3 +47,42 @@ def test_a_file_with_nothing_chosen_keeps_its_operators():
     assert [op.kind for op in read_tflite(same).ops] == [op.kind for op in read_tflite(content).ops]
     plan = plan_precision(part, PrecisionPolicy(default="int8-weights"), "decoder")
     assert {row.asked for row in read_back(same, plan).differences} == {"int8-weights"}
+
+
+STORED = PrecisionPolicy(default="int8-storage")
+
+
+def _rounded(part):
+    """The part with its kernels rounded as they are to be stored."""
+    for layer in part.model.layers:
+        if layer.weights:
+            kernel, bias = layer.get_weights()
+            rows, scales = rounded_rows(np.moveaxis(kernel, 3, 0).reshape(kernel.shape[3], -1))
+            back = (rows * scales[:, None]).reshape(np.moveaxis(kernel, 3, 0).shape)
+            layer.set_weights([np.moveaxis(back, 0, 3), bias])
+    return part
+
+
+def test_stored_kernels_are_the_float_file_with_rounded_weights_and_nothing_else():
+    made = compress_part(residual_part(), STORED, Compression(), inputs())
+    convolutions = [row for row in made.audit.rows if row.kind == "CONV_2D"]
+    assert {row.realised for row in convolutions} == {"int8-storage"}
+    assert made.audit.float_macs_ratio == 1.0  # bytes are saved, arithmetic is not
+    twin = _rounded(residual_part())
+    expected = tflite_runner(to_tflite(twin.model, twin.interface), twin.interface)
+    stored = tflite_runner(made.tflite, made.relayered.interface)
+    plain = tflite_runner(to_tflite(residual_part().model, twin.interface), twin.interface)
+    for probe in inputs():
+        audio = stored(probe)["audio"]
+        np.testing.assert_allclose(audio, expected(probe)["audio"], rtol=1e-5, atol=1e-6)
+        assert np.abs(audio - plain(probe)["audio"]).max() > 1e-4  # it is really rounded
+
+
+def test_a_kernel_left_in_float_where_storage_was_asked_is_told():
+    part = residual_part()
+    plan = plan_precision(part, STORED, "decoder")
+    content = to_tflite(part.model, part.interface)
+    assert {row.asked for row in read_back(content, plan).differences} == {"int8-storage"}
+    some = int8_storage(content, lambda op: "conv_pre" in op.name)
+    left = read_back(some, plan).differences
+    assert left and all("conv_pre" not in row.op for row in left)

@@ -241,7 +241,7 @@ class SpokenSentences:
             z = latent[:, :, :length].numpy()
             return {"z": filled(z, length), "mask": presence(z.shape[2], length), **self._styles}
         chunks = plan_chunks(latent.shape[2], length, overlap)
-        fed, inside = window(latent.numpy(), chunks[number % len(chunks)], length, overlap)
+        fed, inside = window(latent.numpy(), chunks[number % len(chunks)], length)
         return {"z": fed, "mask": inside, **self._styles}
 
     def _prior(self, utterance: Utterance, number: int) -> np.ndarray:

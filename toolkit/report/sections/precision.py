@@ -10,7 +10,7 @@ from toolkit.report.blocks import Block, Cell, Column, Figure, Folded, Grid, Hea
 from toolkit.report.format import count, percent, sig3, size
 from toolkit.results import RunResult
 
-DTYPES = ("int8", "int8-weights", "int16x8", "float16", "float32")
+DTYPES = ("int8", "int8-weights", "int8-storage", "int16x8", "float16", "float32")
 
 
 def dtype_class(name: str) -> str:

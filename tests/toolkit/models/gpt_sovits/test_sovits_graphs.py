@@ -53,10 +53,10 @@ def test_every_graph_runs_on_its_probes(tmp_path, version, folded):
 def _in_chunks(model, z: torch.Tensor, length: int, overlap: int) -> np.ndarray:
     found = []
     for chunk in plan_chunks(z.shape[2], length, overlap):
-        fed, mask = window(z.numpy(), chunk, length, overlap)
+        fed, mask = window(z.numpy(), chunk, length)
         with torch.no_grad():
             audio = model.generator(torch.from_numpy(fed), torch.from_numpy(mask), tensor("ge"))
-        found.append(middle(audio.numpy(), chunk, overlap, 640))
+        found.append(middle(audio.numpy(), chunk, 640))
     return np.concatenate(found)
 
 

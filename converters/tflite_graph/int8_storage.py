@@ -1,0 +1,54 @@
+"""Stores the weights of chosen layers as 8-bit integers and widens them to float32 when the file is loaded.
+
+A quarter of the bytes, float arithmetic: only the weights are rounded, each to half a step of its output channel. What
+runs is the float32 graph, at its speed and with its memory. XNNPACK widens such weights once, while it loads; without
+it the DEQUANTIZE runs at every call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from converters.tflite_graph.int8_weights import rounded_rows
+from converters.tflite_graph.read import TfliteOp
+from converters.tflite_graph.widened_constants import Narrowed, Narrowing, widened_constants
+
+# Axis of the output channels in TensorFlow Lite's own layouts.
+_CHANNEL_AXIS: Final = {"CONV_2D": 0, "FULLY_CONNECTED": 0, "TRANSPOSE_CONV": 0, "CONV_3D": 4, "DEPTHWISE_CONV_2D": 3}
+_KERNEL: Final = 1
+_DEQUANTIZE_PER_CHANNEL_VERSION = 5
+
+
+def int8_storage(content: bytes, select: Callable[[TfliteOp], bool]) -> bytes:
+    """The file with the kernels of the operators ``select`` chooses stored as int8, a scale for each output channel.
+
+    Operators of other kinds, and kernels with one number for each channel, stay as they are.
+
+    Args:
+        content: a file; its first graph is changed.
+        select: told each operator; true chooses it.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    return widened_constants(
+        content, select, Narrowing(suffix="int8", version=_DEQUANTIZE_PER_CHANNEL_VERSION, narrow=_narrow)
+    )
+
+
+def _narrow(op: TfliteOp, position: int, values: np.ndarray, name: str) -> Narrowed | None:
+    axis = _CHANNEL_AXIS.get(op.kind)
+    if axis is None or position != _KERNEL or sum(size > 1 for size in values.shape) < 2:
+        return None
+    rows = np.moveaxis(values, axis, 0)
+    rounded, scales = rounded_rows(rows.reshape(len(rows), -1))
+    quantization = schema.QuantizationParametersT()
+    quantization.scale = scales
+    quantization.zeroPoint = np.zeros(len(scales), np.int64)
+    quantization.quantizedDimension = axis
+    stored = np.moveaxis(rounded.reshape(rows.shape), 0, axis)
+    return Narrowed(data=stored, dtype=schema.TensorType.INT8, quantization=quantization)
