@@ -22,6 +22,7 @@ from toolkit.results.estimate import LatencyEstimate
 
 Target = Literal["nnapi", "gpu", "xnnpack"]
 _PLACED_BY: dict[str, DelegateName] = {"nnapi": "nnapi", "gpu": "gpu_litert"}
+TOTAL = "total"
 _CROSSING_MS = 0.3
 _GPU_EFFICIENCY = 0.25
 _GPU_DISPATCH_MS = 0.015
@@ -89,7 +90,7 @@ def total(
     pairs = list(zip(estimates, times, strict=True))
     known = all(item.median_error is not None for item in estimates)
     return LatencyEstimate(
-        part="total",
+        part=TOTAL,
         device=estimates[0].device,
         unit=_unit_title(units),
         unit_ms=units,

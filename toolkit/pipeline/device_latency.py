@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from converters.tflite_graph.metadata import read_metadata
+from toolkit.delegates.levels import parse_level
 from toolkit.engine.bundle import Bundle, GraphFact, is_bundle, read_bundle
 from toolkit.engine.chunks import plan_chunks
-from toolkit.estimate.devices import EstimatedDevice
-from toolkit.estimate.estimator import Target, estimate_file, total
+from toolkit.estimate.devices import EstimatedDevice, find_device
+from toolkit.estimate.estimator import TOTAL, Target, estimate_file, total
 from toolkit.models.vits.bundle import VOICE_FILE, VoiceFile
+from toolkit.pipeline.events import StageClock
+from toolkit.pipeline.run_directory import RunDirectory
+from toolkit.recipe.schema import Recipe
 from toolkit.results.estimate import LatencyEstimate
 
 SENTENCE_SECONDS = 3.0
@@ -33,6 +38,26 @@ class DeviceLatency:
     parts: tuple[LatencyEstimate, ...]
     runs: tuple[int, ...]
     total: LatencyEstimate
+
+
+def estimate_run(run: RunDirectory, recipe: Recipe, clock: StageClock) -> tuple[LatencyEstimate, ...]:
+    """Estimates of a run's bundle for the recipe's device, the total last; none where it names no device.
+
+    Raises:
+        DeviceError: the device is unknown.
+    """
+    if not recipe.delegate.device:
+        return ()
+    device = find_device(recipe.delegate.device)
+    with clock.stage(f"latency estimated for {device.id}") as stage:
+        found = estimate_path(run.path, device, recipe.delegate.name, parse_level(recipe.delegate.android))
+        stage.fact = found.total.sentence
+    return (*found.parts, found.total)
+
+
+def whole_of(estimates: Sequence[LatencyEstimate]) -> LatencyEstimate | None:
+    """The estimate of all parts together."""
+    return next((each for each in estimates if each.part == TOTAL), None)
 
 
 def estimate_path(

@@ -10,6 +10,7 @@ from toolkit.delegates.levels import parse_level
 from toolkit.delegates.place import place_all
 from toolkit.pipeline import bundle
 from toolkit.pipeline.benchmark import BenchPart, bench_parts
+from toolkit.pipeline.device_latency import estimate_run, whole_of
 from toolkit.pipeline.events import StageClock
 from toolkit.pipeline.evidence import DELEGATES, SCRATCH, Judged, float_macs, op_counts
 from toolkit.pipeline.gates import Evidence, judge_gates
@@ -107,6 +108,7 @@ def judge_pair(graphs: Sequence[ConvertedGraph], recipe: Recipe, run: RunDirecto
         if size.variant == "float32":
             kind = "t2s" if size.part.startswith("t2s_") else size.part.partition("@")[0]
             largest[kind] = max(largest.get(kind, 0), size.total_bytes)
+    estimates = estimate_run(run, recipe, clock)
     size = bundle.total_size(run, sizes, sum(largest.values()), recipe.gates.total_bytes_max)
     shipped = [graph.shipped for graph in graphs]
     worst = min((graph.lost.report.worst_snr_db for graph in graphs), default=None)
@@ -122,6 +124,8 @@ def judge_pair(graphs: Sequence[ConvertedGraph], recipe: Recipe, run: RunDirecto
         output_snr_db=worst,
         main_part=MAIN_PART,
         threads=threads,
+        compressed_bytes=bundle.compressed_bytes(run) if recipe.gates.compressed_bytes_max is not None else None,
+        estimate=whole_of(estimates),
     )
     rows = [row for graph in graphs for row in graph.rows()]
     return Judged(
@@ -134,6 +138,7 @@ def judge_pair(graphs: Sequence[ConvertedGraph], recipe: Recipe, run: RunDirecto
         clips=(),
         gates=judge_gates(recipe.gates, rows, evidence),
         output_snr_db=worst,
+        estimates=estimates,
     )
 
 
