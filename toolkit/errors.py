@@ -6,6 +6,7 @@ ToolError
 ├── DataError        calibration data or a clip is missing or damaged
 ├── DelegateError    a delegate table or level is unknown
 ├── DeviceError      nothing is known of a device, or not enough for an estimate
+├── SearchError      an intent cannot be searched for
 ├── BenchError       a measurement could not be made
 ├── AuditError       asked and realised precision differ
 ├── VoiceError       the voice database, a voice in it or a features file is unusable
@@ -46,6 +47,12 @@ class DeviceError(ToolError):
     """Nothing is known of a device, or not enough for an estimate."""
 
     code = "device/unknown"
+
+
+class SearchError(ToolError):
+    """An intent cannot be searched for."""
+
+    code = "search/intent"
 
 
 class BenchError(ToolError):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from toolkit.pipeline.sources import SourcePart
+from toolkit.pipeline.sources import Source, SourcePart
 from toolkit.recipe.schema import Recipe
 
 if TYPE_CHECKING:
@@ -24,11 +24,14 @@ if TYPE_CHECKING:
     from toolkit.pipeline.shipping import Shipped
 
 
+Opened = tuple[Source, list[SourcePart], Any]
+
+
 class Reuse:
     """Results by digest, with how often each kind was made and found.
 
     Attributes:
-        made: kind (``float``, ``shipped``, ``spoken``) to how many were made.
+        made: kind (``opened``, ``float``, ``shipped``, ``spoken``) to how many were made.
         found: kind to how many were there already.
     """
 
@@ -36,6 +39,10 @@ class Reuse:
         self._kept: dict[str, Any] = {}
         self.made: Counter[str] = Counter()
         self.found: Counter[str] = Counter()
+
+    def opened(self, request: str, make: Callable[[], Opened]) -> Opened:
+        """An opened model with its probes; its files are taken to stay as they are while the process runs."""
+        return self._get("opened", request, make)
 
     def float_part(self, digest: str, make: Callable[[], FloatPart]) -> FloatPart:
         """A part through the float hops."""

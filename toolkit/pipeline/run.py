@@ -74,7 +74,8 @@ def run(
         find_device(recipe.delegate.device)  # before the work, not after it
     clock = StageClock(listener)
     reuse = reuse or Reuse()
-    source, parts, manifest = _open(request, recipe, clock)
+    opened = f"{request!r} {recipe.buckets!r} {recipe.seed}"
+    source, parts, manifest = reuse.opened(opened, lambda: _open(request, recipe, clock))
     repro = out.with_name(f"{out.name}-repro")
     resume = out.with_name(f".{out.name}.resume")
     with building(out) as directory:
