@@ -71,7 +71,7 @@ def estimate_file(
     shared = _estimate(part, device, _runs(work, taken, unit), prices, audio_seconds)
     if shared.ms <= alone.ms:
         return shared
-    note = f"with {unit} {shared.ms:.3g} ms: the CPU alone is estimated to be faster"
+    note = f"{part}: {shared.ms:.3g} ms with the {unit}, so that the CPU alone is estimated to be faster"
     return alone.model_copy(update={"notes": (*alone.notes, note)})
 
 

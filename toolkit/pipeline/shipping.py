@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
+from converters.errors import ToolError
 from converters.spec import Interface
 from toolkit.data import Manifest
 from toolkit.pipeline.events import StageClock
@@ -75,10 +76,21 @@ def ship(
     return [
         reuse.shipped(
             shipped_digest(part.source, recipe, calibration),
-            lambda part=part: _ship(part, source, recipe, manifest, clock, resume),
+            lambda part=part: _ship_named(part, source, recipe, manifest, clock, resume),
         )
         for part in floats
     ]
+
+
+def _ship_named(
+    part: FloatPart, source: Source, recipe: Recipe, manifest: Manifest | None, clock: StageClock, resume: Path
+) -> Shipped:
+    """Ships a part; an error says which part it is of."""
+    try:
+        return _ship(part, source, recipe, manifest, clock, resume)
+    except ToolError as error:
+        error.part = part.source.name
+        raise
 
 
 def _ship(

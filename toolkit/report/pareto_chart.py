@@ -71,9 +71,7 @@ def _bubbles(canvas: Canvas, dots: Sequence[Dot], x: Scale, y: Scale) -> None:
         radius = 4 + 12 * (dot.area / largest) ** 0.5
         canvas.circle(x(dot.x), y(dot.y), radius, f"bubble {dot.css}", title=dot.name)
         if dot.css == "chosen":
-            right = x(dot.x) < 60
-            shift = (radius + 6) * (1 if right else -1)
+            anchor = "start" if x(dot.x) < 8 else "end" if x(dot.x) > 92 else "middle"
             canvas.text(
-                x(dot.x), y(dot.y) + 4, dot.name.partition(":")[0], "bubble-label strong",
-                anchor="start" if right else "end", dx=shift,
-            )  # fmt: skip
+                x(dot.x), y(dot.y) - radius - 5, dot.name.partition(":")[0], "bubble-label strong", anchor=anchor
+            )

@@ -86,6 +86,7 @@ def _answer(result: SearchResult, shown: Version | None) -> Section:
         latency = shown.latency
         items = [
             ("Settings", shown.label),
+            ("Starting from", f"recipe {result.base}"),
             ("Size", f"{size(shown.size_bytes)} ({count(shown.size_bytes)} bytes), measured"),
         ]
         if latency is not None:
@@ -154,7 +155,7 @@ def _dot(version: Version, x: float, area: float, shown: Version | None) -> Dot:
 def _versions(result: SearchResult) -> Section:
     columns = (
         Column(title="Version", number=True),
-        Column(title="Settings", wide=True),
+        Column(title="Settings"),
         Column(title="Size", unit="MB", number=True),
         Column(title="Latency, estimated", unit="ms", number=True),
         Column(title="Quality", number=True),
@@ -164,7 +165,7 @@ def _versions(result: SearchResult) -> Section:
         result.versions, key=lambda v: (not v.feasible, not v.made, v.excess, -(v.score.value if v.score else 0))
     )
     rows = tuple(_row(version, result) for version in order)
-    table = Table(columns=columns, rows=rows, fold_after=30, form="roomy", caption="Best first. On the front: ◆.")
+    table = Table(columns=columns, rows=rows, fold_after=30, caption="Best first. On the front: ◆.")
     return Section(id="versions", title="Every version", blocks=(table,))
 
 

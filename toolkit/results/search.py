@@ -31,7 +31,11 @@ class Violation(Record):
 
 
 class Version(Record):
-    """A tried version. ``refused`` says why it could not be made; then nothing else of it is known."""
+    """A tried version.
+
+    ``refused`` says why it could not be made, then nothing else of it is known, and ``refused_part`` which part's
+    settings cannot be had.
+    """
 
     number: int
     chosen: dict[str, str]
@@ -43,6 +47,7 @@ class Version(Record):
     violations: tuple[Violation, ...] = ()
     unknown: tuple[str, ...] = ()
     refused: str = ""
+    refused_part: str = ""
     seconds: float = 0.0
 
     @property
@@ -54,6 +59,11 @@ class Version(Record):
     def feasible(self) -> bool:
         """Whether it keeps every limit; a limit that was not measured is not kept."""
         return self.made and not self.violations and not self.unknown
+
+    def rules_out(self, chosen: dict[str, str]) -> bool:
+        """Whether settings cannot be had because this version's could not: parts are compressed by themselves."""
+        mine = {name: label for name, label in self.chosen.items() if name.partition(".")[2] == self.refused_part}
+        return bool(self.refused and mine) and all(chosen.get(name) == label for name, label in mine.items())
 
     @property
     def excess(self) -> float:
@@ -69,7 +79,7 @@ class Version(Record):
 class SearchResult(Record):
     """Everything a search found, schema version 1. Sizes and scores are measured, latencies are estimated.
 
-    ``positions`` are the knobs with what each was turned to; ``combinations`` how many versions they make. ``best`` and
+    ``base`` is the recipe every version starts from; ``positions`` are the knobs with what each was turned to; ``combinations`` how many versions they make. ``best`` and
     ``nearest`` are version numbers: the best one that fits, or the one that misses least when none fits, with
     ``blockers`` saying what stands in the way.
     """
@@ -79,6 +89,7 @@ class SearchResult(Record):
     device: str
     intent: dict[str, Any]
     command: str
+    base: str
     positions: dict[str, tuple[str, ...]]
     why: dict[str, str]
     combinations: int

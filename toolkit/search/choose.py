@@ -51,7 +51,10 @@ def blockers(versions: Sequence[Version]) -> tuple[str, ...]:
         refused = dict.fromkeys(version.refused for version in versions)
         return (f"no version could be made: {'; '.join(refused)}",)
     lines = []
-    missed = {v.gate: v for version in made for v in version.violations}
+    # A limit that the nearest miss keeps does not block: only better versions would break it.
+    closest_of_all = nearest(made)
+    blocking = {v.gate for v in closest_of_all.violations} if closest_of_all else set()
+    missed = {v.gate: v for version in made for v in version.violations if v.gate in blocking}
     for gate, example in missed.items():
         keeping = [version for version in made if gate not in {v.gate for v in version.violations}]
         closest = min(made, key=lambda version: _excess_of(version, gate))

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,7 +71,6 @@ def search(
         ExtraMissing: optuna is not installed.
         ToolError: the model cannot be converted at all.
     """
-    started = time.monotonic()
     device = find_device(intent.device)
     kind = sources.kind_of(request)
     subject = Subject(kind=kind, parts=_PARTS[kind], base=base, intent=intent)
@@ -94,6 +92,7 @@ def search(
         device=device.name,
         intent=intent.model_dump(mode="json"),
         command=command,
+        base=base.name,
         positions=positions,
         why={knob.name: knob.because for knob in KNOBS},
         combinations=combinations,
@@ -104,7 +103,7 @@ def search(
         blockers=() if chosen else blockers(versions),
         front=tuple(version.number for version in front(versions)),
         notes=_notes(subject, versions),
-        seconds=time.monotonic() - started,
+        seconds=sum(version.seconds for version in versions),
         work={f"{kind} made": count for kind, count in bench.reuse.made.items()}
         | {f"{kind} reused": count for kind, count in bench.reuse.found.items()},
     )
@@ -153,17 +152,20 @@ def _identity(request: Request, base: Recipe, intent: Intent, positions: dict[st
 
 
 def _try_versions(study: Study, bench: Bench) -> None:
+    """Until so many versions were made as the intent allows, or none is left; refusals are short and do not count."""
     total = min(bench.subject.intent.trials, study.combinations)
-    done = len(study.versions())
-    while done < total:
+    versions = study.versions()
+    made, number = sum(version.made for version in versions), len(versions)
+    while made < total:
         proposed = study.propose()
         if proposed is None:
             return
         trial, chosen = proposed
-        version = try_version(bench, done + 1, chosen)
+        number += 1
+        version = try_version(bench, number, chosen)
         study.record(trial, version)
-        done += 1
-        bench.listener.progress("search", done, total, f"{version.label}: {_fact(version)}")
+        made += version.made
+        bench.listener.progress("search", made, total, f"{version.label}: {_fact(version)}")
 
 
 def _fact(version: Version) -> str:

@@ -1,8 +1,9 @@
 """The study: which version to try next, and what was found, in SQLite. The only module that knows optuna.
 
 The sampler is a multi-objective tree of Parzen estimators over quality, size and latency, with the limits as
-constraints. The space is small and discrete, so a combination is never tried twice: where the sampler repeats itself, an untried one
-is drawn. What was tried survives any interruption; after one, the sampler goes on from the versions on record.
+constraints. The space is small and discrete, so a combination is never tried twice, nor one with a part that could not
+be made: where the sampler proposes such, another is drawn. What was tried survives any interruption; after one, the
+sampler goes on from what is on record.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from toolkit.results.search import Version
 
 _NAME = "search"
 _DIRECTIONS = ("maximize", "minimize", "minimize")
-_VERSION, _IDENTITY, _EXCESS = "version", "identity", "excess"
+_VERSION, _IDENTITY = "version", "identity"
 _STARTS = ("recipe", "float16", "int8")
 
 
@@ -74,14 +75,14 @@ class Study:
         return tuple(sorted((Version.model_validate(each) for each in found), key=lambda each: each.number))
 
     def propose(self) -> tuple[Any, dict[str, str]] | None:
-        """A version nobody tried, as a handle to record it with and its settings; None when none is left."""
-        tried = {self._key(version.chosen) for version in self.versions()}
-        if len(tried) >= self.combinations:
+        """A version worth trying, as a handle to record it with and its settings; None when none is left."""
+        left = self._left()
+        if not left:
             return None
         trial, chosen = self._ask()
-        while self._key(chosen) in tried:
+        while chosen not in left:
             self._study.tell(trial, state=self._optuna.trial.TrialState.FAIL)
-            self._study.enqueue_trial(self._untried(tried))
+            self._study.enqueue_trial(self._random.choice(left))
             trial, chosen = self._ask()
         return trial, chosen
 
@@ -91,7 +92,7 @@ class Study:
         if not version.made or version.score is None or version.size_bytes is None or version.latency is None:
             self._study.tell(trial, state=self._optuna.trial.TrialState.FAIL)
             return
-        trial.set_user_attr(_EXCESS, [violation.excess_ratio for violation in version.violations] or [-1.0])
+        trial.set_constraint("excess", version.excess if not version.feasible else -1.0)
         self._study.tell(trial, [version.score.value, float(version.size_bytes), version.latency.ms])
 
     def close(self) -> None:
@@ -116,9 +117,7 @@ class Study:
     def _sampler(self, seed: int) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", self._optuna.exceptions.ExperimentalWarning)
-            return self._optuna.samplers.TPESampler(
-                seed=seed, n_startup_trials=8, multivariate=True, constraints_func=_excess
-            )
+            return self._optuna.samplers.TPESampler(seed=seed, n_startup_trials=8, multivariate=True)
 
     def _ask(self) -> tuple[Any, dict[str, str]]:
         with warnings.catch_warnings():
@@ -127,13 +126,13 @@ class Study:
             chosen = {name: trial.suggest_categorical(name, labels) for name, labels in self._positions.items()}
         return trial, chosen
 
-    def _untried(self, tried: set[tuple[str, ...]]) -> dict[str, str]:
+    def _left(self) -> list[dict[str, str]]:
+        """Combinations that were not tried and that no refusal rules out."""
+        known = self.versions()
+        tried = [version.chosen for version in known]
         names = list(self._positions)
-        left = [each for each in itertools.product(*self._positions.values()) if each not in tried]
-        return dict(zip(names, self._random.choice(left), strict=True))
-
-    def _key(self, chosen: Mapping[str, str]) -> tuple[str, ...]:
-        return tuple(chosen.get(name, "") for name in self._positions)
+        every = (dict(zip(names, labels, strict=True)) for labels in itertools.product(*self._positions.values()))
+        return [each for each in every if each not in tried and not any(v.rules_out(each) for v in known)]
 
     def _give_up_interrupted(self) -> None:
         """Versions an interrupted search was busy with are tried again."""
@@ -142,9 +141,3 @@ class Study:
             self._study.tell(trial.number, state=state.FAIL)
             if set(trial.params) == set(self._positions):
                 self._study.enqueue_trial(trial.params)
-
-
-def _excess(trial: Any) -> Sequence[float]:
-    """Constraint values: above zero is a broken limit."""
-    excess = trial.user_attrs.get(_EXCESS, [1.0])
-    return (max(excess),)

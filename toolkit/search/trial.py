@@ -58,7 +58,11 @@ def try_version(bench: Bench, number: int, chosen: Mapping[str, str]) -> Version
         outcome = run(bench.request, recipe, place, Options(benchmark=False), bench.listener, bench.reuse)
     except _REFUSALS as error:
         return Version(
-            number=number, chosen=dict(chosen), refused=_first_line(error), seconds=time.monotonic() - started
+            number=number,
+            chosen=dict(chosen),
+            refused=_first_line(error),
+            refused_part=error.part,
+            seconds=time.monotonic() - started,
         )
     _keep_report(place)
     return read_version(outcome, number, chosen, time.monotonic() - started)
