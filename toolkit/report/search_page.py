@@ -97,11 +97,13 @@ def _answer(result: SearchResult, shown: Version | None) -> Section:
             items.append(("Quality", f"{sig3(shown.score.value)} {shown.score.unit}: {shown.score.title}, measured"))
         items += [(f"Over: {v.title}", f"{sig3(v.value)} of {sig3(v.limit)} {v.unit}") for v in shown.violations]
         blocks.append(Facts(items=tuple(items)))
+    blocks += [Note(text=line, tone="bad") for line in result.blockers]
+    blocks += [Note(text=note, tone="warn") for note in result.notes]
+    if shown is not None:
+        latency = shown.latency
         if latency is not None:
             blocks.append(Note(text=f"How latency is estimated: {latency.how}."))
             blocks += [Note(text=note) for note in latency.notes]
-    blocks += [Note(text=line, tone="bad") for line in result.blockers]
-    blocks += [Note(text=note, tone="warn") for note in result.notes]
     if result.best_path is not None:
         blocks.append(Note(text="Its files and full report:", link=f"{result.best_path}/index.html"))
     title = "The best version" if result.found else "The nearest miss, and what blocks it"

@@ -79,9 +79,9 @@ class Version(Record):
 class SearchResult(Record):
     """Everything a search found, schema version 1. Sizes and scores are measured, latencies are estimated.
 
-    ``base`` is the recipe every version starts from; ``positions`` are the knobs with what each was turned to; ``combinations`` how many versions they make. ``best`` and
-    ``nearest`` are version numbers: the best one that fits, or the one that misses least when none fits, with
-    ``blockers`` saying what stands in the way.
+    ``base`` is the recipe every version starts from; ``positions`` are the knobs with what each was turned to;
+    ``combinations`` how many versions they make. ``best`` and ``nearest`` are version numbers: the best one that fits,
+    or the one that misses least when none fits, with ``blockers`` saying what stands in the way.
     """
 
     schema_version: Literal[1] = Field(default=1, alias="schema")

@@ -44,8 +44,13 @@ def _axes(version: Version) -> tuple[float, float, float]:
     return (score, -float(version.size_bytes or 0), -(version.latency.ms if version.latency else 0.0))
 
 
-def blockers(versions: Sequence[Version]) -> tuple[str, ...]:
-    """What stands in the way when nothing fits: of each limit whether any version keeps it, and what fills it."""
+def blockers(versions: Sequence[Version], protected: Sequence[str] = ()) -> tuple[str, ...]:
+    """What stands in the way when nothing fits: of each limit whether any version keeps it, and what fills it.
+
+    Args:
+        versions: all of them.
+        protected: parts that are not compressed further; named where one of them fills a budget.
+    """
     made = [version for version in versions if version.made]
     if not made:
         refused = dict.fromkeys(version.refused for version in versions)
@@ -67,7 +72,7 @@ def blockers(versions: Sequence[Version]) -> tuple[str, ...]:
             value = next(v.value for v in closest.violations if v.gate == gate)
             lines.append(
                 f"{example.title}: no version keeps {_number(example.limit)} {example.unit}; the closest is version "
-                f"{closest.number} with {_number(value)}{_filled(closest, gate)}"
+                f"{closest.number} with {_number(value)}{_filled(closest, gate, protected)}"
             )
     lines += [f"not measured: {name}" for name in dict.fromkeys(n for version in made for n in version.unknown)]
     return tuple(lines)
@@ -77,7 +82,7 @@ def _excess_of(version: Version, gate: str) -> float:
     return next((v.excess_ratio for v in version.violations if v.gate == gate), -_SMALL)
 
 
-def _filled(version: Version, gate: str) -> str:
+def _filled(version: Version, gate: str, protected: Sequence[str]) -> str:
     """Which part takes most of a budget."""
     shares = {"estimated_latency": version.part_ms}.get(gate) or (version.part_bytes if "bytes" in gate else {})
     total = sum(shares.values())
@@ -85,7 +90,8 @@ def _filled(version: Version, gate: str) -> str:
         return ""
     part, value = max(shares.items(), key=lambda item: item[1])
     unit = f", on the {version.latency.unit}" if gate == "estimated_latency" and version.latency else ""
-    return f"; {part} takes {value / total:.0%} of it{unit}"
+    kept = " and is protected" if part.partition("@")[0] in protected else ""
+    return f"; {part} takes {value / total:.0%} of it{unit}{kept}"
 
 
 def _number(value: float) -> str:

@@ -14,6 +14,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from converters import frameworks
 from converters.errors import InputError
 from toolkit.estimate.devices import find_device
 from toolkit.pipeline import sources
@@ -72,6 +73,7 @@ def search(
         ToolError: the model cannot be converted at all.
     """
     device = find_device(intent.device)
+    frameworks.load("optuna")  # before anything is written
     kind = sources.kind_of(request)
     subject = Subject(kind=kind, parts=_PARTS[kind], base=base, intent=intent)
     options = space(subject)
@@ -100,7 +102,7 @@ def search(
         best=chosen.number if chosen else None,
         best_path=BEST if chosen else None,
         nearest=miss.number if miss else None,
-        blockers=() if chosen else blockers(versions),
+        blockers=() if chosen else blockers(versions, intent.protect),
         front=tuple(version.number for version in front(versions)),
         notes=_notes(subject, versions),
         seconds=sum(version.seconds for version in versions),
