@@ -66,7 +66,7 @@ def estimate_path(
     """Estimates a .tflite file (one run), or a bundle or run directory (one sentence).
 
     A voice runs each part once, in its longest bucket: that is the longest sentence it says in one go. A GPT-SoVITS
-    bundle says ``seconds`` of speech at 25 codes a second.
+    bundle says ``seconds`` of speech at 25 codes a second, or as much as its longest bucket holds.
 
     Raises:
         InputError: the file or bundle is missing or damaged.
@@ -111,7 +111,8 @@ def _voice_or_model(
 
 
 def _engine(bundle: Bundle, device: EstimatedDevice, target: Target, level: int, seconds: float) -> DeviceLatency:
-    codes = max(1, round(seconds * _CODES_PER_SECOND))
+    longest = [graphs[-1].length for kind in ("text_encoder", "flow") if (graphs := bundle.of_kind(kind))]
+    codes = max(1, min([round(seconds * _CODES_PER_SECOND), *longest]))
     frames = codes * _FRAMES_PER_CODE
     rows = _REFERENCE_CODES + _PHONES + codes
     wanted = [(_holding(bundle, "t2s_prefill", 0), 1), (_holding(bundle, "t2s_step", rows), codes - 1)]
@@ -129,7 +130,12 @@ def _engine(bundle: Bundle, device: EstimatedDevice, target: Target, level: int,
     )
     runs = tuple(count for _, count in found)
     spoken = codes / _CODES_PER_SECOND
-    return DeviceLatency(parts=parts, runs=runs, total=total(parts, audio_seconds=spoken, runs=runs))
+    whole = total(parts, audio_seconds=spoken, runs=runs)
+    cache = wanted[1][0]
+    if cache is not None and cache.length < rows:
+        note = f"{cache.name}: its cache of {cache.length} rows is the longest; a usual reference would need {rows}"
+        whole = whole.model_copy(update={"notes": (*whole.notes, note)})
+    return DeviceLatency(parts=parts, runs=runs, total=whole)
 
 
 def _holding(bundle: Bundle, kind: str, length: int) -> GraphFact | None:

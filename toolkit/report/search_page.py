@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
@@ -44,6 +45,15 @@ def render_search(result: SearchResult) -> str:
     )
     style, _, _ = loader.get_source(environment, "style.css")
     return environment.get_template("search.html.j2").render(page=_page(result), style=style)
+
+
+def write_search(result: SearchResult, directory: Path) -> Path:
+    """Writes ``index.html`` of a search, whole or not at all; returns its path."""
+    page = directory / "index.html"
+    temporary = directory / f".{page.name}.tmp"
+    temporary.write_text(render_search(result), encoding="utf-8")
+    temporary.replace(page)
+    return page
 
 
 def _page(result: SearchResult) -> _Page:

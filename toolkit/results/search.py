@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
+from converters.errors import InputError
 from toolkit.results.estimate import LatencyEstimate
 from toolkit.results.record import Record
+
+SEARCH_FILE = "search.json"
 
 
 class Score(Record):
@@ -111,3 +116,28 @@ class SearchResult(Record):
     def version(self, number: int | None) -> Version | None:
         """The version of a number."""
         return next((version for version in self.versions if version.number == number), None)
+
+
+def save_search(result: SearchResult, path: Path) -> None:
+    """Writes ``search.json`` whole or not at all."""
+    text = json.dumps(result.model_dump(mode="json", by_alias=True), indent=1, ensure_ascii=False)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def load_search(path: Path) -> SearchResult:
+    """Reads a ``search.json``.
+
+    Raises:
+        InputError: the file is missing, damaged, or of another schema version.
+    """
+    try:
+        return SearchResult.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValidationError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"not a search of schema 1: {error}",
+            code="results/unreadable",
+            where=str(path),
+            hint="search again with this version of the toolkit",
+        ) from error

@@ -27,14 +27,15 @@ from toolkit.recipe import load as recipes
 from toolkit.recipe.schema import Recipe
 from toolkit.results import RunResult
 from toolkit.results import load as load_result
-from toolkit.results.search import SearchResult, Version
+from toolkit.results.search import SEARCH_FILE as DATA
+from toolkit.results.search import SearchResult, Version, save_search
 from toolkit.search.choose import best, blockers, front, nearest
 from toolkit.search.intent import Intent
 from toolkit.search.knobs import KNOBS, Subject, recipe_of, space
 from toolkit.search.study import Study
 from toolkit.search.trial import Bench, read_version, try_version
 
-STUDY, PAGE, DATA, BEST, VERSIONS = "search.sqlite3", "index.html", "search.json", "best", "versions"
+STUDY, BEST, VERSIONS = "search.sqlite3", "best", "versions"
 _PARTS = {"voice": ("encoder", "flow", "decoder"), "model": ("model",)}
 
 
@@ -239,10 +240,7 @@ def _notes(subject: Subject, versions: tuple[Version, ...]) -> tuple[str, ...]:
 
 
 def _write(result: SearchResult, out: Path) -> None:
-    from toolkit.report.search_page import render_search
+    from toolkit.report.search_page import write_search
 
-    text = json.dumps(result.model_dump(mode="json", by_alias=True), indent=1, ensure_ascii=False)
-    for name, content in ((DATA, text + "\n"), (PAGE, render_search(result))):
-        temporary = out / f".{name}.tmp"
-        temporary.write_text(content, encoding="utf-8")
-        temporary.replace(out / name)
+    save_search(result, out / DATA)
+    write_search(result, out)

@@ -3,7 +3,9 @@
 import re
 
 from tests.toolkit.search.made_versions import over, refused, result, version
+from toolkit.cli.app import outcome
 from toolkit.report.search_page import render_search
+from toolkit.results.search import save_search
 
 FITS = version(1, score=20, size=80, ms=10)
 MISSES = version(2, score=30, size=120, ms=15, violations=(over("total_bytes", 120, 90),))
@@ -31,6 +33,15 @@ def test_latency_is_never_shown_without_the_word():
     page = render_search(result(FITS, MISSES, best=1))
     for line in re.findall(r"<(?:th|text|dd|figcaption)[^>]*>([^<]*[Ll]atency[^<]*)<", page):
         assert "estimated" in line.lower(), line
+
+
+def test_page_is_rendered_again_from_its_file(tmp_path, capfd):
+    save_search(result(FITS, MISSES, best=1), tmp_path / "search.json")
+    assert outcome(["report", str(tmp_path)]) == 0
+    assert (tmp_path / "index.html").read_text(encoding="utf-8") == render_search(result(FITS, MISSES, best=1))
+    (tmp_path / "search.json").write_text("{}")
+    assert outcome(["report", str(tmp_path / "search.json")]) == 2
+    assert "error[results/unreadable]" in capfd.readouterr().err
 
 
 def test_words_of_a_model_are_escaped():
