@@ -7,12 +7,29 @@ from collections.abc import Iterable, Sequence
 from toolkit.results.search import Version
 
 _SMALL = 1e-9
+INDIFFERENT = {"resemblyzer_cosine": 0.005, "distillmos": 0.03, "output_snr_db": 1.0}
+"""Differences of a score that do not outweigh cost: chosen, not measured. Same-speaker cosines lie above 0.88, so 0.005
+is small among them. Within such a difference the cheaper version is the better one."""
 
 
 def best(versions: Iterable[Version]) -> Version | None:
-    """The feasible version of the highest score, the smaller and faster one where scores are equal."""
+    """The feasible version of the highest score; within ``INDIFFERENT`` of it, the one that costs least.
+
+    Cost is size over the smallest plus latency over the shortest among those versions.
+    """
     feasible = [version for version in versions if version.feasible]
-    return max(feasible, key=_rank, default=None)
+    top = max(feasible, key=_rank, default=None)
+    if top is None or top.score is None:
+        return top
+    least = top.score.value - INDIFFERENT[top.score.metric]
+    alike = [version for version in feasible if version.score is not None and version.score.value >= least]
+    smallest = min(version.size_bytes or 1 for version in alike)
+    shortest = min(version.latency.ms if version.latency else 1.0 for version in alike)
+
+    def cost(version: Version) -> float:
+        return (version.size_bytes or 1) / smallest + (version.latency.ms if version.latency else 1.0) / shortest
+
+    return min(alike, key=lambda version: (round(cost(version), 9), version.number))
 
 
 def nearest(versions: Iterable[Version]) -> Version | None:

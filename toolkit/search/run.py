@@ -29,7 +29,7 @@ from toolkit.results import RunResult
 from toolkit.results import load as load_result
 from toolkit.results.search import SEARCH_FILE as DATA
 from toolkit.results.search import SearchResult, Version, save_search
-from toolkit.search.choose import best, blockers, front, nearest
+from toolkit.search.choose import INDIFFERENT, best, blockers, front, nearest
 from toolkit.search.intent import Intent
 from toolkit.search.knobs import KNOBS, Subject, recipe_of, space
 from toolkit.search.study import Study
@@ -219,6 +219,13 @@ def _model_name(request: Request) -> str:
 
 def _notes(subject: Subject, versions: tuple[Version, ...]) -> tuple[str, ...]:
     notes = []
+    judged = {version.score.metric: version.score for version in versions if version.score}
+    if len(judged) == 1:
+        ((metric, score),) = judged.items()
+        notes.append(
+            f"Best means: the smallest and fastest of those within {INDIFFERENT[metric]:g} {score.unit} of the highest "
+            f"value that fits ({score.title}); smaller differences are not paid for."
+        )
     if subject.intent.size_of == "disk":
         notes.append(
             "Pruning by magnitude was not tried: it makes no file smaller on disk (size_of: download counts it)."

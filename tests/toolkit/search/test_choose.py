@@ -20,6 +20,13 @@ def test_equal_scores_are_decided_by_size_then_time():
     assert best(versions).number == 3
 
 
+def test_a_small_difference_of_score_does_not_outweigh_twice_the_cost():
+    dear, cheap = version(1, score=60.0, size=200, ms=20), version(2, score=59.5, size=100, ms=10)
+    assert best([dear, cheap]).number == 2
+    worse = version(3, score=58.5, size=50, ms=5)
+    assert best([dear, cheap, worse]).number == 2
+
+
 def test_nothing_feasible_has_no_best_and_a_nearest():
     far = version(1, violations=(over("total_bytes", 300, 100),))
     near = version(2, violations=(over("total_bytes", 110, 100), over("estimated_latency", 11, 10)))
