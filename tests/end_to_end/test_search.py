@@ -182,3 +182,8 @@ def test_gpt_sovits_is_refused_with_the_reason(tmp_path, capfd):
     arguments = ["convert", "a.ckpt", "b.pth", "--device", "snapdragon-7-gen-3", "--max-size", "80MB"]
     assert outcome(arguments) == 2
     assert "--max-size" in capfd.readouterr().err
+
+
+def test_unknown_device_of_a_pair_is_refused_before_any_work(capfd):
+    assert outcome(["convert", "a.ckpt", "b.pth", "--device", "toaster"]) == 2
+    assert "error[device/unknown]" in capfd.readouterr().err

@@ -167,6 +167,10 @@ def _convert_pair(
     as_json: bool,
 ) -> int:
     settings = recipes.load(recipe or DEFAULT_RECIPE["gpt-sovits"], changes)
+    if settings.delegate.device:
+        from toolkit.estimate.devices import find_device
+
+        find_device(settings.delegate.device)  # before the work, not after it
     if len(models) > 2:
         raise InputError(
             f"a GPT-SoVITS model is two files, {len(models)} given",

@@ -48,11 +48,11 @@ def pareto_chart(
         canvas.rect(3, _TOP - 4, x(limit) - 3, height - _BOTTOM - _TOP + 8, "budget")
     for mark in y_marks:
         canvas.line(0, y(mark), 100, y(mark), "grid")
-        canvas.text(0, y(mark) + 4, sig3(mark), "tick", anchor="end", dx=-8)
+        canvas.text(0, y(mark) + 4, _tick(mark, y_marks), "tick", anchor="end", dx=-8)
     canvas.line(0, height - _BOTTOM + 4, 100, height - _BOTTOM + 4, "axis")
     for mark in x_marks:
         anchor = "start" if x(mark) < 4 else "end" if x(mark) > 96 else "middle"
-        canvas.text(x(mark), height - _BOTTOM + 20, sig3(mark), "tick", anchor=anchor)
+        canvas.text(x(mark), height - _BOTTOM + 20, _tick(mark, x_marks), "tick", anchor=anchor)
     canvas.text(100, height - 6, f"{x_title} →", "axis-title", anchor="end")
     canvas.text(0, 12, f"↑ {y_title}", "axis-title")
     if limit is not None:
@@ -63,6 +63,13 @@ def pareto_chart(
         canvas.line(x(x1), y(y1), x(x2), y(y2), "front")
     _bubbles(canvas, dots, x, y)
     return canvas.render()
+
+
+def _tick(mark: float, marks: Sequence[float]) -> str:
+    """A mark with the decimals that tell it from its neighbour: similarities lie close to one."""
+    step = marks[1] - marks[0]
+    decimals = next(places for places in range(9) if abs(round(step, places) - step) < step * 1e-6)
+    return f"{mark:.{decimals}f}"
 
 
 def _bubbles(canvas: Canvas, dots: Sequence[Dot], x: Scale, y: Scale) -> None:

@@ -18,6 +18,11 @@ _LEGEND = (
     Legend(swatch="bubble fits", text="keeps every limit"),
     Legend(swatch="bubble misses", text="breaks a limit"),
 )
+_WORK = (
+    ("float", "Parts through all float hops"),
+    ("shipped", "Parts in their precisions"),
+    ("spoken", "Float renditions of the sentences"),
+)
 _MISS_LEGEND = (Legend(swatch="bubble chosen", text="nearest miss"), *_LEGEND[2:])
 
 
@@ -104,7 +109,7 @@ def _answer(result: SearchResult, shown: Version | None) -> Section:
             if latency.audio_seconds:
                 items.append(("For", f"one sentence of {sig3(latency.audio_seconds)} s of audio"))
         if shown.score is not None:
-            items.append(("Quality", f"{sig3(shown.score.value)} {shown.score.unit}: {shown.score.title}, measured"))
+            items.append(("Quality", f"{_score(shown)} {shown.score.unit}: {shown.score.title}, measured"))
         items += [(f"Over: {v.title}", f"{sig3(v.value)} of {sig3(v.limit)} {v.unit}") for v in shown.violations]
         blocks.append(Facts(items=tuple(items)))
     blocks += [Note(text=line, tone="bad") for line in result.blockers]
@@ -194,9 +199,21 @@ def _row(version: Version, result: SearchResult) -> tuple[Cell, ...]:
         settings,
         Cell(text=sig3((version.size_bytes or 0) / _MEGABYTE)),
         Cell(text=sig3(latency.ms if latency else None), sub=latency.unit if latency else ""),
-        Cell(text=sig3(score.value if score else None), sub=score.unit if score else ""),
+        Cell(text=_score(version), sub=score.unit if score else ""),
         Cell(text="kept", tone="good") if version.feasible else Cell(text="broken", tone="bad", sub=words),
     )
+
+
+def _score(version: Version) -> str:
+    """Four decimals of a cosine, where all that matters is in the third; else three digits."""
+    if version.score is None:
+        return sig3(None)
+    return f"{version.score.value:.4f}" if version.score.unit == "cosine" else sig3(version.score.value)
+
+
+def _work(result: SearchResult, kind: str, words: str) -> str:
+    made, reused = (result.work.get(f"{kind} {how}", 0) for how in ("made", "reused"))
+    return f"{words}: {made} made in this process, {reused} times reused."
 
 
 def _how(result: SearchResult) -> Section:
@@ -211,11 +228,10 @@ def _how(result: SearchResult) -> Section:
             for name, labels in result.positions.items()
         ),
     )
-    work = ", ".join(f"{value} {name}" for name, value in result.work.items())
-    lead = "Versions share work: parts are converted to float once and compressed once per setting."
+    lead = " ".join(_work(result, kind, words) for kind, words in _WORK)
     return Section(
         id="how",
         title="How it was searched",
-        lead=f"{lead} This time: {work}." if work else lead,
+        lead=f"Versions share their work. {lead}",
         blocks=(knobs, Code(title="Command", text=result.command)),
     )

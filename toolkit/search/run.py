@@ -226,6 +226,11 @@ def _notes(subject: Subject, versions: tuple[Version, ...]) -> tuple[str, ...]:
             f"Best means: the smallest and fastest of those within {INDIFFERENT[metric]:g} {score.unit} of the highest "
             f"value that fits ({score.title}); smaller differences are not paid for."
         )
+    if subject.kind == "voice" and min(subject.base.quality.utterances, subject.intent.utterances):
+        some, everything = subject.intent.utterances, subject.base.quality.utterances
+        notes.append(
+            f"Versions were judged on {min(some, everything)} held-out sentences, the best one on {everything}."
+        )
     if subject.intent.size_of == "disk":
         notes.append(
             "Pruning by magnitude was not tried: it makes no file smaller on disk (size_of: download counts it)."

@@ -23,6 +23,7 @@ _KEPT = ("results.json", "index.html", "report.md", "recipe.lock.yaml", "audio")
 _REFUSALS = (RecipeError, AuditError)
 """A precision that cannot be had is an answer; everything else is an error and ends the search."""
 _SNR_CEILING_DB = 200.0
+_REASON_LENGTH = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +61,7 @@ def try_version(bench: Bench, number: int, chosen: Mapping[str, str]) -> Version
         return Version(
             number=number,
             chosen=dict(chosen),
-            refused=_first_line(error),
+            refused=_in_one_line(error),
             refused_part=error.part,
             seconds=time.monotonic() - started,
         )
@@ -143,5 +144,7 @@ def _keep_report(place: Path) -> None:
             entry.unlink()
 
 
-def _first_line(error: ToolError) -> str:
-    return str(error).splitlines()[0].removeprefix("error")
+def _in_one_line(error: ToolError) -> str:
+    words = " ".join(error.message.split())
+    shown = words if len(words) <= _REASON_LENGTH else f"{words[:_REASON_LENGTH]} …"
+    return f"{shown} [{error.code}]"

@@ -38,7 +38,7 @@ def _facts(version: Version) -> list[str]:
         heard = f" for {version.latency.audio_seconds:.2f} s of audio" if version.latency.audio_seconds else ""
         lines.append(f"    latency    {version.latency.sentence}{heard}")
     if version.score is not None:
-        lines.append(f"    quality    {version.score.value:.4g} {version.score.unit}, {version.score.title}, measured")
+        lines.append(f"    quality    {version.score.value:.5g} {version.score.unit}, {version.score.title}, measured")
     lines += [
         f"    over       {v.title}: {v.value:,.4g} {v.unit}, limit {v.limit:,.4g} ({v.excess_ratio:+.0%})"
         for v in version.violations
