@@ -48,6 +48,7 @@ def export(module: Any, spec: PartSpec) -> Any:
         model = _export_module(module, samples, spec)
     _restate_interface(model, spec)
     graph = Graph.from_model(model)
+    del model  # the graph has its weights
     _check_outputs(graph, spec)
     known = {name for name, _ in module.named_modules()} if isinstance(module, torch.nn.Module) else set()
     name_nodes.assign(graph, known)

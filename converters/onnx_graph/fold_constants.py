@@ -96,9 +96,12 @@ def _fold_computed(graph: Graph) -> int:
     options = runtime.SessionOptions()
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 3
-    session = runtime.InferenceSession(part.to_model().SerializeToString(), options, providers=["CPUExecutionProvider"])
+    # Large constants are fed: written into the model they would be copied four times, all weights of a transformer.
+    model = part.to_model(large_constants=False).SerializeToString()
+    session = runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    fed = {value.name: np.ascontiguousarray(graph.constants[value.name]) for value in session.get_inputs()}
     origins = {name: _parameter_name(graph, cone, name) for name in wanted}
-    for name, value in zip(wanted, session.run(wanted, {}), strict=True):
+    for name, value in zip(wanted, session.run(wanted, fed), strict=True):
         array = np.asarray(value)
         graph.constants[name] = array
         graph.shapes[name], graph.dtypes[name] = array.shape, array.dtype

@@ -69,6 +69,17 @@ class Graph:
         self._producers: dict[str, Node] | None = None
         self._consumers: dict[str, list[Node]] = {}
 
+    def copy(self) -> Graph:
+        """An independent graph over the same arrays: passes replace constants and never write into them."""
+        twin = Graph()
+        twin.nodes = [
+            Node(n.op, list(n.inputs), list(n.outputs), dict(n.attributes), n.name, dict(n.metadata))
+            for n in self.nodes
+        ]
+        twin.constants, twin.shapes, twin.dtypes = dict(self.constants), dict(self.shapes), dict(self.dtypes)
+        twin.inputs, twin.outputs, twin.opset = list(self.inputs), list(self.outputs), self.opset
+        return twin
+
     # -- reading and writing ------------------------------------------------------------------------------------
 
     @classmethod

@@ -36,7 +36,7 @@ from converters.onnx_graph import (
 )
 from converters.onnx_graph.graph import Graph
 from converters.onnx_graph.pass_types import OnnxPass, PassResult, RewriteOptions
-from converters.onnx_graph.run import onnx_runner
+from converters.onnx_graph.run import graph_runner
 from converters.spec import Arrays, Interface, Layout, PartSpec
 
 PASSES: tuple[OnnxPass, ...] = (
@@ -112,7 +112,7 @@ def rewrite(
     if probes:
         probes.insert(0, random_like(probes[0], seed=0))
     graph = Graph.from_model(model)
-    before = (model, Interface.torch(spec))
+    before = (graph.copy(), Interface.torch(spec))
     first = _outputs(*before, probes)
     reference = first[:1]
     results = []
@@ -124,16 +124,16 @@ def rewrite(
         result = dataclasses.replace(result, seconds=time.perf_counter() - started)
         results.append(result)
         if probes and result.changed:
-            after = (graph.to_model(), interface_of(graph, spec))
+            after = (graph.copy(), interface_of(graph, spec))
             found = _outputs(*after, probes[:1])
             _check(step.name, before, after, reference, found, probes, repro_dir)
             before, reference = after, found
-    final, interface = graph.to_model(), interface_of(graph, spec)
+    interface = interface_of(graph, spec)
     report = parity.ParityReport(tensors={})
-    for expected, found in zip(first, [*reference, *_outputs(final, interface, probes[1:])], strict=True):
+    for expected, found in zip(first, [*reference, *_outputs(graph, interface, probes[1:])], strict=True):
         report = report.combined(parity.compare(expected, found))
     parity.check(report, min_snr_db=MIN_SNR_DB, hop="onnx passes together", max_abs=MAX_ABS)
-    return RewriteResult(model=final, interface=interface, passes=tuple(results), parity=report)
+    return RewriteResult(model=graph.to_model(), interface=interface, passes=tuple(results), parity=report)
 
 
 def random_like(arrays: Arrays, *, seed: int) -> dict[str, np.ndarray]:
@@ -166,17 +166,17 @@ def interface_of(graph: Graph, spec: PartSpec) -> Interface:
     return Interface(spec=spec, layouts=layouts)
 
 
-def _outputs(model: Any, interface: Interface, probes: Sequence[Arrays]) -> list[dict[str, np.ndarray]]:
+def _outputs(graph: Graph, interface: Interface, probes: Sequence[Arrays]) -> list[dict[str, np.ndarray]]:
     if not probes:
         return []
-    run = onnx_runner(model, interface)
+    run = graph_runner(graph, interface)
     return [run(probe) for probe in probes]
 
 
 def _check(
     name: str,
-    before: tuple[Any, Interface],
-    after: tuple[Any, Interface],
+    before: tuple[Graph, Interface],
+    after: tuple[Graph, Interface],
     reference: Sequence[Arrays],
     found: Sequence[Arrays],
     probes: Sequence[Arrays],
@@ -187,7 +187,8 @@ def _check(
             report = parity.compare(expected, outputs)
             parity.check(report, min_snr_db=MIN_SNR_DB, hop=f"onnx pass {name}", max_abs=MAX_ABS)
         except ParityError as error:
-            culprit = first_divergence_onnx(before, after, probe, repro_dir=repro_dir)
+            sides = [(graph.to_model(), interface) for graph, interface in (before, after)]
+            culprit = first_divergence_onnx(*sides, probe, repro_dir=repro_dir)
             raise ParityError(
                 f"{error.message}; first diverging operator: {culprit.node}",
                 where=culprit.node,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 
 from converters.errors import InputError
 from converters.frameworks import onnx, onnxruntime
+from converters.onnx_graph.graph import Graph
 from converters.spec import Arrays, Interface, Runner
 
 _THREADS = 2
@@ -21,32 +22,64 @@ def _session(model: Any) -> Any:
     Written into the serialised model they would be copied three times, which for a transformer takes longer than
     running it.
     """
-    runtime, stub, names, values = onnxruntime(), onnx().ModelProto(), [], []
-    stub.CopyFrom(model)
-    for initializer in stub.graph.initializer:
-        if len(initializer.raw_data) < _LARGE_BYTES:
+    runtime, names, values = onnxruntime(), [], []
+    stub = _without_initializers(model)
+    for initializer in model.graph.initializer:
+        held = stub.graph.initializer.add()
+        if initializer.ByteSize() < _LARGE_BYTES or not initializer.HasField("raw_data"):
+            held.CopyFrom(initializer)
             continue
         names.append(initializer.name)
         values.append(runtime.OrtValue.ortvalue_from_numpy(onnx().numpy_helper.to_array(initializer)))
-        initializer.ClearField("raw_data")
-        initializer.data_location = onnx().TensorProto.EXTERNAL
+        held.name, held.data_type = initializer.name, initializer.data_type
+        held.dims.extend(initializer.dims)
+        held.data_location = onnx().TensorProto.EXTERNAL
         # The field is mandatory; nothing is read from there, since the value is given.
-        initializer.external_data.add(key="location", value="given")
+        held.external_data.add(key="location", value="given")
+    options = _options()
+    if names:
+        options.add_external_initializers(names, values)
+    return runtime.InferenceSession(stub.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def _options() -> Any:
+    runtime = onnxruntime()
     options = runtime.SessionOptions()
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = _THREADS
     options.log_severity_level = 3
     # Repacked weights are a second copy, made for a session that runs a few times.
     options.add_session_config_entry("session.disable_prepacking", "1")
-    if names:
-        options.add_external_initializers(names, values)
-    return runtime.InferenceSession(stub.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return options
 
 
-def _feeds(session: Any, interface: Interface, arrays: Arrays) -> dict[str, np.ndarray]:
+def _without_initializers(model: Any) -> Any:
+    """A copy of a model without the bulk of it."""
+    stub = onnx().ModelProto()
+    for field, value in model.ListFields():
+        if field.name != "graph":
+            _set_field(stub, field, value)
+    for field, value in model.graph.ListFields():
+        if field.name != "initializer":
+            _set_field(stub.graph, field, value)
+    return stub
+
+
+def _set_field(message: Any, field: Any, value: Any) -> None:
+    if field.label == field.LABEL_REPEATED:
+        getattr(message, field.name).extend(value)
+    elif field.message_type is not None:
+        getattr(message, field.name).CopyFrom(value)
+    else:
+        setattr(message, field.name, value)
+
+
+def _feeds(session: Any, interface: Interface, arrays: Arrays, skip: Collection[str] = ()) -> dict[str, np.ndarray]:
     """Arrays in torch layout to what the graph's own inputs expect; unread inputs may have been folded away."""
     feeds = {}
     for node in session.get_inputs():
+        if node.name in skip:
+            continue
         if node.name not in arrays:
             raise InputError(f"no array given for input {node.name!r}", where=interface.spec.name)
         array = np.asarray(arrays[node.name])
@@ -62,6 +95,23 @@ def onnx_runner(model: Any, interface: Interface) -> Runner:
 
     def run(arrays: Arrays) -> dict[str, np.ndarray]:
         values = session.run(names, _feeds(session, interface, arrays))
+        return {
+            name: interface.layouts[name].to_torch(value) if name in interface.layouts else value
+            for name, value in zip(names, values, strict=True)
+        }
+
+    return run
+
+
+def graph_runner(graph: Graph, interface: Interface) -> Runner:
+    """A runner of a graph as it stands; its large constants are read where they are, not copied into a model."""
+    model = graph.to_model(large_constants=False).SerializeToString()
+    session = onnxruntime().InferenceSession(model, _options(), providers=["CPUExecutionProvider"])
+    names = [o.name for o in session.get_outputs()]
+    held = {v.name: np.ascontiguousarray(a) for v in session.get_inputs() if (a := graph.constant(v.name)) is not None}
+
+    def run(arrays: Arrays) -> dict[str, np.ndarray]:
+        values = session.run(names, {**_feeds(session, interface, arrays, skip=held.keys()), **held})
         return {
             name: interface.layouts[name].to_torch(value) if name in interface.layouts else value
             for name, value in zip(names, values, strict=True)

@@ -100,60 +100,34 @@ def lengths_of(bundle: Any) -> Any:
     )
 
 
-def sides(arguments: argparse.Namespace, phones: np.ndarray) -> dict[str, Callable[[int], dict[str, float]]]:
-    """What says a sentence with a seed and returns seconds by phase."""
+def sides(arguments: argparse.Namespace) -> dict[str, Callable[[int], Any]]:
+    """What says a sentence with a seed and returns its times."""
     import torch
 
+    from toolkit.bench.sentence import SentenceTimes, engine_speaker, made_sentence
     from toolkit.engine.bundle import read_bundle
-    from toolkit.engine.degrade import Ladder, Patience
-    from toolkit.engine.loading import GraphLoader
-    from toolkit.engine.residency import Residency
-    from toolkit.engine.singing import rungs_of
-    from toolkit.engine.speaking import Engine, Sentence, SpeechReport
     from toolkit.pipeline.torch_speech import torch_speech
     from toolkit.voices.feature_file import read_features
 
     torch.set_num_threads(arguments.threads)
-    found = read_bundle(arguments.bundle)
-    facts = dataclasses.replace(found.semantic, steps_min=arguments.codes, steps_max=arguments.codes)
-    bundle = dataclasses.replace(found, semantic=facts)
-    voice = read_features(arguments.voice)[0]
-    never = Patience(deadline_factor=1e9)
-
-    def engine(opener: Any = None) -> Callable[[int], dict[str, float]]:
-        loader = GraphLoader(Residency(1 << 40), threads=arguments.threads, opener=opener)
-        speaker = Engine(bundle, loader, Ladder(rungs_of(bundle), never))
-
-        def said(seed: int) -> dict[str, float]:
-            report, started = SpeechReport(), time.perf_counter()
-            pieces = list(speaker.speak(voice, [Sentence(phones=phones, text="")], seed=seed, report=report))
-            whole = time.perf_counter() - started
-            assert report.codes == arguments.codes, report.codes
-            assert sum(len(piece.samples) for piece in pieces) > 1280 * arguments.codes
-            known = report.prefill_seconds + report.step_seconds + report.acoustic_seconds
-            return {
-                "whole": whole,
-                "prefill": report.prefill_seconds,
-                "steps": report.step_seconds,
-                "text encoder and flow": report.acoustic_seconds,
-                "vocoder": whole - known,
-            }
-
-        return said
-
+    bundle, voice = read_bundle(arguments.bundle), read_features(arguments.voice)[0]
+    said = {"codes": arguments.codes, "phones": arguments.phones, "threads": arguments.threads, "voice": voice}
     speech = torch_speech([arguments.gpt, arguments.sovits], voice)
+    phones = made_sentence(bundle, arguments.phones).phones
 
-    def torch_said(seed: int) -> dict[str, float]:
+    def torch_said(seed: int) -> SentenceTimes:
         started = time.perf_counter()
         made = speech.speak(phones, seed=seed, codes_min=arguments.codes, codes_max=arguments.codes)
         assert len(made.codes) == arguments.codes
-        return {"whole": time.perf_counter() - started}
+        return SentenceTimes(whole=time.perf_counter() - started)
 
     models = exported([arguments.gpt, arguments.sovits], arguments.voice, lengths_of(bundle))
     return {
-        "bundle": engine(),
+        "bundle": engine_speaker(bundle, **said),
         "pytorch": torch_said,
-        "onnxruntime": engine(lambda path, delegate, in_place: OnnxFile(models, arguments.threads)),
+        "onnxruntime": engine_speaker(
+            bundle, **said, opener=lambda path, delegate, in_place: OnnxFile(models, arguments.threads)
+        ),
     }
 
 
@@ -169,14 +143,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=7)
     arguments = parser.parse_args()
-    phones = np.random.default_rng(0).integers(3, 300, arguments.phones).astype(np.int32)
-    speakers = sides(arguments, phones)
-    for say in speakers.values():
-        say(0)  # loads, packs weights
-    times: dict[str, list[dict[str, float]]] = {name: [] for name in speakers}
-    for seed in range(arguments.rounds):
-        for name, say in speakers.items():
-            times[name].append(say(seed))
+    from toolkit.bench.sentence import race_sentences
+
+    times = race_sentences(sides(arguments), arguments.rounds)
     report: dict[str, Any] = {
         "codes": arguments.codes,
         "phones": arguments.phones,
@@ -184,12 +153,16 @@ def main() -> None:
         "rounds": arguments.rounds,
         "audio_seconds": arguments.codes / 25,
         "median_seconds": {
-            name: {phase: round(statistics.median(t[phase] for t in of_side), 3) for phase in of_side[0]}
+            name: {
+                phase: round(statistics.median(getattr(one, phase) for one in of_side), 3)
+                for phase, value in dataclasses.asdict(of_side[0]).items()
+                if value == value  # PyTorch's phases are not told apart
+            }
             for name, of_side in times.items()
         },
     }
     for other in ("pytorch", "onnxruntime"):
-        ratios = [a["whole"] / b["whole"] for a, b in zip(times["bundle"], times[other], strict=True)]
+        ratios = [a.whole / b.whole for a, b in zip(times["bundle"], times[other], strict=True)]
         report[f"bundle_over_{other}"] = {
             "median": round(statistics.median(ratios), 3),
             "lowest": round(min(ratios), 3),

@@ -138,6 +138,20 @@ def _realised(results: RunResult, part: str) -> Counter[str]:
     return Counter(row.realised for row in results.precision if row.part == part)
 
 
+def test_a_sentence_is_timed_and_many_voices_stay_under_their_bound(run, capsys, tmp_path):
+    asked = ["--codes", "20", "--phones", "8", "--rounds", "2", "--threads", "1", "--voices", "3", "--json"]
+    assert outcome(["bench", str(run), str(run / "bundle"), *asked]) == 0
+    found = json.loads(capsys.readouterr().out)
+    first, second = found["seconds"]
+    assert found["audio_seconds"] == 0.8 and len(found["seconds"][first]) == 2
+    assert first == second or found["ratios"][second]["low"] > 0
+    assert 0 < found["grown_bytes"][first] < found["bound_bytes"]
+    assert outcome(["bench", str(run), str(run / "float32/flow_48.tflite")]) == 2
+    assert "bench/mixed" in capsys.readouterr().err
+    assert outcome(["bench", str(run), "--codes", "4000"]) == 2
+    assert "bench/sentence" in capsys.readouterr().err
+
+
 def test_same_command_twice_gives_the_same_bytes(run, files, tmp_path):
     assert _convert(files, tmp_path / "again", "--quiet") == 0
     first, second = (json.loads((folder / "manifest.json").read_text()) for folder in (run, tmp_path / "again"))

@@ -13,8 +13,12 @@ from toolkit.cli.render import Terminal
 from toolkit.recipe import load as recipes
 
 if TYPE_CHECKING:
-    from toolkit.pipeline.sources import Request
     from toolkit.recipe.schema import Recipe
+    from toolkit.search.intent import Intent
+    from toolkit.search.job import Job
+
+Asked = tuple[Path | None, dict[str, Any]]
+"""An intent's file and what the command line adds to it."""
 
 _CHECKPOINTS = (".ckpt", ".pth")
 _SEARCHED_MODEL = "gates={output_snr_db_min: 20}"
@@ -79,17 +83,17 @@ def convert(
     """
     from toolkit.pipeline import sources
 
-    wish = {"device": device, "max_size": max_size, "max_latency": max_latency, "trials": trials}
+    given = {"device": device, "max_size": max_size, "max_latency": max_latency, "trials": trials}
     searching = bool(max_size or max_latency or intent or trials)
+    asked = (intent, {name: value for name, value in given.items() if value}) if searching else None
     chosen = (*_delegate_changes(delegate, android, "" if searching else device), *change)
     if len(models or ()) > 1 or any(Path(name).suffix in _CHECKPOINTS for name in models or ()):
         others = {"--input": inputs, "--spec": spec, "--probe": probe, "--random-voice": random_voice,
-                  "--keep-keras": keep_keras, "--max-size": max_size, "--max-latency": max_latency,
-                  "--intent": intent, "--trials": trials}  # fmt: skip
+                  "--keep-keras": keep_keras}  # fmt: skip
         _refuse_unused([option for option, given in others.items() if given], "a GPT-SoVITS model")
         listeners = {"ssl": ssl, "bert": bert, "sv": sv}
         return _convert_pair(
-            models, recipe, chosen, out or _LATEST, voice, listeners, dry_run=dry_run, quiet=quiet, as_json=as_json
+            models, recipe, chosen, out, voice, listeners, asked, dry_run=dry_run, quiet=quiet, as_json=as_json
         )
     theirs = {"--voice": voice, "--ssl": ssl, "--bert": bert, "--sv": sv}
     _refuse_unused([option for option, given in theirs.items() if given], "anything but a GPT-SoVITS model")
@@ -107,10 +111,14 @@ def convert(
     if dry_run:
         typer.echo(recipes.dump(settings), nl=False)
         return 0
-    if searching:
+    if asked is not None:
+        from toolkit.search.job import RequestJob
+
         _refuse_unused(["--keep-keras"] if keep_keras else [], "a search")
-        given = {name: value for name, value in wish.items() if value}
-        return _search(request, settings, intent, given, out or _SEARCHED, quiet=quiet, as_json=as_json)
+        wish = _intent(asked)
+        with Terminal(quiet=quiet) as terminal:
+            job = RequestJob(request=request, listener=terminal)
+            return _search(job, settings, wish, out, terminal, as_json=as_json)
     from toolkit.pipeline.run import Options, run
 
     with Terminal(quiet=quiet) as terminal:
@@ -122,15 +130,16 @@ def convert(
     return 0 if outcome.passed else 1
 
 
-def _search(
-    request: Request, base: Recipe, file: Path | None, given: dict[str, Any], out: Path, *, quiet: bool, as_json: bool
-) -> int:
+def _intent(asked: Asked) -> Intent:
     from toolkit.search.intent import read_intent
+
+    return read_intent(*asked)
+
+
+def _search(job: Job, base: Recipe, wish: Intent, out: Path | None, terminal: Terminal, *, as_json: bool) -> int:
     from toolkit.search.run import search
 
-    wish = read_intent(file, given)
-    with Terminal(quiet=quiet) as terminal:
-        outcome = search(request, base, wish, out, terminal, command=_command())
+    outcome = search(job, base, wish, out or _SEARCHED, terminal, command=_command())
     typer.echo(json.dumps(outcome.result.model_dump(mode="json", by_alias=True)) if as_json else outcome.text)
     return 0 if outcome.found else 1
 
@@ -158,9 +167,10 @@ def _convert_pair(
     models: list[str],
     recipe: str,
     changes: tuple[str, ...],
-    out: Path,
+    out: Path | None,
     voice: str,
     listeners: dict[str, Path | None],
+    asked: Asked | None,
     *,
     dry_run: bool,
     quiet: bool,
@@ -186,15 +196,22 @@ def _convert_pair(
     from toolkit.pipeline.gpt_sovits_listeners import ListenerPaths
 
     if len(models) == 1:
-        others = {"--voice": voice, **{f"--{name}": path for name, path in listeners.items()}}
+        others = {"--voice": voice, **{f"--{name}": path for name, path in listeners.items()}, "a search": asked}
         _refuse_unused([option for option, given in others.items() if given], "a GPT checkpoint alone")
+    paths, beside = [Path(name) for name in models], ListenerPaths(**listeners)
+    if asked is not None:
+        from toolkit.search.job import PairJob
+
+        wish = _intent(asked)
+        with Terminal(quiet=quiet) as terminal:
+            job = PairJob(paths=tuple(paths), voice=voice, listeners=beside, listener=terminal)
+            return _search(job, settings, wish, out, terminal, as_json=as_json)
+    place = out or _LATEST
     with Terminal(quiet=quiet) as terminal:
         if len(models) == 1:
-            outcome = convert_codes(Path(models[0]), settings, out, terminal, command=_command())
+            outcome = convert_codes(paths[0], settings, place, terminal, command=_command())
         else:
-            paths = [Path(name) for name in models]
-            beside = ListenerPaths(**listeners)
-            outcome = convert_pair(paths, settings, out, terminal, voice=voice, listeners=beside, command=_command())
+            outcome = convert_pair(paths, settings, place, terminal, voice=voice, listeners=beside, command=_command())
     typer.echo(json.dumps(outcome.result.model_dump(mode="json", by_alias=True)) if as_json else outcome.verdict)
     return 0 if outcome.passed else 1
 

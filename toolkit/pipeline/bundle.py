@@ -13,15 +13,15 @@ from toolkit.results import PartSize, Size
 _BITS = 8
 
 
-def part_size(path: Path, part: str, variant: str) -> PartSize:
-    """Bytes of a TFLite file: constants by dtype, the whole file, and gzip-compressed."""
+def part_size(path: Path, part: str, variant: str, *, compressed: bool = True) -> PartSize:
+    """Bytes of a TFLite file: constants by dtype, the whole file, and gzip-compressed where asked (20 MB a second)."""
     data = path.read_bytes()
     return PartSize(
         part=part,
         variant=variant,
         by_dtype=constant_bytes(read_tflite(data)),
         total_bytes=len(data),
-        compressed_bytes=len(gzip.compress(data, compresslevel=6, mtime=0)),
+        compressed_bytes=len(gzip.compress(data, compresslevel=6, mtime=0)) if compressed else None,
     )
 
 

@@ -29,9 +29,9 @@ from toolkit.recipe.schema import GptSovits, Recipe
 if TYPE_CHECKING:
     from toolkit.models.gpt_sovits.calibration import SpokenSentences
     from toolkit.models.gpt_sovits.checkpoint import Checkpoint
+    from toolkit.models.gpt_sovits.phone_graph import PhoneGraph
     from toolkit.models.gpt_sovits.semantic import SemanticModel
-    from toolkit.models.gpt_sovits.semantic_graphs import SemanticGraph
-    from toolkit.models.gpt_sovits.sovits_graphs import SovitsGraph, Style
+    from toolkit.models.gpt_sovits.sovits_graphs import Style
     from toolkit.pipeline.enrolment_torch import Listeners
     from toolkit.voices.features import VoiceFeatures
 
@@ -166,7 +166,7 @@ def attention_heads(gpt: Checkpoint) -> int | None:
 
 def pair_graphs(
     pair: Pair, semantic: SemanticModel, settings: GptSovits, features: VoiceFeatures | None, seed: int
-) -> Iterator[SemanticGraph | SovitsGraph]:
+) -> Iterator[PhoneGraph]:
     """The graphs of a model at the lengths of a recipe, made one after the other."""
     from toolkit.models.gpt_sovits.semantic_graphs import SemanticBuckets, semantic_graphs
     from toolkit.models.gpt_sovits.sovits_graphs import SovitsBuckets, sovits_graphs
@@ -201,7 +201,7 @@ def _speech(pair: Pair, semantic: SemanticModel, features: VoiceFeatures | None,
 
 
 def convert_graph(
-    graph: SemanticGraph | SovitsGraph,
+    graph: PhoneGraph,
     recipe: Recipe,
     clock: StageClock,
     repro: Path,

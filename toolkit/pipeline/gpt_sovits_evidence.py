@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from converters.spec import Arrays
 from toolkit.delegates.levels import parse_level
 from toolkit.delegates.place import place_all
-from toolkit.pipeline import bundle
 from toolkit.pipeline.benchmark import BenchPart, bench_parts
+from toolkit.pipeline.bundle import compressed_bytes, part_size, total_size
 from toolkit.pipeline.device_latency import estimate_run, whole_of
 from toolkit.pipeline.events import StageClock
 from toolkit.pipeline.evidence import DELEGATES, SCRATCH, Judged, float_macs, op_counts
@@ -18,7 +20,7 @@ from toolkit.pipeline.gpt_sovits_precision import Fidelity
 from toolkit.pipeline.run_directory import RunDirectory
 from toolkit.pipeline.shipping import Shipped
 from toolkit.recipe.schema import Recipe
-from toolkit.results import Parity, Warn
+from toolkit.results import Parity, PartSize, Warn
 
 MAIN_PART = "vocoder_stream"
 _CODES_PER_SECOND = 25
@@ -98,10 +100,9 @@ def judge_pair(graphs: Sequence[ConvertedGraph], recipe: Recipe, run: RunDirecto
         )
         threads = max(recipe.bench.threads)
         stage.fact = ", ".join(f"{c.part} ×{c.ratio:.2f}" for c in measured.comparisons if c.threads == threads)
-    sizes = []
-    for part in parts:
-        for variant, path in part.files.items():
-            sizes.append(bundle.part_size(path, part.key, variant))
+    with clock.stage("size") as stage:
+        sizes = _sizes(parts)
+        stage.fact = f"{sum(size.total_bytes for size in sizes if size.variant == 'result'):,} bytes before sharing"
     # Graphs of a kind share their weights in the bundle and would in float32.
     largest: dict[str, int] = {}
     for size in sizes:
@@ -109,7 +110,7 @@ def judge_pair(graphs: Sequence[ConvertedGraph], recipe: Recipe, run: RunDirecto
             kind = "t2s" if size.part.startswith("t2s_") else size.part.partition("@")[0]
             largest[kind] = max(largest.get(kind, 0), size.total_bytes)
     estimates = estimate_run(run, recipe, clock)
-    size = bundle.total_size(run, sizes, sum(largest.values()), recipe.gates.total_bytes_max)
+    size = total_size(run, sizes, sum(largest.values()), recipe.gates.total_bytes_max)
     shipped = [graph.shipped for graph in graphs]
     worst = min((graph.lost.report.worst_snr_db for graph in graphs), default=None)
     missing = {"quality": "no listener judged this voice; `toolkit speak` lets you hear it"}
@@ -124,7 +125,7 @@ def judge_pair(graphs: Sequence[ConvertedGraph], recipe: Recipe, run: RunDirecto
         output_snr_db=worst,
         main_part=MAIN_PART,
         threads=threads,
-        compressed_bytes=bundle.compressed_bytes(run) if recipe.gates.compressed_bytes_max is not None else None,
+        compressed_bytes=compressed_bytes(run) if recipe.gates.compressed_bytes_max is not None else None,
         estimate=whole_of(estimates),
     )
     rows = [row for graph in graphs for row in graph.rows()]
@@ -140,6 +141,13 @@ def judge_pair(graphs: Sequence[ConvertedGraph], recipe: Recipe, run: RunDirecto
         output_snr_db=worst,
         estimates=estimates,
     )
+
+
+def _sizes(parts: Sequence[BenchPart]) -> list[PartSize]:
+    """Of every file, as it is and, where it ships, compressed; zlib works beside Python's lock."""
+    wanted = [(path, part.key, variant) for part in parts for variant, path in part.files.items()]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(lambda one: part_size(*one, compressed=one[2] != "float32"), wanted))
 
 
 def _bench_part(graph: ConvertedGraph, run: RunDirectory) -> BenchPart:

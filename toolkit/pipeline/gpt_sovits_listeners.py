@@ -14,8 +14,8 @@ from toolkit.recipe.schema import GptSovits
 
 if TYPE_CHECKING:
     from toolkit.models.gpt_sovits.checkpoint import Checkpoint
+    from toolkit.models.gpt_sovits.phone_graph import PhoneGraph
     from toolkit.models.gpt_sovits.semantic_config import SemanticConfig
-    from toolkit.models.gpt_sovits.sovits_graphs import SovitsGraph
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ def listeners_of(paths: ListenerPaths, sovits: Checkpoint, semantic: SemanticCon
     return found
 
 
-def listening_graphs(sovits: Checkpoint, listeners: Listeners, settings: GptSovits, seed: int) -> Iterator[SovitsGraph]:
+def listening_graphs(sovits: Checkpoint, listeners: Listeners, settings: GptSovits, seed: int) -> Iterator[PhoneGraph]:
     """The graphs of what there is, in the order they run."""
     from toolkit.models.gpt_sovits.listener_graphs import bert_graphs, speaker_graphs, ssl_graphs
     from toolkit.models.gpt_sovits.sovits_graphs import SovitsBuckets, enrolment_graphs

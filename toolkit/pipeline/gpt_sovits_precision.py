@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from converters.keras_graph.relayer import RelayeredModel
     from toolkit.compress.run import CompressedPart
     from toolkit.models.gpt_sovits.calibration import SpokenSentences
-    from toolkit.models.gpt_sovits.semantic_graphs import SemanticGraph
-    from toolkit.models.gpt_sovits.sovits_graphs import SovitsGraph
+    from toolkit.models.gpt_sovits.phone_graph import PhoneGraph
 
 _LOGITS = "logits"
 LISTENING = ("ssl", "code_extractor", "style_encoder", "speaker_encoder", "bert")
@@ -65,7 +64,7 @@ class GraphPrecision:
         self._recipe, self._speech, self._clock, self._resume = recipe, speech, clock, resume
         self._trained: dict[str, RelayeredModel] = {}
 
-    def give(self, graph: SemanticGraph | SovitsGraph, floats: FloatPart) -> tuple[CompressedPart, Fidelity]:
+    def give(self, graph: PhoneGraph, floats: FloatPart) -> tuple[CompressedPart, Fidelity]:
         """The graph as it ships, and what that costs.
 
         Raises:
@@ -109,9 +108,7 @@ class GraphPrecision:
                 stage.fact += f"; fine-tuning {kept}: held-out loss {before:.3g} to {after:.3g}"
         return compressed, lost
 
-    def _fidelity(
-        self, graph: SemanticGraph | SovitsGraph, floats: FloatPart, compressed: CompressedPart, *, spoken: bool
-    ) -> Fidelity:
+    def _fidelity(self, graph: PhoneGraph, floats: FloatPart, compressed: CompressedPart, *, spoken: bool) -> Fidelity:
         if not spoken:
             pairs = zip(graph.probes, floats.reference, strict=True)
             return fidelity(compressed, pairs, f"{len(graph.probes)} random inputs")

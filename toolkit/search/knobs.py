@@ -7,7 +7,7 @@ structured pruning) becomes searchable by one more function here.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,14 @@ RecipeData = dict[str, Any]
 Change = Callable[[RecipeData], None]
 _PRINCIPAL_RANKS = (4, 7, 12)
 _SPARSITY = (0.5,)
-_UNPRUNED = ("flow", "decoder")  # the mission's rule: flow and VAE decoder stay whole
+_PAIR_INT8 = "gpt-sovits-int8"
+_EIGHT_BIT = {
+    "voice": ["int8", "int8-storage"],
+    "model": ["int8", "int8-storage", "int16x8"],
+    "gpt-sovits": ["int8-storage"],
+}
+"""Precisions of a whole part below float16; int8-weights is for matrices alone and stands in recipes that know them."""
+_UNPRUNED = ("flow", "decoder", "vocoder_stream")  # the mission's rule: flow and VAE decoder stay whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,14 +34,14 @@ class Subject:
     """What is searched for.
 
     Attributes:
-        kind: ``voice`` or ``model``.
-        parts: names of its parts.
+        kind: ``voice``, ``model`` or ``gpt-sovits``.
+        groups: parts that are set together, by the name their knobs carry.
         base: the recipe every version starts from.
         intent: what is asked for.
     """
 
     kind: str
-    parts: tuple[str, ...]
+    groups: Mapping[str, tuple[str, ...]]
     base: Recipe
     intent: Intent
 
@@ -99,29 +106,43 @@ def recipe_of(subject: Subject, chosen: Mapping[str, str]) -> Recipe:
 
 def _precision(subject: Subject) -> dict[str, tuple[Option, ...]]:
     found = {}
-    for part in subject.parts:
+    for group, parts in subject.groups.items():
         plain = ["float16", "float32"]
-        if part not in subject.intent.protect:
-            plain += ["int8"] + (["int16x8"] if subject.kind == "model" else [])
+        if group not in subject.intent.protect:
+            plain += _EIGHT_BIT[subject.kind]
         options = [Option(label="recipe")]
-        own = subject.base.part(part).precision
+        own = subject.base.part(parts[0]).precision
         uniform = own.default if all(rule.use == own.default for rule in own.rules) else None
-        options += [Option(label=name, change=_uniform(part, name)) for name in plain if name != uniform]
-        found[f"precision.{part}"] = (*options, *_principal(subject, part))
+        options += [Option(label=name, change=_uniform(parts, name)) for name in plain if name != uniform]
+        found[f"precision.{group}"] = (*options, *_principal(subject, group), *_borrowed(subject, group))
     return found
 
 
-def _uniform(part: str, precision: str) -> Change:
-    """One precision for a whole part; what the recipe did besides (equalising, fine-tuning) stays."""
+def _uniform(parts: Sequence[str], precision: str) -> Change:
+    """One precision for whole parts; what the recipe did besides (equalising, fine-tuning) stays."""
 
     def change(data: RecipeData) -> None:
-        settings = _settings(data, part)
-        settings["precision"] = {"default": precision, "rules": []}
-        settings["compress"]["principal"] = []
-        if precision not in ("int8", "int8-weights"):
-            settings["compress"]["finetune"]["steps"] = 0
+        for part in parts:
+            settings = _settings(data, part)
+            settings["precision"] = {"default": precision, "rules": []}
+            settings["compress"]["principal"] = []
+            if precision not in ("int8", "int8-weights"):
+                settings["compress"]["finetune"]["steps"] = 0
 
     return change
+
+
+def _borrowed(subject: Subject, group: str) -> list[Option]:
+    """What the 8-bit recipe of GPT-SoVITS does with a group of parts: its rules keep norms and sums in float."""
+    if subject.kind != "gpt-sovits" or group in subject.intent.protect or subject.base.name == _PAIR_INT8:
+        return []
+    source = recipes.load(_PAIR_INT8).model_dump(mode="json", by_alias=True)["parts"]
+
+    def change(data: RecipeData) -> None:
+        for part in subject.groups[group]:
+            data["parts"][part] = copy.deepcopy(source[part])
+
+    return [Option(label=f"as {_PAIR_INT8}", change=change)]
 
 
 def _principal(subject: Subject, part: str) -> list[Option]:
@@ -148,19 +169,20 @@ def _pruning(subject: Subject) -> dict[str, tuple[Option, ...]]:
     if subject.intent.size_of != "download":
         return {}
 
-    def change(part: str, ratio: float) -> Change:
+    def change(parts: Sequence[str], ratio: float) -> Change:
         def apply(data: RecipeData) -> None:
-            _settings(data, part)["compress"]["sparsity"] = {"target_ratio": ratio, "pattern": "unstructured"}
+            for part in parts:
+                _settings(data, part)["compress"]["sparsity"] = {"target_ratio": ratio, "pattern": "unstructured"}
 
         return apply
 
-    parts = [part for part in subject.parts if part not in subject.intent.protect and part not in _UNPRUNED]
+    names = [name for name in subject.groups if name not in subject.intent.protect and name not in _UNPRUNED]
     return {
-        f"pruning.{part}": (
+        f"pruning.{name}": (
             Option(label="recipe"),
-            *(Option(label=f"{ratio:.0%} zeros", change=change(part, ratio)) for ratio in _SPARSITY),
+            *(Option(label=f"{ratio:.0%} zeros", change=change(subject.groups[name], ratio)) for ratio in _SPARSITY),
         )
-        for part in parts
+        for name in names
     }
 
 
@@ -175,7 +197,7 @@ def _finetuning(subject: Subject) -> dict[str, tuple[Option, ...]]:
 
         return apply
 
-    main = [part for part in subject.parts if part in ("decoder", "model")]
+    main = [name for name in subject.groups if name in ("decoder", "model")]
     return {
         f"finetune.{part}": (
             Option(label="recipe"),

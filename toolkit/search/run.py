@@ -17,12 +17,8 @@ from pathlib import Path
 from converters import frameworks
 from converters.errors import InputError
 from toolkit.estimate.devices import find_device
-from toolkit.pipeline import sources
 from toolkit.pipeline.events import Listener
-from toolkit.pipeline.reuse import Reuse
-from toolkit.pipeline.run import Options, run
-from toolkit.pipeline.run_directory import file_sha256
-from toolkit.pipeline.sources import Request
+from toolkit.pipeline.run import Options
 from toolkit.recipe import load as recipes
 from toolkit.recipe.schema import Recipe
 from toolkit.results import RunResult
@@ -31,12 +27,12 @@ from toolkit.results.search import SEARCH_FILE as DATA
 from toolkit.results.search import SearchResult, Version, save_search
 from toolkit.search.choose import INDIFFERENT, best, blockers, front, nearest
 from toolkit.search.intent import Intent
+from toolkit.search.job import GROUPS, Job
 from toolkit.search.knobs import KNOBS, Subject, recipe_of, space
 from toolkit.search.study import Study
 from toolkit.search.trial import Bench, read_version, try_version
 
 STUDY, BEST, VERSIONS = "search.sqlite3", "best", "versions"
-_PARTS = {"voice": ("encoder", "flow", "decoder"), "model": ("model",)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,12 +51,12 @@ class SearchOutcome:
 
 
 def search(
-    request: Request, base: Recipe, intent: Intent, out: Path, listener: Listener, *, command: str = "toolkit convert"
+    job: Job, base: Recipe, intent: Intent, out: Path, listener: Listener, *, command: str = "toolkit convert"
 ) -> SearchOutcome:
     """Searches for the best version of a model that keeps an intent's limits.
 
     Args:
-        request: the model.
+        job: the model.
         base: the recipe every version starts from.
         intent: what is asked for.
         out: the search's directory; an interrupted search there goes on.
@@ -75,14 +71,13 @@ def search(
     """
     device = find_device(intent.device)
     frameworks.load("optuna")  # before anything is written
-    kind = sources.kind_of(request)
-    subject = Subject(kind=kind, parts=_PARTS[kind], base=base, intent=intent)
+    subject = Subject(kind=job.kind, groups=GROUPS[job.kind], base=base, intent=intent)
     options = space(subject)
     positions = {name: tuple(option.label for option in each) for name, each in options.items()}
     _prepare(out)
-    study = Study(out / STUDY, positions, _identity(request, base, intent, positions), intent.seed)
+    study = Study(out / STUDY, positions, _identity(job, base, intent, positions), intent.seed)
     try:
-        bench = Bench(request=request, subject=subject, folder=out / VERSIONS, reuse=Reuse(), listener=listener)
+        bench = Bench(job=job, subject=subject, folder=out / VERSIONS, listener=listener)
         _try_versions(study, bench)
         versions = study.versions()
         combinations = study.combinations
@@ -91,7 +86,7 @@ def search(
     chosen, versions = _convert_best(bench, versions, out, command)
     miss = None if chosen else nearest(versions)
     result = SearchResult(
-        model=_model_name(request),
+        model=job.name,
         device=device.name,
         intent=intent.model_dump(mode="json"),
         command=command,
@@ -105,10 +100,10 @@ def search(
         nearest=miss.number if miss else None,
         blockers=() if chosen else blockers(versions, intent.protect),
         front=tuple(version.number for version in front(versions)),
-        notes=_notes(subject, versions),
+        notes=_notes(job, subject, versions),
         seconds=sum(version.seconds for version in versions),
-        work={f"{kind} made": count for kind, count in bench.reuse.made.items()}
-        | {f"{kind} reused": count for kind, count in bench.reuse.found.items()},
+        work={f"{kind} made": count for kind, count in job.reuse.made.items()}
+        | {f"{kind} reused": count for kind, count in job.reuse.found.items()},
     )
     _write(result, out)
     from toolkit.search.verdict import search_text
@@ -137,14 +132,11 @@ def _prepare(out: Path) -> None:
         ) from error
 
 
-def _identity(request: Request, base: Recipe, intent: Intent, positions: dict[str, tuple[str, ...]]) -> str:
+def _identity(job: Job, base: Recipe, intent: Intent, positions: dict[str, tuple[str, ...]]) -> str:
     """What versions on record were tried for; ``trials`` is left out, so that a search can be made longer."""
-    files = [Path(name) for name in (request.model, request.probe, request.spec) if name]
-    digests = {str(path): file_sha256(path) for path in files if path.is_file()}
     words = json.dumps(
         [
-            repr(request),
-            digests,
+            job.identity(),
             recipes.sha256(base),
             intent.model_dump(mode="json", exclude={"trials"}),
             positions,
@@ -189,8 +181,7 @@ def _convert_best(
         done = _already(out / BEST, recipe)
         if done is not None and done.passed:
             return chosen, tuple(known.values())
-        options = Options(command=command)
-        outcome = run(bench.request, recipe, out / BEST, options, bench.listener, bench.reuse)
+        outcome = bench.job.convert(recipe, out / BEST, Options(command=command))
         full = read_version(outcome, chosen.number, chosen.chosen, chosen.seconds)
         known[chosen.number] = full
         if outcome.passed:
@@ -211,14 +202,8 @@ def _already(folder: Path, recipe: Recipe) -> RunResult | None:
     return result if result.run.recipe_sha256 == recipes.sha256(recipe) else None
 
 
-def _model_name(request: Request) -> str:
-    if request.random_voice:
-        return "random-voice (random weights, not speech)"
-    return request.model or "the default voice"
-
-
-def _notes(subject: Subject, versions: tuple[Version, ...]) -> tuple[str, ...]:
-    notes = []
+def _notes(job: Job, subject: Subject, versions: tuple[Version, ...]) -> tuple[str, ...]:
+    notes = [job.sharing] if job.sharing else []
     judged = {version.score.metric: version.score for version in versions if version.score}
     if len(judged) == 1:
         ((metric, score),) = judged.items()

@@ -11,12 +11,11 @@ from pathlib import Path
 from converters.errors import ToolError
 from toolkit.errors import AuditError, RecipeError
 from toolkit.pipeline.events import Listener
-from toolkit.pipeline.reuse import Reuse
-from toolkit.pipeline.run import Options, Outcome, run
-from toolkit.pipeline.sources import Request
+from toolkit.pipeline.run import Options, Outcome
 from toolkit.recipe.schema import Recipe
-from toolkit.results import Gate, Metric, Quality
+from toolkit.results import Gate, Metric, Quality, RunResult
 from toolkit.results.search import Score, Version, Violation
+from toolkit.search.job import Job
 from toolkit.search.knobs import Subject, recipe_of
 
 _KEPT = ("results.json", "index.html", "report.md", "recipe.lock.yaml", "audio")
@@ -31,17 +30,15 @@ class Bench:
     """Where versions are tried.
 
     Attributes:
-        request: the model.
+        job: the model.
         subject: what is searched.
         folder: where the versions' reports go, ``0007`` each.
-        reuse: work shared by all versions.
-        listener: told about every stage.
+        listener: told about every version.
     """
 
-    request: Request
+    job: Job
     subject: Subject
     folder: Path
-    reuse: Reuse
     listener: Listener
 
 
@@ -56,7 +53,7 @@ def try_version(bench: Bench, number: int, chosen: Mapping[str, str]) -> Version
     place = version_folder(bench.folder, number)
     shutil.rmtree(place, ignore_errors=True)  # of an interrupted search
     try:
-        outcome = run(bench.request, recipe, place, Options(benchmark=False), bench.listener, bench.reuse)
+        outcome = bench.job.convert(recipe, place, Options(benchmark=False))
     except _REFUSALS as error:
         return Version(
             number=number,
@@ -104,17 +101,25 @@ def read_version(outcome: Outcome, number: int, chosen: Mapping[str, str], secon
 def _score(outcome: Outcome) -> Score | None:
     """Speaker similarity of the whole voice, else its predicted opinion, else the parts' agreement with torch."""
     judged = outcome.judged
-    if judged is None:
-        return None
-    heard = _metrics(judged.whole_voice)
+    heard = _metrics(judged.whole_voice) if judged else {}
     for name, title in (("resemblyzer_cosine", "speaker similarity"), ("distillmos", "predicted opinion")):
         if name in heard:
             metric = heard[name]
             return Score(metric=name, title=f"{title} to the float voice", unit=metric.unit, value=metric.mean)
-    if judged.output_snr_db is None:
+    found = judged.output_snr_db if judged else _shipped_snr(outcome.result)
+    if found is None:
         return None
-    snr = min(judged.output_snr_db, _SNR_CEILING_DB)
+    snr = min(found, _SNR_CEILING_DB)
     return Score(metric="output_snr_db", title="outputs against torch, worst", unit="dB", value=snr)
+
+
+def _shipped_snr(result: RunResult) -> float | None:
+    """Worst agreement of a shipped graph with torch, of conversions that put it among the hops."""
+    rows = [row.snr_db for row in result.parity if row.to == "shipped"]
+    known = [snr for snr in rows if snr is not None]
+    if not rows:
+        return None
+    return min(known, default=_SNR_CEILING_DB)
 
 
 def _metrics(quality: Quality | None) -> dict[str, Metric]:

@@ -6,13 +6,13 @@ import pytest
 
 from toolkit.recipe import load as recipes
 from toolkit.search.intent import read_intent
+from toolkit.search.job import GROUPS
 from toolkit.search.knobs import KNOBS, Subject, recipe_of, space
 
 
 def _subject(kind="voice", base="vits-voice", **wishes):
     given = {"device": "snapdragon-7-gen-3", "max_size": "80MB", "max_latency": "1s", **wishes}
-    parts = ("encoder", "flow", "decoder") if kind == "voice" else ("model",)
-    return Subject(kind=kind, parts=parts, base=recipes.load(base), intent=read_intent(None, given))
+    return Subject(kind=kind, groups=GROUPS[kind], base=recipes.load(base), intent=read_intent(None, given))
 
 
 def _labels(subject):
@@ -69,7 +69,19 @@ def test_limits_replace_the_recipes_and_its_quality_stays():
 
 
 def test_a_model_has_whole_part_precisions():
-    assert _labels(_subject("model", "any-model")) == {"precision.model": ["recipe", "float16", "int8", "int16x8"]}
+    assert _labels(_subject("model", "any-model")) == {
+        "precision.model": ["recipe", "float16", "int8", "int8-storage", "int16x8"]
+    }
+
+
+def test_a_transformer_is_set_as_one_because_its_halves_share_weights():
+    subject = _subject("gpt-sovits", "gpt-sovits")
+    for label in _labels(subject)["precision.transformer"]:
+        recipe = recipe_of(subject, {"precision.transformer": label})
+        first, second = recipe.part("t2s_prefill").precision, recipe.part("t2s_step").precision
+        assert first.default == second.default
+    assert "as gpt-sovits-int8" in _labels(subject)["precision.vocoder_stream"]
+    assert "as gpt-sovits-int8" not in _labels(subject)["precision.flow"]
 
 
 def test_unknown_positions_are_errors():

@@ -26,11 +26,12 @@ from toolkit.engine.chunks import plan_chunks, window
 from toolkit.engine.sampling import Sampler, SamplingSettings
 from toolkit.models.gpt_sovits import semantic_graphs, sovits_parts
 from toolkit.models.gpt_sovits.checkpoint import Checkpoint
+from toolkit.models.gpt_sovits.phone_graph import PhoneGraph
 from toolkit.models.gpt_sovits.semantic import SemanticModel
-from toolkit.models.gpt_sovits.semantic_graphs import SemanticGraph, prefill_inputs, step_inputs, step_rows
+from toolkit.models.gpt_sovits.semantic_graphs import prefill_inputs, step_inputs, step_rows
 from toolkit.models.gpt_sovits.semantic_loop import generate
 from toolkit.models.gpt_sovits.sovits import Sovits, sovits_model
-from toolkit.models.gpt_sovits.sovits_graphs import NOISE_SCALE, SovitsGraph, Style, overlap_frames, random_style
+from toolkit.models.gpt_sovits.sovits_graphs import NOISE_SCALE, Style, overlap_frames, random_style
 
 Inputs = dict[str, np.ndarray]
 
@@ -121,7 +122,7 @@ class SpokenSentences:
             raise ValueError("sentences are sung, and there is no SoVITS checkpoint")
         return self._checkpoint
 
-    def calibration(self, graph: SemanticGraph | SovitsGraph) -> tuple[Inputs, ...]:
+    def calibration(self, graph: PhoneGraph) -> tuple[Inputs, ...]:
         """Inputs to choose ranges by and to train on."""
         count = _STEP_CALIBRATION if graph.kind == semantic_graphs.STEP else CALIBRATION
         return tuple(
@@ -129,7 +130,7 @@ class SpokenSentences:
             for number, utterance in enumerate(self.utterances[:count])
         )
 
-    def held_out(self, graph: SemanticGraph | SovitsGraph) -> Iterator[Inputs]:
+    def held_out(self, graph: PhoneGraph) -> Iterator[Inputs]:
         """Inputs of sentences no range and no weight has seen; several along each sentence for the transformer."""
         several = _HELD_OUT_POSITIONS if graph.kind in (semantic_graphs.PREFILL, semantic_graphs.STEP) else 1
         for number, utterance in enumerate(self.utterances[CALIBRATION:]):
@@ -180,7 +181,7 @@ class SpokenSentences:
     def _sampler(self, number: int) -> Sampler:
         return Sampler(SamplingSettings(), np.random.default_rng([self._seed, number]))
 
-    def _inputs(self, graph: SemanticGraph | SovitsGraph, utterance: Utterance, place: float, number: int) -> Inputs:
+    def _inputs(self, graph: PhoneGraph, utterance: Utterance, place: float, number: int) -> Inputs:
         makers = {
             semantic_graphs.PREFILL: self._prefill,
             semantic_graphs.STEP: self._step,
@@ -193,14 +194,14 @@ class SpokenSentences:
         made = makers[graph.kind](graph, wanted, utterance, place, number)
         return {name: made[name] for name in wanted}
 
-    def _prefill(self, graph: SemanticGraph | SovitsGraph, wanted: dict[str, tuple[int, ...]], utterance: Utterance,
+    def _prefill(self, graph: PhoneGraph, wanted: dict[str, tuple[int, ...]], utterance: Utterance,
                  place: float, number: int) -> Inputs:  # fmt: skip
         """The text and a stretch of what was said: a sentence's prompt may have any length."""
         phones, codes = utterance.phones[:, : wanted["phones"][1]], utterance.said[: wanted["prompts"][1]]
         codes = codes[: max(1, round(len(codes) * place))]
         return prefill_inputs(self._semantic, graph.spec, phones, codes[None], utterance.bert[:, :, : phones.shape[1]])
 
-    def _step(self, graph: SemanticGraph | SovitsGraph, wanted: dict[str, tuple[int, ...]], utterance: Utterance,
+    def _step(self, graph: PhoneGraph, wanted: dict[str, tuple[int, ...]], utterance: Utterance,
               place: float, number: int) -> Inputs:  # fmt: skip
         rows = step_rows(graph.spec)
         phones = utterance.phones[:, : rows // 2]
@@ -212,7 +213,7 @@ class SpokenSentences:
             token=int(said[now]),
         )  # fmt: skip
 
-    def _text(self, graph: SemanticGraph | SovitsGraph, wanted: dict[str, tuple[int, ...]], utterance: Utterance,
+    def _text(self, graph: PhoneGraph, wanted: dict[str, tuple[int, ...]], utterance: Utterance,
               place: float, number: int) -> Inputs:  # fmt: skip
         codes, phones = wanted["codes"][1], wanted["phones"][1]
         said, spoken = utterance.codes[:codes], utterance.spoken[:phones]
@@ -224,13 +225,13 @@ class SpokenSentences:
             **self._styles,
         }
 
-    def _flow(self, graph: SemanticGraph | SovitsGraph, wanted: dict[str, tuple[int, ...]], utterance: Utterance,
+    def _flow(self, graph: PhoneGraph, wanted: dict[str, tuple[int, ...]], utterance: Utterance,
               place: float, number: int) -> Inputs:  # fmt: skip
         length = wanted["z_p"][2]
         prior = self._prior(utterance, number)[:, :, :length]
         return {"z_p": filled(prior, length), "mask": presence(prior.shape[2], length), **self._styles}
 
-    def _vocoder(self, graph: SemanticGraph | SovitsGraph, wanted: dict[str, tuple[int, ...]], utterance: Utterance,
+    def _vocoder(self, graph: PhoneGraph, wanted: dict[str, tuple[int, ...]], utterance: Utterance,
                  place: float, number: int) -> Inputs:  # fmt: skip
         """A chunk as the engine cuts it; a whole vocoder gets the sentence."""
         length, overlap = wanted["z"][2], overlap_frames(self._sovits.config)

@@ -5,16 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from torch import nn
 
-from converters.spec import PartSpec
 from toolkit.engine.buckets import bias, filled, presence
 from toolkit.engine.fbank import log_mel_energies
 from toolkit.engine.listening import speaker_feeds
 from toolkit.models.gpt_sovits.bert import BERT, Bert, bert_spec
 from toolkit.models.gpt_sovits.eres2net import BINS, SPEAKER, SpeakerEncoder, speaker_spec
 from toolkit.models.gpt_sovits.hubert import SSL, Hubert, ssl_spec
-from toolkit.models.gpt_sovits.sovits_graphs import SovitsGraph
+from toolkit.models.gpt_sovits.phone_graph import PhoneGraph
 
 _SHARES = (0.55, 1.0)  # how full the probes make a graph
 _RATE_HZ = 16000
@@ -35,7 +33,7 @@ class ListenerBuckets:
     bert: tuple[int, ...] = (64, 256)
 
 
-def ssl_graphs(model: Hubert, samples: tuple[int, ...], *, seed: int = 0) -> tuple[SovitsGraph, ...]:
+def ssl_graphs(model: Hubert, samples: tuple[int, ...], *, seed: int = 0) -> tuple[PhoneGraph, ...]:
     """HuBERT for each length."""
     found = []
     for room in samples:
@@ -46,11 +44,11 @@ def ssl_graphs(model: Hubert, samples: tuple[int, ...], *, seed: int = 0) -> tup
             there = model.config.lengths(sound.shape[1])
             masks = [presence(there[at], lengths[at]) for at in (0, -1)]
             probes.append({"sound": filled(sound, room), "first_mask": masks[0], "mask": masks[1]})
-        found.append(_graph(SSL, room, model, spec, probes))
+        found.append(PhoneGraph(SSL, room, model, spec, tuple(probes)))
     return tuple(found)
 
 
-def speaker_graphs(model: SpeakerEncoder, frames: tuple[int, ...], *, seed: int = 0) -> tuple[SovitsGraph, ...]:
+def speaker_graphs(model: SpeakerEncoder, frames: tuple[int, ...], *, seed: int = 0) -> tuple[PhoneGraph, ...]:
     """The speaker encoder for each length."""
     found = []
     embedding = model.fuse34.local_att[4].num_features * BINS // 8
@@ -59,11 +57,11 @@ def speaker_graphs(model: SpeakerEncoder, frames: tuple[int, ...], *, seed: int 
         for number, share in enumerate(_SHARES):
             sound = _murmur(400 + 160 * (max(1, int(room * share)) - 1), seed + number)
             probes.append(speaker_feeds(log_mel_energies(sound)[None], room))
-        found.append(_graph(SPEAKER, room, model, speaker_spec(room, embedding), probes))
+        found.append(PhoneGraph(SPEAKER, room, model, speaker_spec(room, embedding), tuple(probes)))
     return tuple(found)
 
 
-def bert_graphs(model: Bert, tokens: tuple[int, ...], *, seed: int = 0) -> tuple[SovitsGraph, ...]:
+def bert_graphs(model: Bert, tokens: tuple[int, ...], *, seed: int = 0) -> tuple[PhoneGraph, ...]:
     """BERT for each length that its positions allow."""
     found = []
     for room in sorted({min(room, model.config.positions) for room in tokens}):
@@ -72,16 +70,8 @@ def bert_graphs(model: Bert, tokens: tuple[int, ...], *, seed: int = 0) -> tuple
             said = max(3, int(room * share))
             ids = np.random.default_rng([seed, number]).integers(0, model.config.tokens, (1, said)).astype(np.int32)
             probes.append({"tokens": filled(ids, room), "attention_bias": bias(said, room)})
-        found.append(_graph(BERT, room, model, bert_spec(model.config, room), probes))
+        found.append(PhoneGraph(BERT, room, model, bert_spec(model.config, room), tuple(probes)))
     return tuple(found)
-
-
-def _graph(
-    kind: str, bucket: int, module: nn.Module, spec: PartSpec, probes: list[dict[str, np.ndarray]]
-) -> SovitsGraph:
-    return SovitsGraph(
-        name=f"{kind}_{bucket}", kind=kind, bucket=bucket, module=module, spec=spec, probes=tuple(probes)
-    )
 
 
 def _murmur(samples: int, seed: int) -> np.ndarray:

@@ -214,7 +214,7 @@ def load_semantic(weights: Mapping[str, Tensor], *, heads: int | None, where: st
     bad = next((name for name, tensor in state.items() if not torch.isfinite(tensor).all()), None)
     if bad is not None:
         raise InputError(f"tensor {bad!r} holds NaN or infinity", where=where, hint="the checkpoint is damaged")
-    model.load_state_dict(state)
+    model.load_state_dict(state, assign=True)  # float32 tensors of the checkpoint become the model's own
     return model.eval().requires_grad_(False)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from converters.spec import PartSpec, TensorSpec
 from toolkit.engine.buckets import bias, filled
 from toolkit.engine.positions import position_rows
 from toolkit.engine.semantic import prefill_bias
+from toolkit.models.gpt_sovits.phone_graph import PhoneGraph
 from toolkit.models.gpt_sovits.semantic import SemanticModel
 from toolkit.models.gpt_sovits.semantic_config import SemanticConfig
 from toolkit.models.gpt_sovits.semantic_parts import PrefillPart, StepPart
@@ -33,31 +35,10 @@ class SemanticBuckets:
     cache_rows: tuple[int, ...] = (512, 1024)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SemanticGraph:
-    """One graph to convert.
-
-    Attributes:
-        name: its name in the bundle, e.g. ``t2s_step_512``; the signature's key.
-        kind: ``t2s_prefill`` or ``t2s_step``.
-        bucket: rows of the prefill, or of the cache.
-        module: the torch module.
-        spec: its interface; inputs in the order of ``forward``.
-        probes: inputs as sentences give them.
-    """
-
-    name: str
-    kind: str
-    bucket: int
-    module: nn.Module = field(repr=False)
-    spec: PartSpec = field(repr=False)
-    probes: tuple[dict[str, np.ndarray], ...] = field(repr=False)
-
-
 def semantic_graphs(
     model: SemanticModel, buckets: SemanticBuckets, *, features: bool = True, seed: int = 0
-) -> tuple[SemanticGraph, ...]:
-    """The graphs of a model for the given lengths, prefills first.
+) -> Iterator[PhoneGraph]:
+    """The graphs of a model for the given lengths, prefills first, each made when it is asked for.
 
     Args:
         model: the model.
@@ -65,23 +46,17 @@ def semantic_graphs(
         features: whether prefills take text features (BERT).
         seed: of the sentences the probes are made of.
     """
-    prefill, step = PrefillPart(model, features=features), StepPart(model)
-    found = []
+    prefill = PrefillPart(model, features=features)
     for text, prompt in buckets.prefill:
         spec = prefill_spec(model.config, text, prompt, features=features)
         probes = tuple(prefill_probe(model, spec, share, seed + n) for n, share in enumerate((_SHORT, _LONG)))
-        found.append(_graph(PREFILL, text + prompt, prefill, spec, probes))
+        yield PhoneGraph(PREFILL, text + prompt, prefill, spec, probes)
+    del prefill
+    step = StepPart(model)
     for rows in buckets.cache_rows:
         spec = step_spec(model.config, rows)
         probes = tuple(step_probe(model, spec, share, seed + n) for n, share in enumerate((_SHORT, _LONG)))
-        found.append(_graph(STEP, rows, step, spec, probes))
-    return tuple(found)
-
-
-def _graph(
-    kind: str, bucket: int, module: nn.Module, spec: PartSpec, probes: tuple[dict[str, np.ndarray], ...]
-) -> SemanticGraph:
-    return SemanticGraph(name=f"{kind}_{bucket}", kind=kind, bucket=bucket, module=module, spec=spec, probes=probes)
+        yield PhoneGraph(STEP, rows, step, spec, probes)
 
 
 def prefill_spec(config: SemanticConfig, text: int, prompt: int, *, features: bool) -> PartSpec:

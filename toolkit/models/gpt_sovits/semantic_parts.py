@@ -30,7 +30,8 @@ class PhoneAttention(nn.Module):
         scales = (self.head_width**-0.5, 1.0, 1.0)
         weights, biases = source.in_proj_weight.chunk(3), source.in_proj_bias.chunk(3)
         self.q_proj, self.k_proj, self.v_proj = (
-            _linear(weight * scale, bias * scale) for weight, bias, scale in zip(weights, biases, scales, strict=True)
+            _linear(weight, bias) if scale == 1 else _linear(weight * scale, bias * scale)
+            for weight, bias, scale in zip(weights, biases, scales, strict=True)
         )
         self.out_proj = _linear(source.out_proj.weight, source.out_proj.bias)
 
@@ -130,7 +131,7 @@ class PrefillPart(nn.Module):
     """Text and prompt to the cache and the first logits.
 
     Args:
-        model: the model; its weights are copied.
+        model: the model, whose weights it shares.
         features: whether text features are an input. Without, they count as zeros: the projection's bias, which is
             all that is left of them, becomes part of the phones' table.
     """
@@ -173,7 +174,7 @@ class StepPart(nn.Module):
     """One code, and the cache of everything before it, to the next logits.
 
     Args:
-        model: the model; its weights are copied.
+        model: the model, whose weights it shares.
     """
 
     def __init__(self, model: SemanticModel) -> None:
@@ -211,11 +212,11 @@ def _rows(table: TokenEmbedding, ids: Tensor) -> Tensor:
 
 
 def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
-    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
-    with torch.no_grad():
-        layer.weight.copy_(weight)
-        if bias is not None:
-            layer.bias.copy_(bias)
+    """A layer on the very tensors: a copy of all of them would be another 300 MB."""
+    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
+    layer.weight = nn.Parameter(weight, requires_grad=False)
+    if bias is not None:
+        layer.bias = nn.Parameter(bias, requires_grad=False)
     return layer
 
 
@@ -228,6 +229,5 @@ def _norm(source: nn.LayerNorm) -> nn.LayerNorm:
 def _table(source: TokenEmbedding, added: Tensor | None) -> TokenEmbedding:
     weight = source.word_embeddings.weight
     table = TokenEmbedding(*weight.shape)
-    with torch.no_grad():
-        table.word_embeddings.weight.copy_(weight if added is None else weight + added)
+    table.word_embeddings.weight = nn.Parameter(weight if added is None else weight + added, requires_grad=False)
     return table

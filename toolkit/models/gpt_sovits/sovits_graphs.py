@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from converters.spec import PartSpec
 from toolkit.engine.buckets import filled, presence
 from toolkit.models.gpt_sovits import sovits_parts as parts
 from toolkit.models.gpt_sovits.checkpoint import Checkpoint
+from toolkit.models.gpt_sovits.phone_graph import PhoneGraph
 from toolkit.models.gpt_sovits.sovits import (
     Sovits,
     code_extractor,
@@ -49,27 +49,6 @@ class SovitsBuckets:
     extractor: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SovitsGraph:
-    """One graph to convert.
-
-    Attributes:
-        name: its name in the bundle, e.g. ``text_encoder_100``; the signature's key.
-        kind: the name without its length.
-        bucket: codes (text encoder, flow, code extractor) or frames (vocoder, style encoder).
-        module: the torch module.
-        spec: its interface; inputs in the order of ``forward``.
-        probes: inputs as a sentence or a recording gives them.
-    """
-
-    name: str
-    kind: str
-    bucket: int
-    module: nn.Module = field(repr=False)
-    spec: PartSpec = field(repr=False)
-    probes: tuple[dict[str, np.ndarray], ...] = field(repr=False)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Style:
     """Style of one voice.
@@ -90,7 +69,7 @@ def overlap_frames(config: SovitsConfig) -> int:
 
 def sovits_graphs(
     checkpoint: Checkpoint, buckets: SovitsBuckets, *, voice: Style | None = None, seed: int = 0
-) -> tuple[SovitsGraph, ...]:
+) -> tuple[PhoneGraph, ...]:
     """The graphs that speak, in the order they run.
 
     Args:
@@ -113,20 +92,20 @@ def sovits_graphs(
     text = parts.inference(parts.TextEncoderPart(model))
     for codes, phones in buckets.text:
         spec = parts.text_encoder_spec(config, codes, phones, folded=folded)
-        found.append(_graph(parts.TEXT_ENCODER, codes, text, spec, probed.texts(codes, phones)))
+        found.append(PhoneGraph(parts.TEXT_ENCODER, codes, text, spec, probed.texts(codes, phones)))
     flow = parts.inference(parts.FlowPart(model))
     for codes in buckets.flow:
         spec = parts.flow_spec(config, 2 * codes, folded=folded)
-        found.append(_graph(parts.FLOW, codes, flow, spec, probed.priors(2 * codes)))
+        found.append(PhoneGraph(parts.FLOW, codes, flow, spec, probed.priors(2 * codes)))
     vocoder = parts.inference(parts.VocoderPart(model))
     for kind, lengths in ((parts.VOCODER, buckets.vocoder), (parts.VOCODER_STREAM, buckets.vocoder_stream)):
         for frames in lengths:
             spec = parts.vocoder_spec(config, frames, folded=folded, name=kind)
-            found.append(_graph(kind, frames, vocoder, spec, probed.latents(frames)))
+            found.append(PhoneGraph(kind, frames, vocoder, spec, probed.latents(frames)))
     return tuple(found)
 
 
-def enrolment_graphs(checkpoint: Checkpoint, buckets: SovitsBuckets, *, seed: int = 0) -> tuple[SovitsGraph, ...]:
+def enrolment_graphs(checkpoint: Checkpoint, buckets: SovitsBuckets, *, seed: int = 0) -> tuple[PhoneGraph, ...]:
     """The graphs that make a voice of a recording: its spectrogram to a style, its features to codes.
 
     Raises:
@@ -147,12 +126,12 @@ def enrolment_graphs(checkpoint: Checkpoint, buckets: SovitsBuckets, *, seed: in
             if config.speaker:
                 probe["speaker"] = generator.standard_normal((1, config.speaker), np.float32)
             probes.append(probe)
-        found.append(_graph(parts.STYLE, frames, style, parts.style_spec(config, frames), tuple(probes)))
+        found.append(PhoneGraph(parts.STYLE, frames, style, parts.style_spec(config, frames), tuple(probes)))
     for codes in buckets.extractor:
         features = tuple(
             {"features": generator.standard_normal((1, config.ssl, 2 * codes), np.float32)} for _ in _SHARES
         )
-        found.append(_graph(parts.CODES, codes, extractor, parts.codes_spec(config, codes), features))
+        found.append(PhoneGraph(parts.CODES, codes, extractor, parts.codes_spec(config, codes), features))
     return tuple(found)
 
 
@@ -169,12 +148,6 @@ def _magnitudes(generator: np.random.Generator, bins: int, frames: int) -> np.nd
     """Positive, long-tailed and weaker towards high bins, like a spectrogram of speech."""
     slope = np.exp(-np.arange(bins, dtype=np.float32) / bins * 4)[:, None]
     return (np.exp(generator.standard_normal((1, bins, frames), np.float32)) * slope).astype(np.float32)
-
-
-def _graph(
-    kind: str, bucket: int, module: nn.Module, spec: PartSpec, probes: tuple[dict[str, np.ndarray], ...]
-) -> SovitsGraph:
-    return SovitsGraph(name=f"{kind}_{bucket}", kind=kind, bucket=bucket, module=module, spec=spec, probes=probes)
 
 
 class _Sentences:

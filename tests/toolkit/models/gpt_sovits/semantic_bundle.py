@@ -9,7 +9,8 @@ from pathlib import Path
 from converters.spec import Interface
 from converters.tflite_graph.merge import merge_signatures
 from toolkit.engine.bundle import Bundle, read_bundle
-from toolkit.models.gpt_sovits.semantic_graphs import SemanticGraph, semantic_graphs
+from toolkit.models.gpt_sovits.phone_graph import PhoneGraph
+from toolkit.models.gpt_sovits.semantic_graphs import semantic_graphs
 from toolkit.pipeline.events import Silent, StageClock
 from toolkit.pipeline.float_chain import FloatPart, convert_float
 from toolkit.pipeline.sources import SourcePart
@@ -18,7 +19,7 @@ from toolkit.recipe.schema import Recipe
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Converted:
-    graph: SemanticGraph
+    graph: PhoneGraph
     float_part: FloatPart
 
 

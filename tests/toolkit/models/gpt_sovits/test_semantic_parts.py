@@ -109,7 +109,8 @@ def test_step_equals_the_model():
 
 def test_step_comparison_sees_what_is_wrong():
     def changed(part):
-        part.h.layers[1].linear1.weight.mul_(1.05)
+        layer = part.h.layers[1].linear1
+        layer.weight = torch.nn.Parameter(layer.weight * 1.05, requires_grad=False)  # the tensor is the model's
 
     assert _step_difference(changed) > 1e-3
     assert _step_difference(rows_seen=33) > 1e-2  # a row of padding that counts

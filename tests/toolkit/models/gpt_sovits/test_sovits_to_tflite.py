@@ -13,11 +13,11 @@ from toolkit.engine.acoustics import latent_frames
 from toolkit.engine.chunks import middle, plan_chunks, window
 from toolkit.engine.compiled import CompiledFile
 from toolkit.models.gpt_sovits.checkpoint import read_checkpoint
+from toolkit.models.gpt_sovits.phone_graph import PhoneGraph
 from toolkit.models.gpt_sovits.seeded import small_config, write_sovits
 from toolkit.models.gpt_sovits.sovits import sovits_model
 from toolkit.models.gpt_sovits.sovits_graphs import (
     SovitsBuckets,
-    SovitsGraph,
     Style,
     enrolment_graphs,
     overlap_frames,
@@ -31,7 +31,7 @@ from toolkit.recipe.schema import Recipe
 LIMIT_DB = 90.0
 
 
-def convert(graph: SovitsGraph, folder: Path) -> FloatPart:
+def convert(graph: PhoneGraph, folder: Path) -> FloatPart:
     """Every hop compared with torch; below 90 dB of signal over noise the test stops here."""
     part = SourcePart(
         name=graph.kind, bucket=graph.bucket, model=graph.module, spec=graph.spec, probes=graph.probes,

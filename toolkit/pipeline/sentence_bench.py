@@ -1,0 +1,140 @@
+"""``toolkit bench BUNDLE``: a whole sentence with a GPT-SoVITS bundle, and what many voices hold in memory."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from toolkit.bench import machine
+from toolkit.bench.memory import in_child
+from toolkit.bench.sentence import CODES_PER_SECOND, SentenceTimes, engine_speaker, race_sentences
+from toolkit.bench.stats import paired_ratio
+from toolkit.engine.bundle import read_bundle
+
+PHASES = ("whole", "first_audio", "prefill", "steps", "acoustics", "vocoder")
+_TITLES = ("whole", "1st audio", "prefill", "steps", "enc+flow", "vocoder")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentenceBench:
+    """Times of the same sentence with several bundles, round by round.
+
+    Attributes:
+        codes: length of the sentence, 25 codes a second.
+        threads: of each interpreter.
+        times: rounds of each bundle; the first is what the others are compared with.
+        memory: for each bundle, what the probe found.
+        voices: how many spoke there.
+        bound_bytes: bound they spoke under.
+        where: the machine.
+    """
+
+    codes: int
+    threads: int
+    times: dict[str, list[SentenceTimes]]
+    memory: dict[str, dict[str, int]]
+    voices: int
+    bound_bytes: int
+    where: str
+
+    def medians(self, name: str) -> dict[str, float]:
+        """Median seconds of each phase."""
+        return {p: statistics.median(getattr(one, p) for one in self.times[name]) for p in PHASES}
+
+    def ratios(self) -> dict[str, tuple[float, float, float]]:
+        """Whole sentence over the first bundle's, with its 95 % interval, by bundle."""
+        baseline, *others = self.times
+        base = [one.whole for one in self.times[baseline]]
+        return {name: paired_ratio(base, [one.whole for one in self.times[name]]) for name in others}
+
+    def grown_bytes(self, name: str) -> int:
+        """What a process that does nothing else held at most over what it held before the bundle was read."""
+        return self.memory[name]["peak_bytes"] - self.memory[name]["empty_bytes"]
+
+    def as_json(self) -> dict[str, Any]:
+        """All numbers."""
+        return {
+            "codes": self.codes,
+            "audio_seconds": self.codes / CODES_PER_SECOND,
+            "threads": self.threads,
+            "where": self.where,
+            "seconds": {name: [dataclasses.asdict(one) for one in of] for name, of in self.times.items()},
+            "median_seconds": {name: self.medians(name) for name in self.times},
+            "ratios": {name: dict(zip(("median", "low", "high"), r, strict=True)) for name, r in self.ratios().items()},
+            "voices": self.voices,
+            "bound_bytes": self.bound_bytes,
+            "grown_bytes": {name: self.grown_bytes(name) for name in self.memory},
+            "evictions": {name: found["evictions"] for name, found in self.memory.items()},
+        }
+
+    def as_text(self) -> str:
+        """A table, then ratios and memory."""
+        audio, rounds = self.codes / CODES_PER_SECOND, len(next(iter(self.times.values())))
+        lines = [
+            f"{audio:g} s of sound ({self.codes} codes), {self.threads} threads, seconds, medians of {rounds} rounds; "
+            "made-up voice and phones",
+            f"{'bundle':<34}" + "".join(f"{title:>10}" for title in _TITLES) + f"{'RTF':>7}",
+        ]
+        for name in self.times:
+            found = self.medians(name)
+            row = "".join(f"{found[phase]:>10.3f}" for phase in PHASES)
+            lines.append(f"{name[-33:]:<34}{row}{found['whole'] / audio:>7.2f}")
+        baseline = next(iter(self.times))
+        for name, (ratio, low, high) in self.ratios().items():
+            lines.append(f"{name} over {baseline}: {ratio:.3f} (95 % interval {low:.3f} to {high:.3f})")
+        for name, found in self.memory.items():
+            lines.append(
+                f"{name}: {self.voices} voice(s) under a bound of {self.bound_bytes / 2**20:.0f} MiB: the process grew "
+                f"by at most {self.grown_bytes(name) / 2**20:.0f} MiB, {found['evictions']} eviction(s)"
+            )
+        return "\n".join([*lines, f"where: {self.where}"])
+
+
+def bench_bundles(
+    folders: Sequence[Path],
+    *,
+    codes: int,
+    phones: int,
+    threads: int,
+    rounds: int,
+    voices: int,
+    bound_bytes: int,
+    on_progress: Callable[[int, int, str], None] = lambda done, total, note: None,
+) -> SentenceBench:
+    """Measures bundles that take turns, then each one's memory in a process of its own.
+
+    Args:
+        folders: bundles.
+        codes: length of the sentence.
+        phones: of the sentence.
+        threads: of each interpreter.
+        rounds: sentences of each bundle that count.
+        voices: how many speak while memory is measured.
+        bound_bytes: bound they speak under.
+        on_progress: told of what is done.
+
+    Raises:
+        EngineError: a bundle is damaged.
+        BenchError: a bundle says no such sentence, or the memory probe failed.
+    """
+    total = rounds + 1 + len(folders)
+    speakers = {
+        str(folder): engine_speaker(read_bundle(folder), codes=codes, phones=phones, threads=threads)
+        for folder in folders
+    }
+    times = race_sentences(speakers, rounds, lambda done, of: on_progress(done, total, "sentences"))
+    speakers.clear()
+    memory = {}
+    for number, folder in enumerate(folders):
+        memory[str(folder)] = in_child(
+            "toolkit.bench.sentence_probe", folder, codes, phones, threads, voices, bound_bytes
+        )
+        on_progress(rounds + 2 + number, total, "memory")
+    return SentenceBench(
+        codes=codes, threads=threads, times=times, memory=memory, voices=voices, bound_bytes=bound_bytes,
+        where=machine.where(),
+    )  # fmt: skip
