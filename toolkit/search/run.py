@@ -222,8 +222,8 @@ def _notes(job: Job, subject: Subject, versions: tuple[Version, ...]) -> tuple[s
         )
     if any(version.score and version.score.metric == "output_snr_db" for version in versions):
         notes.append(
-            "Quality here is the parts' agreement with torch in dB: nothing judged the sound, because the weights are "
-            "random, the model makes no speech, or no sentences were asked for."
+            "Quality here is the parts' agreement with torch in dB: nothing judged the sound (random weights, a model "
+            "that is no voice, a GPT-SoVITS pair, or no sentences asked for)."
         )
     best_version = best(versions)
     if best_version and best_version.latency and subject.intent.max_latency and best_version.latency.high_ms:

@@ -23,7 +23,7 @@ from toolkit.results.search import Version
 _NAME = "search"
 _DIRECTIONS = ("maximize", "minimize", "minimize")
 _VERSION, _IDENTITY = "version", "identity"
-_STARTS = ("recipe", "float16", "int8")
+_STARTS = ("recipe", "float16", "int8", "int8-storage")
 
 
 class Study:
