@@ -36,6 +36,10 @@ def estimate(
             typer.echo(f"    {note}")
     heard = f" for {found.total.audio_seconds:.2f} s of audio" if found.total.audio_seconds else ""
     typer.echo(f"total{heard}: {found.total.sentence}")
+    said = {note for part in found.parts for note in part.notes}
+    for note in found.total.notes:
+        if note not in said:
+            typer.echo(f"  {note}")
     errors = calibration()
     for unit, error in (("NPU", errors.npu_error), ("CPU", errors.cpu_error)):
         typer.echo(

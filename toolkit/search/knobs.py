@@ -91,12 +91,16 @@ def recipe_of(subject: Subject, chosen: Mapping[str, str]) -> Recipe:
         KeyError: a knob or position does not exist.
         RecipeError: the combination is no recipe.
     """
-    options = space(subject)
+    knobs = space(subject)
+    if unknown := sorted(set(chosen) - set(knobs)):
+        raise KeyError(f"no knob {unknown[0]!r}")
     data = subject.base.model_dump(mode="json", by_alias=True)
-    for name, label in chosen.items():
-        option = next((each for each in options[name] if each.label == label), None)
+    for name, options in knobs.items():  # in the knobs' order: training is for the precision that was chosen
+        if name not in chosen:
+            continue
+        option = next((each for each in options if each.label == chosen[name]), None)
         if option is None:
-            raise KeyError(f"{name} has no position {label!r}")
+            raise KeyError(f"{name} has no position {chosen[name]!r}")
         option.change(data)
     kept = {name: data["gates"][name] for name in QUALITY_LIMITS if data["gates"].get(name) is not None}
     data["gates"] = {**kept, **subject.intent.limits}

@@ -84,6 +84,15 @@ def test_a_transformer_is_set_as_one_because_its_halves_share_weights():
     assert "as gpt-sovits-int8" not in _labels(subject)["precision.flow"]
 
 
-def test_unknown_positions_are_errors():
+def test_order_of_the_choices_does_not_matter():
+    subject = _subject("model", "any-model", finetune_steps=(50,))
+    chosen = {"finetune.model": "50 steps", "precision.model": "int8"}
+    recipe = recipe_of(subject, chosen)
+    assert recipe.part("model").compress.finetune.steps == 50
+    assert recipe == recipe_of(subject, dict(reversed(chosen.items())))
+
+
+@pytest.mark.parametrize("chosen", [{"precision.decoder": "int3"}, {"precision.tail": "int8"}])
+def test_unknown_knobs_and_positions_are_errors(chosen):
     with pytest.raises(KeyError):
-        recipe_of(_subject(), {"precision.decoder": "int3"})
+        recipe_of(_subject(), chosen)
