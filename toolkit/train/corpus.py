@@ -15,10 +15,11 @@ from typing import Final
 
 import numpy as np
 
+from toolkit.data.semantic_corpus import SemanticCorpus
+from toolkit.models.gpt_sovits.semantic_batch import Pair
 from toolkit.models.voice import Buckets, Voice
 from toolkit.text.symbols import COUNT_V2, ids_of
 from toolkit.train.pronunciation import spoken_form
-from toolkit.train.semantic_corpus import Pair, SemanticCorpus
 from toolkit.train.sentences import corpus_texts
 from toolkit.train.speech_codes import Codebook, fit_codebook, speech_features
 

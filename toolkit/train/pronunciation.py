@@ -21,10 +21,11 @@ _VOWELS: Final = {
 }  # fmt: skip
 _UNSTRESSED: Final = {"AH": "ə", "ER": "ɚ", "IY": "i", "UW": "u", "AO": "ɔ", "AA": "ɑ"}
 _STRESS: Final = {"0": "", "1": "ˈ", "2": "ˌ"}
-_LITTLE: Final = frozenset(
-    "a an the to of in at on by for from with as and but or if so than that there is are was were be been it its he she"
-    " we they you i my your his her our their would should could did does do has had have we'd i'd".split()
-)
+_LITTLE_WORDS: Final = """
+    a an the to of in at on by for from with as and but or if so than that there is are was were be been it its he she
+    we they you i my your his her our their would should could did does do has had have we'd i'd
+"""
+_LITTLE: Final = frozenset(_LITTLE_WORDS.split())
 _MARKS: Final = {"…": ".", "-": ","}
 
 

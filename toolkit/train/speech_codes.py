@@ -2,8 +2,8 @@
 
 The encoder is resemblyzer's (Apache-2.0), trained to tell speakers apart; its weights are in the wheel. Its last layer
 knows the speaker only, but its second still follows the sounds. Measured on 200 sentences of the default voice, the
-share of the spoken phone's entropy that 256 codes tell: second layer .605, first .567, third .324; DistillMOS' CNN .583,
-its transformer .56 and less; log-mel frames .515. No package carries HuBERT, which GPT-SoVITS uses.
+share of the spoken phone's entropy that 256 codes tell: second layer .605, first .567, third .324; DistillMOS' CNN
+.583, its transformer .56 and less; log-mel frames .515. No package carries HuBERT, which GPT-SoVITS uses.
 """
 
 from __future__ import annotations

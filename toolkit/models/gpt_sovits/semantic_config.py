@@ -1,7 +1,7 @@
 """Sizes of a text-to-semantic model, read from its tensors; only the number of heads is not written in them.
 
-Upstream's models have inner blocks of four times the width, and heads that fill it. A pruned one has narrower blocks, each
-layer its own, and fewer heads, each layer the same number (their keys and values lie in one cache).
+Upstream's models have inner blocks of four times the width, and heads that fill it. A pruned one has narrower blocks,
+each layer its own, and fewer heads, each layer the same number (their keys and values lie in one cache).
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from typing import Final
 import numpy as np
 
 from toolkit.errors import DataError
+from toolkit.models.gpt_sovits.semantic_batch import Pair
 from toolkit.text.symbols import ids_of
 
 _PHONES_FILE: Final = "2-name2text.txt"
@@ -25,19 +26,6 @@ _EVERY: Final = 20
 """Of a directory of upstream's, one sentence in so many is held out."""
 _MOST_BYTES: Final = 1 << 30
 HINT: Final = "give corpus.npz as `toolkit train t2s-small` writes it, or upstream's logs/NAME directory"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Pair:
-    """One sentence.
-
-    Attributes:
-        phones: ``[n] int32``.
-        codes: ``[m] int32``, without the stop token.
-    """
-
-    phones: np.ndarray = field(repr=False)
-    codes: np.ndarray = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
