@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from toolkit.errors import RecipeError
-from toolkit.models.gpt_sovits.seeded import seeded_weights
 from toolkit.models.gpt_sovits.semantic import SemanticModel, load_semantic
-from toolkit.models.gpt_sovits.semantic_config import SemanticConfig, semantic_shapes
+from toolkit.models.gpt_sovits.semantic_config import SemanticConfig
 from toolkit.recipe.shrinking import Distil
+from toolkit.train.small_semantic import untrained
 
 
 def student_config(teacher: SemanticConfig, settings: Distil) -> SemanticConfig:
@@ -63,10 +63,8 @@ def new_student(teacher: SemanticModel, config: SemanticConfig, settings: Distil
         settings: how to start.
     """
     if settings.start == "random":
-        weights: Mapping[str, Tensor] = seeded_weights(semantic_shapes(config), settings.seed)
-    else:
-        weights = _inherited(teacher, config)
-    return load_semantic(weights, heads=config.heads, where="student")
+        return untrained(config, settings.seed)
+    return load_semantic(_inherited(teacher, config), heads=config.heads, where="student")
 
 
 def _inherited(teacher: SemanticModel, config: SemanticConfig) -> dict[str, Tensor]:

@@ -43,6 +43,9 @@ class Distil(_Strict):
     start: Literal["inherit", "random"] = Field(
         "inherit", description="inherit: first weights are rows and columns of the teacher's"
     )
+    cross_entropy_rise_max: float | None = Field(
+        None, ge=0.0, description="quality gate, nats above the teacher on held-out sentences; none if left out"
+    )
     training: Training = Training()
     seed: int = 0
 
