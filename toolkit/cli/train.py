@@ -15,13 +15,13 @@ app = typer.Typer(help="Train the project's own small models.", no_args_is_help=
 @app.command("t2s-small")
 def t2s_small(
     out: Path = typer.Option(Path("runs/t2s-small"), help="Run directory; replaced only when the run completes."),
-    sentences: int = typer.Option(2400, min=2, help="Sentences to train on, said by the default voice."),
+    sentences: int = typer.Option(1600, min=2, help="Sentences to train on, said by the default voice."),
     held_out: int = typer.Option(100, min=1, help="Generated sentences held out."),
     codes: int = typer.Option(1024, min=2, help="Entries of the codebook."),
     width: int = typer.Option(256, min=2, help="Features of a row."),
     layers: int = typer.Option(4, min=1, help="Transformer layers."),
     heads: int = typer.Option(8, min=1, help="Attention heads."),
-    steps: int = typer.Option(2000, min=0, help="Training steps."),
+    steps: int = typer.Option(1600, min=0, help="Training steps."),
     batch: int = typer.Option(16, min=1, help="Sentences a step."),
     rate: float = typer.Option(1e-3, min=1e-9, help="Largest learning rate."),
     seed: int = typer.Option(0, min=0, help="Of sentences, speech, codebook and training."),

@@ -36,13 +36,13 @@ class SmallModel:
         threads: of torch; another number may change the last bits.
     """
 
-    sentences: int = 2400
+    sentences: int = 1600
     held_out: int = 100
     codes: int = 1024
     width: int = 256
     layers: int = 4
     heads: int = 8
-    steps: int = 2000
+    steps: int = 1600
     batch: int = 16
     learning_rate: float = 1e-3
     seed: int = 0

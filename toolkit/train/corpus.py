@@ -43,7 +43,7 @@ class CorpusSettings:
         seed: of sentences and codebook.
     """
 
-    training: int = 2400
+    training: int = 1600
     held_out: int = 100
     codebook_sentences: int = 1000
     codes: int = 1024

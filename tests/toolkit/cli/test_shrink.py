@@ -63,6 +63,8 @@ def test_prune_writes_an_ordinary_smaller_checkpoint(tmp_path, files, capsys):
     assert "held to the target" in capsys.readouterr().out
     sizes = semantic_model(read_checkpoint(out / "pruned.ckpt", "gpt")).config
     assert (sum(sizes.inners), sizes.heads, sizes.attention_width) == (64, 3, 24)
+    assert _run("inspect", out / "pruned.ckpt") == 0
+    assert "2 layers, width 32, 3 heads (24 wide together), feed-forward" in capsys.readouterr().out
     assert json.loads((out / "pruned.json").read_text())["kept_round"] == 2
 
 
