@@ -33,6 +33,9 @@ def prune(
     protect: list[str] = typer.Option(
         list(PROTECTED), help="Globs over tensor names that must stay as they are; repeat for several."
     ),
+    control: bool = typer.Option(
+        False, "--control", help="GPT: also train the whole model for as many steps, to compare."
+    ),
     seed: int = typer.Option(0, min=0, help="Of batches and dropout."),
     threads: int = typer.Option(1, min=1, help="Threads of torch."),
     out: Path = typer.Option(Path("runs/pruned"), help="Run directory; replaced only when the run completes."),
@@ -58,7 +61,13 @@ def prune(
             done = prune_sovits(model, settings, out, listener)
         else:
             done = prune_checkpoint(
-                model or DEFAULT_MODEL, data or DEFAULT_CORPUS, settings, out, listener, threads=threads
+                model or DEFAULT_MODEL,
+                data or DEFAULT_CORPUS,
+                settings,
+                out,
+                listener,
+                control=control,
+                threads=threads,
             )
     typer.echo(json.dumps(done.result, indent=1) if as_json else done.verdict)
     return 0 if done.passed else 1

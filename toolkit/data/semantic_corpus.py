@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,7 +108,7 @@ def load_corpus(path: Path | str, symbols: int = 732) -> SemanticCorpus:
         raise DataError(
             "there is no such training data", code="data/missing", where=str(error.filename or path), hint=HINT
         ) from error
-    except (ValueError, KeyError, OSError, zipfile.BadZipFile, EOFError) as error:
+    except (ValueError, KeyError, OSError, OverflowError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise DataError(
             f"no training data that can be read: {str(error)[:120]}", code="data/damaged", where=str(path), hint=HINT
         ) from error

@@ -105,7 +105,14 @@ def distil_checkpoint(
 
 
 def prune_checkpoint(
-    model: Path, data: Path, settings: Prune, out: Path, listener: Listener, *, threads: int = 1
+    model: Path,
+    data: Path,
+    settings: Prune,
+    out: Path,
+    listener: Listener,
+    *,
+    control: bool = False,
+    threads: int = 1,
 ) -> Shrunk:
     """Prunes a GPT checkpoint round by round and writes the smallest that passed the gate.
 
@@ -115,6 +122,7 @@ def prune_checkpoint(
         settings: how much, how, and the gate.
         out: run directory; it appears whole or not at all. An interrupted run goes on when it is asked again.
         listener: told about every stage.
+        control: also train the whole model for as many steps, to compare.
         threads: of torch.
 
     Raises:
@@ -123,7 +131,7 @@ def prune_checkpoint(
         RecipeError: something protected would be cut.
         GateFailed: not even the first round passed; nothing is written.
     """
-    from toolkit.prune.semantic import prune_semantic
+    from toolkit.prune.semantic import prune_semantic, unpruned_control
 
     refuse_foreign_directory(out)
     clock, resume = StageClock(listener), _resume(out)
@@ -137,6 +145,14 @@ def prune_checkpoint(
                 on_step=_told(listener, "pruning"),
             )  # fmt: skip
             stage.fact = f"round {done.best} of {len(done.rounds)} kept"
+        beside = None
+        if control and done.best:
+            with clock.stage("control") as stage:
+                beside = unpruned_control(
+                    given, corpus, settings, done.best,
+                    checkpoint_dir=resume / "control", on_step=_told(listener, "control"),
+                )  # fmt: skip
+                stage.fact = said(beside.cross_entropy_nats, beside.top1_ratio)
     if not done.best:
         raise GateFailed(
             f"the first round raised the cross-entropy from {done.before.cross_entropy_nats:.3f} to "
@@ -152,6 +168,7 @@ def prune_checkpoint(
         "before": asdict(done.before) | _size(given),
         "rounds": [asdict(each) for each in done.rounds],
         "kept_round": done.best,
+        "control": None if beside is None else asdict(beside),
         "pruned": asdict(kept.quality) | _size(done.model),
         "cross_entropy_rise_nats": rise,
         "passed": passed,
@@ -163,6 +180,11 @@ def prune_checkpoint(
         f"{path}  {size:,} bytes, {_size(done.model)['parameters']:,} weights of {_size(given)['parameters']:,}",
         f"  channels {sum(sizes.inners):,} of {sum(first.inners):,}, heads {sizes.heads} of {first.heads} a layer",
         f"  before   {said(done.before.cross_entropy_nats, done.before.top1_ratio)}",
+        *(
+            []
+            if beside is None
+            else [f"  control  {said(beside.cross_entropy_nats, beside.top1_ratio)} (whole, trained as long)"]
+        ),
         f"  after    {said(kept.quality.cross_entropy_nats, kept.quality.top1_ratio)}",
         f"  rise     {rise:+.3f} nats (gate {settings.cross_entropy_rise_max:.3f}: "
         + ("held to the target)" if passed else f"round {len(done.rounds)} did not hold; round {done.best} is kept)"),

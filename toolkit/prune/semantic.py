@@ -132,6 +132,38 @@ def prune_semantic(
     return Pruned(model=best, before=before, rounds=tuple(rounds), best=best_number)
 
 
+def unpruned_control(
+    model: SemanticModel,
+    corpus: SemanticCorpus,
+    settings: Prune,
+    rounds: int,
+    *,
+    checkpoint_dir: Path | None = None,
+    on_step: StepProgress | None = None,
+) -> SemanticQuality:
+    """How the whole model does after as many training steps as the pruned one had.
+
+    A model that had not learned all it could gets better by any training, pruned or not; this tells one from the other.
+
+    Args:
+        model: in inference mode; it is not changed.
+        corpus: what is trained and judged on.
+        settings: of the pruning it is compared with.
+        rounds: how many there were.
+        checkpoint_dir: where to keep a checkpoint, and to look for one.
+        on_step: told after every step.
+    """
+    same = load_semantic(
+        {name: value.clone() for name, value in model.state_dict().items()}, heads=model.config.heads, where="control"
+    )
+    training = training_settings(settings.training, settings.seed)
+    train_semantic(
+        same, corpus.training, replace(training, steps=training.steps * rounds), task="control",
+        checkpoint_dir=checkpoint_dir, on_progress=on_step,
+    )  # fmt: skip
+    return judge_semantic(same, corpus.held_out, model)
+
+
 def planned_rounds(settings: Prune) -> int:
     """Rounds until both shares are gone."""
     return math.ceil(round(max(settings.mlp_ratio, settings.heads_ratio) / settings.round_ratio, 9))

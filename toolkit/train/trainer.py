@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from toolkit.errors import GateFailed
 from toolkit.models.gpt_sovits.semantic import SemanticModel
 from toolkit.models.gpt_sovits.semantic_batch import Pair, SemanticBatch, batch_logits, batch_of
 from toolkit.recipe.shrinking import Training
@@ -94,6 +95,9 @@ def train_semantic(
 
     Returns:
         The loss of every step.
+
+    Raises:
+        GateFailed: the loss is no number any more.
     """
     model.train().requires_grad_(True)
     state = _State(model, settings, _identity(model, pairs, settings, task))
@@ -105,6 +109,13 @@ def train_semantic(
         found = loss(batch_logits(model, batch, settings.dropout), batch, places)
         state.move(found, step)
         losses.append(float(found.detach()))
+        if not math.isfinite(losses[-1]):
+            raise GateFailed(
+                f"training diverged in step {step + 1} of {settings.steps}",
+                code="train/diverged",
+                where=task,
+                hint="lower the learning rate (--rate)",
+            )
         if on_progress is not None:
             on_progress(step + 1, settings.steps, losses[-1])
         if checkpoint_dir is not None and (step + 1) % settings.checkpoint_every_steps == 0:

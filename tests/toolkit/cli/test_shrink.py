@@ -59,13 +59,16 @@ def test_prune_writes_an_ordinary_smaller_checkpoint(tmp_path, files, capsys):
     model, data = files
     out = tmp_path / "out"
     command = ["prune", model, "--data", data, "--heads", 0.25, "--round", 0.25, "--steps", 20, "--out", out, *FAST]
-    assert _run(*command, "--max-rise", 0.3) == 0
-    assert "held to the target" in capsys.readouterr().out
+    assert _run(*command, "--max-rise", 0.3, "--control") == 0
+    said = capsys.readouterr().out
+    assert "held to the target" in said and "trained as long" in said
     sizes = semantic_model(read_checkpoint(out / "pruned.ckpt", "gpt")).config
     assert (sum(sizes.inners), sizes.heads, sizes.attention_width) == (64, 3, 24)
     assert _run("inspect", out / "pruned.ckpt") == 0
     assert "2 layers, width 32, 3 heads (24 wide together), feed-forward" in capsys.readouterr().out
-    assert json.loads((out / "pruned.json").read_text())["kept_round"] == 2
+    result = json.loads((out / "pruned.json").read_text())
+    assert result["kept_round"] == 2
+    assert result["control"]["cross_entropy_nats"] < result["pruned"]["cross_entropy_nats"]
 
 
 def test_prune_that_hurts_at_once_writes_nothing_and_exits_with_1(tmp_path, files, capsys):

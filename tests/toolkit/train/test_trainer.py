@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from tests.toolkit.train.small_semantic import CONFIG, SETTINGS, small_corpus, trained_model
+from toolkit.errors import CheckpointError, GateFailed
+from toolkit.models.gpt_sovits.semantic_file import write_semantic
 from toolkit.quality.semantic import judge_semantic
 from toolkit.train.small_semantic import untrained
 from toolkit.train.trainer import CHECKPOINT, batch_places, rate_share, train_semantic
@@ -62,6 +64,22 @@ def test_checkpoint_of_another_run_is_not_taken_up(tmp_path, other):
         _trained(tmp_path, stop_at=5)
     resumed, _ = _trained(tmp_path, **other)
     assert _same(resumed, _trained(**other)[0])
+
+
+def test_diverged_training_is_an_error():
+    with pytest.raises(GateFailed) as caught:
+        train_semantic(
+            untrained(CONFIG, 0), small_corpus().training, SHORT, loss=lambda logits, *_: (logits * torch.inf).sum()
+        )
+    assert caught.value.code == "train/diverged"
+
+
+def test_weights_half_precision_cannot_hold_are_not_written(tmp_path):
+    model = trained_model()
+    model.ar_predict_layer.weight[0, 0] = 1e6
+    with pytest.raises(CheckpointError):
+        write_semantic(tmp_path / "a.ckpt", model, "", {})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_epoch_meets_every_sentence_once():

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from toolkit.errors import CheckpointError
 from toolkit.models.gpt_sovits.semantic import SemanticModel
 
 
@@ -27,8 +28,19 @@ def semantic_file_bytes(
         info: what it is, in a few words; upstream writes the epoch there.
         config: configuration of the model it was made from; sizes are put right.
         dtype: of the weights on disk.
+
+    Raises:
+        CheckpointError: a weight is not finite in that type.
     """
     weights = OrderedDict((f"model.{n}", value.detach().to(dtype).clone()) for n, value in model.state_dict().items())
+    bad = next((name for name, value in weights.items() if not bool(value.isfinite().all())), None)
+    if bad is not None:
+        raise CheckpointError(
+            f"tensor {bad!r} holds NaN or infinity, or what {dtype} has no number for",
+            code="checkpoint/not-finite",
+            where=info,
+            hint="training diverged; lower the learning rate",
+        )
     sizes, before = model.config, config.get("model")
     told = {
         **(before if isinstance(before, dict) else {}),
