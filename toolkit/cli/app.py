@@ -14,7 +14,25 @@ from typer.exceptions import TyperException
 
 import toolkit
 from converters.errors import ToolError
+<<<<<<< HEAD
 from toolkit.cli import bench, convert, data, doctor, estimate, explain, inspect, recipe, report, speak, voices
+=======
+from toolkit.cli import (
+    bench,
+    convert,
+    data,
+    distil,
+    doctor,
+    explain,
+    inspect,
+    prune,
+    recipe,
+    report,
+    speak,
+    train,
+    voices,
+)
+>>>>>>> t2s
 from toolkit.errors import GateFailed
 
 EXIT_GATE = 1
@@ -31,6 +49,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("convert")(convert.convert)
+app.command("distil")(distil.distil)
+app.command("prune")(prune.prune)
 app.command("speak")(speak.speak)
 app.command("inspect")(inspect.inspect)
 app.command("bench")(bench.bench)
@@ -38,6 +58,7 @@ app.command("estimate")(estimate.estimate)
 app.command("report")(report.report)
 app.add_typer(recipe.app, name="recipe")
 app.add_typer(data.app, name="data")
+app.add_typer(train.app, name="train")
 app.add_typer(voices.app, name="voices")
 app.command("doctor")(doctor.doctor)
 app.command("explain")(explain.explain)

@@ -75,4 +75,12 @@ def _checkpoint(path: Path, as_json: bool) -> None:
     for part, count in sorted(found["parts"].items(), key=lambda item: -item[1]):
         note = "  (training only)" if part == "enc_q" else ""
         typer.echo(f"  {part:<18}{count:>14,}{note}")
+    if "transformer" in found:
+        sizes = found["transformer"]
+        inners = sorted(set(sizes["inners"]))
+        spread = f"{inners[0]}" if len(inners) == 1 else f"{inners[0]} to {inners[-1]}"
+        typer.echo(
+            f"  {sizes['layers']} layers, width {sizes['width']}, {sizes['heads'] or 'an unknown number of'} heads "
+            f"({sizes['attention_width']} wide together), feed-forward {spread}"
+        )
     typer.echo(f"  sha256 {found['sha256']}")
