@@ -14,15 +14,13 @@ from typer.exceptions import TyperException
 
 import toolkit
 from converters.errors import ToolError
-<<<<<<< HEAD
-from toolkit.cli import bench, convert, data, doctor, estimate, explain, inspect, recipe, report, speak, voices
-=======
 from toolkit.cli import (
     bench,
     convert,
     data,
     distil,
     doctor,
+    estimate,
     explain,
     inspect,
     prune,
@@ -32,7 +30,6 @@ from toolkit.cli import (
     train,
     voices,
 )
->>>>>>> t2s
 from toolkit.errors import GateFailed
 
 EXIT_GATE = 1
