@@ -92,7 +92,7 @@ def convert_pair(
         features = None if chosen is None else chosen.features
         listeners.check(folded=features is not None, settings=settings)
         stage.fact = f"{pair.gpt.info or pair.gpt.path.name}; {pair.sovits.info or pair.sovits.path.name}"
-    semantic = semantic_model(pair.gpt)
+    semantic = semantic_model(pair.gpt, share=True)
     heard = listeners_of(listeners, pair.sovits, semantic.config)
     repro = out.with_name(f"{out.name}-repro")
     resume = out.with_name(f".{out.name}.resume")
@@ -148,7 +148,7 @@ def read_pair(paths: Sequence[Path]) -> Pair:
     return pair
 
 
-def semantic_model(gpt: Checkpoint) -> SemanticModel:
+def semantic_model(gpt: Checkpoint, *, share: bool = False) -> SemanticModel:
     """The model of a GPT checkpoint.
 
     Raises:
@@ -156,7 +156,7 @@ def semantic_model(gpt: Checkpoint) -> SemanticModel:
     """
     from toolkit.models.gpt_sovits.semantic import load_semantic
 
-    return load_semantic(gpt.weights, heads=attention_heads(gpt), where=str(gpt.path))
+    return load_semantic(gpt.weights, heads=attention_heads(gpt), where=str(gpt.path), share=share)
 
 
 def attention_heads(gpt: Checkpoint) -> int | None:

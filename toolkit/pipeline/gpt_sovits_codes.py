@@ -59,7 +59,7 @@ def convert_codes(
                 hint="toolkit convert GPT.ckpt SOVITS.pth",
             )
         stage.fact = gpt.info or path.name
-    settings, model = recipe.gpt_sovits or GptSovits(), semantic_model(gpt)
+    settings, model = recipe.gpt_sovits or GptSovits(), semantic_model(gpt, share=True)
     lengths = SemanticBuckets(prefill=settings.prefill, cache_rows=settings.cache_rows)
     title = f"GPT-SoVITS {gpt.version} GPT half: text to semantic codes only, no sound" + (
         f" ({gpt.info})" if gpt.info else ""

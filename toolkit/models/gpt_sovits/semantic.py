@@ -199,13 +199,16 @@ class SemanticModel(nn.Module):
         return SemanticState(hidden=x, keys=torch.stack(keys), values=torch.stack(values), logits=logits)
 
 
-def load_semantic(weights: Mapping[str, Tensor], *, heads: int | None, where: str = "checkpoint") -> SemanticModel:
+def load_semantic(
+    weights: Mapping[str, Tensor], *, heads: int | None, where: str = "checkpoint", share: bool = False
+) -> SemanticModel:
     """The model with a checkpoint's weights, in inference mode and without gradients.
 
     Args:
         weights: tensors by checkpoint name, without the prefix ``model.``; any float type.
         heads: ``config["model"]["head"]`` of the checkpoint.
         where: what is read, for messages.
+        share: float32 tensors become the model's own; whoever trains it would change ``weights`` with it.
 
     Raises:
         InputError: the weights are not those of such a model, or hold NaN or infinity.
@@ -216,7 +219,7 @@ def load_semantic(weights: Mapping[str, Tensor], *, heads: int | None, where: st
     bad = next((name for name, tensor in state.items() if not torch.isfinite(tensor).all()), None)
     if bad is not None:
         raise InputError(f"tensor {bad!r} holds NaN or infinity", where=where, hint="the checkpoint is damaged")
-    model.load_state_dict(state, assign=True)  # float32 tensors of the checkpoint become the model's own
+    model.load_state_dict(state, assign=share)
     return model.eval().requires_grad_(False)
 
 
