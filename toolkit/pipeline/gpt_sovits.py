@@ -18,6 +18,7 @@ from toolkit.pipeline.float_chain import convert_float
 from toolkit.pipeline.gpt_sovits_evidence import ConvertedGraph
 from toolkit.pipeline.gpt_sovits_finish import Started, finish
 from toolkit.pipeline.gpt_sovits_listeners import ListenerPaths, listeners_of, listening_facts, listening_graphs
+from toolkit.pipeline.gpt_sovits_listening import Listening
 from toolkit.pipeline.gpt_sovits_precision import GraphPrecision
 from toolkit.pipeline.run import Outcome
 from toolkit.pipeline.run_directory import RunDirectory, building, refuse_foreign_directory
@@ -102,7 +103,8 @@ def convert_pair(
         wanted = chain(spoken, listening_graphs(pair.sovits, heard, settings, recipe.seed))
         graphs = [convert_graph(graph, recipe, clock, repro, directory, precision) for graph in wanted]
         facts = {**_facts(pair, semantic, features), **listening_facts(heard)}
-        result = finish(graphs, facts, _source(pair, chosen, heard), recipe, directory, started)
+        listening = _listening(pair, semantic, features)
+        result = finish(graphs, facts, _source(pair, chosen, heard), recipe, directory, started, listening)
     shutil.rmtree(resume, ignore_errors=True)
     return Outcome(result=result, verdict=verdict_text(result, out), passed=result.passed)
 
@@ -198,6 +200,16 @@ def _speech(pair: Pair, semantic: SemanticModel, features: VoiceFeatures | None,
         arrays = features.arrays
         prompt = Prompt(phones=arrays["prompt_phones"], codes=arrays["prompt_codes"], bert=arrays.get("prompt_bert"))
     return SpokenSentences(semantic, pair.sovits, voice=_style(features), prompt=prompt, seed=seed)
+
+
+def _listening(pair: Pair, semantic: SemanticModel, features: VoiceFeatures | None) -> Listening:
+    from toolkit.models.gpt_sovits.seeded import LABEL
+    from toolkit.pipeline.torch_speech import speech_of
+
+    if features is None:
+        return Listening(missing="no voice is folded in (--voice): nobody is there to speak")
+    random = LABEL in (pair.gpt.info, pair.sovits.info)
+    return Listening(speech=speech_of(pair, semantic, features), random=random)
 
 
 def convert_graph(

@@ -14,6 +14,7 @@ from toolkit.errors import CheckpointError
 from toolkit.pipeline.events import Listener, StageClock
 from toolkit.pipeline.gpt_sovits import SAMPLE_RATE_HZ, convert_graph, semantic_facts, semantic_model
 from toolkit.pipeline.gpt_sovits_finish import Started, finish
+from toolkit.pipeline.gpt_sovits_listening import Listening
 from toolkit.pipeline.gpt_sovits_precision import GraphPrecision
 from toolkit.pipeline.run import Outcome
 from toolkit.pipeline.run_directory import building, refuse_foreign_directory
@@ -85,6 +86,8 @@ def convert_codes(
     with building(out) as directory:
         wanted = semantic_graphs(model, lengths, features=settings.text_features, seed=recipe.seed)
         graphs = [convert_graph(graph, recipe, clock, repro, directory, precision) for graph in wanted]
-        result = finish(graphs, facts, source, recipe, directory, started)
+        result = finish(
+            graphs, facts, source, recipe, directory, started, Listening(missing="the bundle makes codes, and no sound")
+        )
     shutil.rmtree(resume, ignore_errors=True)
     return Outcome(result=result, verdict=verdict_text(result, out), passed=result.passed)

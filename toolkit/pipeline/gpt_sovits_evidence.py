@@ -14,7 +14,7 @@ from toolkit.pipeline.benchmark import BenchPart, bench_parts
 from toolkit.pipeline.bundle import compressed_bytes, part_size, total_size
 from toolkit.pipeline.device_latency import estimate_run, whole_of
 from toolkit.pipeline.events import StageClock
-from toolkit.pipeline.evidence import DELEGATES, SCRATCH, Judged, float_macs, op_counts
+from toolkit.pipeline.evidence import DELEGATES, SCRATCH, Heard, Judged, float_macs, op_counts
 from toolkit.pipeline.gates import Evidence, judge_gates
 from toolkit.pipeline.gpt_sovits_precision import Fidelity
 from toolkit.pipeline.run_directory import RunDirectory
@@ -83,7 +83,9 @@ def choice_notes(graphs: Sequence[ConvertedGraph]) -> tuple[Warn, ...]:
     return tuple(rows)
 
 
-def judge_pair(graphs: Sequence[ConvertedGraph], recipe: Recipe, run: RunDirectory, clock: StageClock) -> Judged:
+def judge_pair(
+    graphs: Sequence[ConvertedGraph], recipe: Recipe, run: RunDirectory, clock: StageClock, heard: Heard
+) -> Judged:
     """Measures what the report shows and holds it against the recipe's gates."""
     with clock.stage("delegate placement") as stage:
         level = parse_level(recipe.delegate.android)
@@ -113,10 +115,9 @@ def judge_pair(graphs: Sequence[ConvertedGraph], recipe: Recipe, run: RunDirecto
     size = total_size(run, sizes, sum(largest.values()), recipe.gates.total_bytes_max)
     shipped = [graph.shipped for graph in graphs]
     worst = min((graph.lost.report.worst_snr_db for graph in graphs), default=None)
-    missing = {"quality": "no listener judged this voice; `toolkit speak` lets you hear it"}
     evidence = Evidence(
-        quality=None,
-        missing_quality=missing["quality"],
+        quality=heard.quality,
+        missing_quality=heard.missing.get("quality", ""),
         comparisons=measured.comparisons,
         placements=tuple(asked),
         size=size,
@@ -133,10 +134,10 @@ def judge_pair(graphs: Sequence[ConvertedGraph], recipe: Recipe, run: RunDirecto
         placements=placements,
         measured=measured,
         size=size,
-        quality=None,
+        quality=heard.quality,
         whole_voice=None,
-        missing=missing,
-        clips=(),
+        missing=heard.missing,
+        clips=heard.clips,
         gates=judge_gates(recipe.gates, rows, evidence),
         output_snr_db=worst,
         estimates=estimates,

@@ -13,6 +13,7 @@ from toolkit.pipeline.engine_bundle import BundleGraph, write_engine_bundle
 from toolkit.pipeline.events import StageClock
 from toolkit.pipeline.evidence import SCRATCH
 from toolkit.pipeline.gpt_sovits_evidence import ConvertedGraph, choice_notes, judge_pair
+from toolkit.pipeline.gpt_sovits_listening import Listening, listen
 from toolkit.pipeline.manifest import write_manifest
 from toolkit.pipeline.run import write_results
 from toolkit.pipeline.run_directory import RunDirectory
@@ -48,6 +49,7 @@ def finish(
     recipe: Recipe,
     directory: RunDirectory,
     started: Started,
+    listening: Listening,
 ) -> RunResult:
     """Writes everything but the graphs' float files, which are there.
 
@@ -58,12 +60,14 @@ def finish(
         recipe: how.
         directory: the run's.
         started: the run so far.
+        listening: who says held-out sentences.
     """
     clock = started.clock
     with clock.stage("bundle") as stage:
         sizes = write_engine_bundle(directory, [_bundled(graph) for graph in graphs], facts, recipe)
         stage.fact = f"{sum(sizes.values()):,} bytes"
-    judged = judge_pair(graphs, recipe, directory, clock)
+    heard = listen(listening, recipe, directory, clock)
+    judged = judge_pair(graphs, recipe, directory, clock, heard)
     shutil.rmtree(directory.path / SCRATCH)
     write_manifest(directory, source, recipe)
     result = assemble(

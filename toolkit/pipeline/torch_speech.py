@@ -14,7 +14,7 @@ from toolkit.models.gpt_sovits.semantic import SemanticModel
 from toolkit.models.gpt_sovits.semantic_loop import STEPS_MIN, generate
 from toolkit.models.gpt_sovits.sovits import Sovits, sovits_model, with_voice
 from toolkit.models.gpt_sovits.sovits_graphs import NOISE_SCALE
-from toolkit.pipeline.gpt_sovits import read_pair, semantic_model
+from toolkit.pipeline.gpt_sovits import Pair, read_pair, semantic_model
 from toolkit.voices.features import VoiceFeatures
 
 _WINDOW_ROWS = 9  # relative attention wants as many rows as its window; shorter sentences are padded, as in a bucket
@@ -105,10 +105,15 @@ def torch_speech(paths: Sequence[Path], voice: VoiceFeatures) -> TorchSpeech:
     Raises:
         CheckpointError: a file is unusable, or the two are no pair.
     """
+    pair = read_pair(paths)
+    return speech_of(pair, semantic_model(pair.gpt), voice)
+
+
+def speech_of(pair: Pair, semantic: SemanticModel, voice: VoiceFeatures) -> TorchSpeech:
+    """The model of a pair that was read, as one voice."""
     import torch
 
-    pair = read_pair(paths)
     style = torch.from_numpy(voice.arrays["ge"])
     text_style = voice.arrays.get("ge_text")
     sovits = with_voice(sovits_model(pair.sovits), style, style if text_style is None else torch.from_numpy(text_style))
-    return TorchSpeech(semantic=semantic_model(pair.gpt).eval(), sovits=sovits, voice=voice)
+    return TorchSpeech(semantic=semantic.eval(), sovits=sovits, voice=voice)
