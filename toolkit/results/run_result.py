@@ -12,6 +12,7 @@ from converters.errors import InputError
 from toolkit.results.delegation import Placement
 from toolkit.results.fidelity import Clip, Parity, PrecisionOp, PrecisionOverride, Quality, TensorError, Tried
 from toolkit.results.measurement import Latency, LatencyComparison, Memory, OpTime, Point, Size, Sparsity
+from toolkit.results.phone import PhoneBench
 from toolkit.results.provenance import Artifact, Environment, Run, Stage
 from toolkit.results.record import Record
 from toolkit.results.verdict import Gate, Recommendation, Validity, Warn
@@ -36,6 +37,7 @@ class RunResult(Record):
     comparisons: tuple[LatencyComparison, ...] = ()
     op_times: tuple[OpTime, ...] = ()
     memory: tuple[Memory, ...] = ()
+    phone: PhoneBench | None = None
     size: Size | None = None
     sparsity: tuple[Sparsity, ...] = ()
     quality: Quality | None = None

@@ -1,0 +1,103 @@
+"""From a part's runs to what the result says: mean with an interval, what the delegate took, and validity."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from toolkit.bench.phone.command import PRINTED_NAMES, PhonePlan
+from toolkit.results import PhoneLatency, PhoneTiming
+
+if TYPE_CHECKING:
+    from toolkit.bench.phone.measure import PartRuns
+
+MIN_RUNS = 20
+MAX_NOISE_RATIO = 0.25
+MAX_DRIFT_RATIO = 0.10
+# Two-sided 95 % quantiles of Student's t for 1 to 9 degrees of freedom; beyond, the tenth is wide enough.
+_STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
+_NORMAL = 1.96
+
+
+def latency_of(runs: PartRuns, plan: PhonePlan, where: str, spoilt: tuple[str, ...]) -> PhoneLatency:
+    """The result of one part.
+
+    Args:
+        runs: all that was read about it.
+        plan: how it was measured.
+        where: label of the phone.
+        spoilt: what happened to the phone in the meantime.
+    """
+    mean, low, high, how = mean_interval(runs.timings)
+    reasons = (*spoilt, *_noise(runs.timings), *_placement(runs, plan))
+    graph, profile = runs.graph, runs.profile
+    return PhoneLatency(
+        part=runs.target.part,
+        file_sha256=runs.target.sha256,
+        where=where,
+        delegate=plan.delegate,
+        threads=runs.threads,
+        timings=runs.timings,
+        avg_ms=mean,
+        ci_low_ms=low,
+        ci_high_ms=high,
+        interval=how,
+        applied=runs.log.applied,
+        accelerators=runs.log.accelerators,
+        replaced_ops=graph.replaced_ops if graph else None,
+        total_ops=graph.total_ops if graph else None,
+        ops=profile.ops if profile else (),
+        delegate_ops=profile.delegate_ops if profile else (),
+        delegated_time_ratio=profile.delegated_time_ratio if profile else None,
+        valid=not reasons,
+        reasons=reasons,
+        notes=runs.notes,
+    )
+
+
+def mean_interval(timings: tuple[PhoneTiming, ...]) -> tuple[float, float, float, str]:
+    """Mean time, its 95 % interval, and how that was made.
+
+    Several processes: Student's t over their means, because what differs between processes (placement in memory, cores
+    chosen) does not show inside one. One process: from its standard deviation, which is too narrow, and says so.
+    """
+    means = np.array([timing.avg_ms for timing in timings])
+    mean = float(means.mean())
+    if len(means) > 1:
+        factor = _STUDENT[min(len(means) - 1, len(_STUDENT)) - 1]
+        half = factor * float(means.std(ddof=1)) / math.sqrt(len(means))
+        how = f"Student's t over the means of {len(means)} processes"
+    else:
+        half = _NORMAL * timings[0].std_ms / math.sqrt(timings[0].runs)
+        how = "from the spread inside one process; what differs between processes is not in it"
+    return mean, max(0.0, mean - half), mean + half, how
+
+
+def _noise(timings: tuple[PhoneTiming, ...]) -> tuple[str, ...]:
+    reasons = []
+    fewest = min(timing.runs for timing in timings)
+    if fewest < MIN_RUNS:
+        reasons.append(f"{fewest} runs in a process; at least {MIN_RUNS} are needed")
+    noise = max(timing.std_ms / timing.avg_ms for timing in timings)
+    if noise > MAX_NOISE_RATIO:
+        reasons.append(f"standard deviation {noise:.0%} of the mean; at most {MAX_NOISE_RATIO:.0%}")
+    drift = timings[-1].avg_ms / timings[0].avg_ms - 1.0
+    if abs(drift) > MAX_DRIFT_RATIO:
+        direction = "slower" if drift > 0 else "faster"
+        reasons.append(f"last process {abs(drift):.0%} {direction} than the first; at most {MAX_DRIFT_RATIO:.0%}")
+    return tuple(reasons)
+
+
+def _placement(runs: PartRuns, plan: PhonePlan) -> tuple[str, ...]:
+    """A time is the delegate's only if the delegate ran something."""
+    name = PRINTED_NAMES[plan.delegate]
+    told = [applied for applied in runs.log.applied if applied.name == name]
+    if not told:
+        return (f"benchmark_model does not say that it applied {name}: whose time this is, is not known",)
+    if told[-1].extent == "none":
+        return (f"{name} took no operator: this is the CPU's time",)
+    if runs.graph is not None and runs.graph.kernels != told[-1].kernels:
+        return (f"the log has {told[-1].kernels} delegate kernels, the runtime graph {runs.graph.kernels}",)
+    return ()
