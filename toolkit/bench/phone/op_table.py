@@ -21,7 +21,7 @@ _NODES = re.compile(r"Number of nodes executed: (.+)")
 _NUMBER = r"([^\s,%]+)"
 _SPACED = {
     columns: re.compile(
-        r"\s*(\S.*?)" + (r"\s+" + _NUMBER) * columns + r"\s+([^\s,]+)%\s+([^\s,]+)%\s+" + _NUMBER + r"\s+(\d+)\s(.*)"
+        r"\s*(\S.*?)" + (r"\s+" + _NUMBER) * columns + r"\s+([^\s,]+)%\s+([^\s,]+)%\s+" + _NUMBER + r"\s+(\d+)\s+(.*)"
     )
     for columns in (2, 3)
 }
@@ -39,12 +39,6 @@ class Profile:
 
     ops: tuple[PhoneOp, ...]
     delegate_ops: tuple[PhoneOp, ...] = ()
-
-    @property
-    def delegated_time_ratio(self) -> float | None:
-        """Share of the main table's time that delegates take; None where the table holds no time."""
-        total = sum(op.avg_ms * op.calls for op in self.ops)
-        return sum(op.avg_ms * op.calls for op in self.ops if op.delegated) / total if total > 0 else None
 
 
 def is_delegated(op_type: str, name: str) -> bool:

@@ -6,6 +6,8 @@ A truncated protocol buffer often still parses, with fields missing; a field tha
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,15 +28,13 @@ class RuntimeGraph:
 
     Attributes:
         total_ops: operators of the file's graphs, those that delegates replaced included.
-        replaced_ops: operators that delegates replaced.
-        kernels: delegate kernels in the execution plans.
-        delegates: their names.
+        kernels: kernels in the execution plans, by delegate: XNNPACK takes what another delegate left.
+        replaced: operators replaced, by delegate.
     """
 
     total_ops: int
-    replaced_ops: int
-    kernels: int
-    delegates: tuple[str, ...]
+    kernels: Mapping[str, int]
+    replaced: Mapping[str, int]
 
 
 def with_result_file(timing: PhoneTiming, content: bytes) -> PhoneTiming:
@@ -92,8 +92,9 @@ def parse_runtime_graph(content: bytes) -> RuntimeGraph:
         BenchError: the file is damaged, or its execution plan names nodes it does not have.
     """
     what = "the runtime graph"
-    total = replaced = kernels = 0
-    names: set[str] = set()
+    total = 0
+    kernels: Counter[str] = Counter()
+    replaced: Counter[str] = Counter()
     for graph in _parsed("ModelRuntimeDetails", content, what).subgraphs:
         if graph.subgraph_type != _TFLITE_SUBGRAPH:
             continue
@@ -106,15 +107,16 @@ def parse_runtime_graph(content: bytes) -> RuntimeGraph:
         for number in graph.execution_plan:
             node = nodes[number]
             if node.HasField("delegate_node_details"):
-                kernels += 1
-                replaced += len(node.delegate_node_details.tflite_node_ids_replaced)
-                total += len(node.delegate_node_details.tflite_node_ids_replaced)
-                names.add(_required(node.delegate_node_details, "delegate_name", what))
+                inside = node.delegate_node_details
+                name, taken = _required(inside, "delegate_name", what), len(inside.tflite_node_ids_replaced)
+                kernels[name] += 1
+                replaced[name] += taken
+                total += taken
             else:
                 total += 1
     if total == 0:
         raise unreadable(f"{what} has no operators")
-    return RuntimeGraph(total_ops=total, replaced_ops=replaced, kernels=kernels, delegates=tuple(sorted(names)))
+    return RuntimeGraph(total_ops=total, kernels=dict(kernels), replaced=dict(replaced))
 
 
 def _parsed(name: str, content: bytes, what: str) -> Any:
@@ -129,7 +131,10 @@ def _parsed(name: str, content: bytes, what: str) -> Any:
 def _required(owner: Any, field: str, what: str) -> Any:
     if not owner.HasField(field):
         raise unreadable(f"{what} lacks {field}")
-    return getattr(owner, field)
+    value = getattr(owner, field)
+    if isinstance(value, bytes):  # what protobuf makes of a string that is no UTF-8
+        raise unreadable(f"{field} of {what} is no text")
+    return value
 
 
 def _time(owner: Any, field: str) -> float:

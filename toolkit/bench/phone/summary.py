@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from toolkit.bench.phone.command import PRINTED_NAMES, PhonePlan
-from toolkit.results import PhoneLatency, PhoneTiming
+from toolkit.bench.phone.op_table import Profile
+from toolkit.results import PhoneDelegate, PhoneLatency, PhoneTiming
 
 if TYPE_CHECKING:
     from toolkit.bench.phone.measure import PartRuns
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 MIN_RUNS = 20
 MAX_NOISE_RATIO = 0.25
 MAX_DRIFT_RATIO = 0.10
-# Two-sided 95 % quantiles of Student's t for 1 to 9 degrees of freedom; beyond, the tenth is wide enough.
+# Two-sided 95 % quantiles of Student's t for 1 to 10 degrees of freedom; beyond, the last is wide enough.
 _STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 _NORMAL = 1.96
 
@@ -33,6 +35,8 @@ def latency_of(runs: PartRuns, plan: PhonePlan, where: str, spoilt: tuple[str, .
     mean, low, high, how = mean_interval(runs.timings)
     reasons = (*spoilt, *_noise(runs.timings), *_placement(runs, plan))
     graph, profile = runs.graph, runs.profile
+    ratio = time_ratio(profile, plan.delegate) if profile else None
+    replaced = _of(graph.replaced, plan.delegate) if graph else None
     return PhoneLatency(
         part=runs.target.part,
         file_sha256=runs.target.sha256,
@@ -46,11 +50,11 @@ def latency_of(runs: PartRuns, plan: PhonePlan, where: str, spoilt: tuple[str, .
         interval=how,
         applied=runs.log.applied,
         accelerators=runs.log.accelerators,
-        replaced_ops=graph.replaced_ops if graph else None,
+        replaced_ops=replaced,
         total_ops=graph.total_ops if graph else None,
         ops=profile.ops if profile else (),
         delegate_ops=profile.delegate_ops if profile else (),
-        delegated_time_ratio=profile.delegated_time_ratio if profile else None,
+        delegated_time_ratio=ratio,
         valid=not reasons,
         reasons=reasons,
         notes=runs.notes,
@@ -98,6 +102,26 @@ def _placement(runs: PartRuns, plan: PhonePlan) -> tuple[str, ...]:
         return (f"benchmark_model does not say that it applied {name}: whose time this is, is not known",)
     if told[-1].extent == "none":
         return (f"{name} took no operator: this is the CPU's time",)
-    if runs.graph is not None and runs.graph.kernels != told[-1].kernels:
-        return (f"the log has {told[-1].kernels} delegate kernels, the runtime graph {runs.graph.kernels}",)
+    exported = _of(runs.graph.kernels, plan.delegate) if runs.graph is not None else None
+    if exported is not None and exported != told[-1].kernels:
+        return (f"the log has {told[-1].kernels} {name} kernels, the runtime graph {exported}",)
     return ()
+
+
+def time_ratio(profile: Profile, delegate: PhoneDelegate) -> float | None:
+    """Share of the profile's time that the delegate takes; None where no row is known to be its own.
+
+    XNNPACK may take what another delegate left, so rows are told apart by the delegate's name; only XNNPACK names the
+    operators inside its kernels ``Delegate/…``.
+    """
+    total = sum(op.avg_ms * op.calls for op in profile.ops)
+    own = [op for op in profile.ops if delegate in op.op_type.lower()]
+    if delegate == "xnnpack" and not own:
+        own = [op for op in profile.ops if op.name.startswith("Delegate/")]
+    return sum(op.avg_ms * op.calls for op in own) / total if own and total > 0 else None
+
+
+def _of(by_delegate: Mapping[str, int], delegate: PhoneDelegate) -> int | None:
+    """The number that belongs to a delegate, whose class is called e.g. ``TfLiteNnapiDelegate``."""
+    found = [number for name, number in by_delegate.items() if delegate in name.lower()]
+    return sum(found) if found else None
