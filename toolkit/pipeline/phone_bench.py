@@ -142,9 +142,7 @@ def _result(
         ),
         phone=bench,
         validity=Validity(valid=not reasons, reasons=reasons),
-        warnings=tuple(
-            Warn(code="bench/phone-note", message=note, section="latency") for note in _notes(bench)
-        ),
+        warnings=tuple(Warn(code="bench/phone-note", message=note, section="latency") for note in _notes(bench)),
         not_measured=dict.fromkeys(sections, _ONLY_TIME),
     )
 
@@ -163,9 +161,8 @@ def _title(paths: list[Path]) -> str:
 def _row(latency: PhoneLatency) -> str:
     interval = f"{latency.ci_low_ms:.2f} to {latency.ci_high_ms:.2f}"
     load = sum(timing.init_ms for timing in latency.timings) / len(latency.timings)
-    return (
-        f"{latency.part[-33:]:<34}{latency.threads:>8}{load:>10.1f}{latency.avg_ms:>10.2f}{interval:>20}  "
-        + share(latency)
+    return f"{latency.part[-33:]:<34}{latency.threads:>8}{load:>10.1f}{latency.avg_ms:>10.2f}{interval:>20}  " + share(
+        latency
     )
 
 

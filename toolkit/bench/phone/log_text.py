@@ -18,10 +18,14 @@ _APPLIED = re.compile(
     r"Explicitly applied (\S+) delegate, and the model graph will be (?:(completely) executed by the delegate"
     r"|partially executed by the delegate w/ (\d+) delegate kernels)\."
 )
-_NOT_APPLIED = re.compile(r"Though (\S+) delegate is explicitly applied, the model graph will not be executed by the .*\.")
+_NOT_APPLIED = re.compile(
+    r"Though (\S+) delegate is explicitly applied, the model graph will not be executed by the .*\."
+)
 _ACCELERATORS = re.compile(r"NNAPI accelerators available: \[(.*)\]")
 _INITIALISED = re.compile(r"Initialized session in (\S+?)ms\.")
-_TIMINGS = re.compile(r"Inference timings in us: Init: (.+), First inference: (.+), Warmup \(avg\): (.+), Inference \(avg\): (.+)")
+_TIMINGS = re.compile(
+    r"Inference timings in us: Init: (.+), First inference: (.+), Warmup \(avg\): (.+), Inference \(avg\): (.+)"
+)
 _MEMORY = re.compile(
     r"(?:Memory footprint delta from the start of the tool|Peak memory footprint) \(MB\): init=(\S+) overall=(\S+)"
 )
@@ -182,7 +186,7 @@ def series(line: str) -> dict[str, str]:
     if count == 1 or "same" in fields:
         if "curr" not in fields or "avg" in fields:
             raise unreadable(f"the summary {line[:120]!r} is damaged")
-        fields |= {name: fields["curr"] for name in ("first", "min", "max", "avg")} | {"std": "0"}
+        fields |= dict.fromkeys(("first", "min", "max", "avg"), fields["curr"]) | {"std": "0"}
     times = {name: positive(fields.get(name, ""), name) for name in ("first", "curr", "min", "max", "avg")}
     std = number(fields.get("std", ""), "std")
     low, high = times["min"], times["max"]

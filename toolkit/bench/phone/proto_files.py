@@ -46,7 +46,12 @@ def with_result_file(timing: PhoneTiming, content: bytes) -> PhoneTiming:
     found = _parsed("BenchmarkResult", content, "the result file")
     latency = _required(found, "latency_metrics", "the result file")
     misc = _required(found, "misc_metrics", "the result file")
-    pairs = (("avg_ms", timing.avg_ms), ("min_ms", timing.min_ms), ("max_ms", timing.max_ms), ("init_ms", timing.init_ms))
+    pairs = (
+        ("avg_ms", timing.avg_ms),
+        ("min_ms", timing.min_ms),
+        ("max_ms", timing.max_ms),
+        ("init_ms", timing.init_ms),
+    )
     for name, printed in pairs:
         stored = _time(latency, name)
         if not math.isclose(stored, printed, rel_tol=_PRINTED_DIGITS):

@@ -17,7 +17,7 @@ _CLOCKS = (
 )
 _STATUS = re.compile(r"^\s*Thermal Status: (\d+)\s*$", re.MULTILINE)
 _TEMPERATURE = re.compile(r"Temperature\{mValue=(-?\d+(?:\.\d+)?), mType=(-?\d+), mName=([^,}]+)")
-_TEMPERATURE_TYPES = frozenset(range(0, 6)) | {9}  # 6 to 8 are battery limits in volts, amperes and percent
+_TEMPERATURE_TYPES = frozenset(range(6)) | {9}  # 6 to 8 are battery limits in volts, amperes and percent
 _POLICY = re.compile(r"(policy\d+) ([A-Za-z_]+) (\d+)")
 _BATTERY = re.compile(r"^\s*([A-Za-z ]+): (\S+)\s*$", re.MULTILINE)
 _POWERED = ("AC powered", "USB powered", "Wireless powered", "Dock powered")
@@ -119,9 +119,7 @@ def objections(before: PhoneState, after: PhoneState) -> tuple[str, ...]:
             reasons.append(f"battery saver on {name} the run")
     for policy in sorted(set(before.governors) & set(after.governors)):
         if before.governors[policy] != after.governors[policy]:
-            reasons.append(
-                f"governor of {policy} changed from {before.governors[policy]} to {after.governors[policy]}"
-            )
+            reasons.append(f"governor of {policy} changed from {before.governors[policy]} to {after.governors[policy]}")
     for policy in sorted(set(before.max_khz) & set(after.max_khz)):
         low, high = sorted((before.max_khz[policy], after.max_khz[policy]))
         if low < high:

@@ -74,7 +74,9 @@ def _files(path: Path) -> list[Path]:
     inside = path / "bundle" if (path / "bundle").is_dir() else path
     files = sorted(inside.glob("*.tflite"))
     if not files:
-        raise BenchError("no .tflite file there", code="bench/nothing", where=str(inside), hint="give a file or a bundle")
+        raise BenchError(
+            "no .tflite file there", code="bench/nothing", where=str(inside), hint="give a file or a bundle"
+        )
     return files
 
 

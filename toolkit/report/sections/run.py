@@ -56,4 +56,7 @@ def _phone(result: RunResult) -> str:
     device = result.environment.device
     if device is None:
         return "none: every time below is the host's"
-    return ", ".join(x for x in (device.name, device.soc, device.android and f"Android {device.android}") if x)
+    android = device.android and f"Android {device.android}"
+    api = device.api_level and f"API {device.api_level}"
+    serial = device.serial and f"serial {device.serial}"
+    return ", ".join(x for x in (device.name, device.soc, android, api, device.abi, serial) if x)

@@ -8,6 +8,7 @@ from toolkit.report import charts
 from toolkit.report import selection as pick
 from toolkit.report.blocks import Block, Card, Cards, Cell, Column, Note, Section, Table
 from toolkit.report.format import change, milliseconds, percent, quantity, seconds, sig3, signed, size
+from toolkit.report.sections import phone
 from toolkit.results import Gate, RunResult
 
 _GLYPHS = {"pass": "✓", "fail": "✕", "skipped": "○", "error": "!"}
@@ -35,6 +36,9 @@ def sentence(result: RunResult) -> str:
         words.append(
             f"{milliseconds(latency.stats.p50_ms)}{part}{audio} on the {latency.where}, {latency.threads} threads"
         )
+    measured = phone.sentence(result)
+    if measured:
+        words.append(measured)
     placement = pick.headline_placement(result)
     if placement is not None:
         partitions = "one partition" if placement.partitions == 1 else f"{placement.partitions} partitions"
@@ -93,7 +97,8 @@ def _absent(title: str, why: str, href: str) -> Card:
 def _latency(result: RunResult) -> Card:
     found = pick.headline_latency(result)
     if found is None:
-        return _absent("Latency", pick.why_missing(result, "latency", "no benchmark was run"), "#latency")
+        there = phone.latency_card(result)
+        return there or _absent("Latency", pick.why_missing(result, "latency", "no benchmark was run"), "#latency")
     gate = pick.gate(result, "latency_ratio", "latency_p50", "latency")
     ratio = pick.comparison(result, found.part, found.threads)
     lines = []
@@ -222,7 +227,8 @@ def _quality(result: RunResult) -> Card:
 def _share(result: RunResult) -> Card:
     found = pick.headline_placement(result)
     if found is None:
-        return _absent(
+        there = phone.share_card(result)
+        return there or _absent(
             "On the delegate", pick.why_missing(result, "delegation", "no delegate was asked for"), "#delegation"
         )
     gate = pick.gate(result, "partitions")

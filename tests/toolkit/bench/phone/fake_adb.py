@@ -18,16 +18,19 @@ import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 GONE = "error: device 'FAKE01' not found"
 
 
 def main(state, arguments):
     call = " ".join(arguments)
-    with open(f"{state}/calls.log", "a") as stream:  # noqa: PTH123 (starts fast: no pathlib)
+    with Path(state, "calls.log").open("a") as stream:
         stream.write(call.replace("\n", " ") + "\n")
     if arguments[:1] == ["devices"]:
-        print("List of devices attached\nFAKE01                 device usb:1-1 product:fake model:Fake transport_id:1\n")
+        print(
+            "List of devices attached\nFAKE01                 device usb:1-1 product:fake model:Fake transport_id:1\n"
+        )
         return 0
     assert arguments[:2] == ["-s", "FAKE01"] or arguments[:2] == ["-s", "OTHER"], arguments
     if arguments[1] != "FAKE01":
@@ -55,28 +58,20 @@ def main(state, arguments):
 
 def trouble(state, call):
     """The first trouble that fits; an unplugged phone stays so until it is back."""
-    unplugged = f"{state}/unplugged"
-    if os.path.exists(unplugged):
-        with open(unplugged) as stream:
-            left = int(stream.read())
+    unplugged = Path(state, "unplugged")
+    if unplugged.exists():
+        left = int(unplugged.read_text())
         if left != 1:
-            with open(unplugged, "w") as stream:
-                stream.write(str(left - 1 if left > 0 else left))
+            unplugged.write_text(str(left - 1 if left > 0 else left))
             return "unplug", {}
-        os.remove(unplugged)
-    path = f"{state}/trouble.json"
-    if not os.path.exists(path):
-        return "", {}
-    with open(path) as stream:
-        rules = json.load(stream)
-    for number, rule in enumerate(rules):
-        done = f"{state}/done-{number}"
-        if re.search(rule["when"], call, re.DOTALL) and not os.path.exists(done):
-            with open(done, "w"):
-                pass
+        unplugged.unlink()
+    rules = Path(state, "trouble.json")
+    for number, rule in enumerate(json.loads(rules.read_text()) if rules.exists() else []):
+        done = Path(state, f"done-{number}")
+        if re.search(rule["when"], call, re.DOTALL) and not done.exists():
+            done.touch()
             if rule["what"] == "unplug":
-                with open(unplugged, "w") as stream:
-                    stream.write(str(rule.get("back_after", -1)))
+                unplugged.write_text(str(rule.get("back_after", -1)))
             return rule["what"], rule
     return "", {}
 
@@ -89,20 +84,16 @@ def inside(state, path):
 
 def push(state, source, target):
     code = copy(source, inside(state, target))
-    if code == 0 and target.endswith("/benchmark_model"):  # a phone's program does not run here: put another in its place
-        size = os.path.getsize(source)
+    if code == 0 and target.endswith("/benchmark_model"):
+        # A phone's program does not run here: another one of the same size is put in its place.
         program = f'#!/bin/sh\nexec sh {state}/bin/benchmark_model "$@"\n'
-        with open(inside(state, target), "w") as stream:
-            stream.write(program + "#" * (size - len(program)))
+        Path(inside(state, target)).write_text(program + "#" * (Path(source).stat().st_size - len(program)))
     return code
 
 
 def copy(source, target):
     try:
-        with open(source, "rb") as stream:
-            content = stream.read()
-        with open(target, "wb") as stream:
-            stream.write(content)
+        Path(target).write_bytes(Path(source).read_bytes())
     except OSError as error:
         print(f"adb: error: {error}", file=sys.stderr)
         return 1

@@ -85,10 +85,10 @@ class FakePhone:
         (folder / "scaling_governor").write_text(governor + "\n")
         (folder / "scaling_max_freq").write_text(f"{khz}\n")
 
-    def outputs(self, log: str, profile: str, code: int = 0, **files: bytes) -> None:
+    def outputs(self, log: str, printed_profile: str, code: int = 0, **files: bytes) -> None:
         """What benchmark_model prints, leaves (result, graph, profile) and ends with."""
         (self.state / "log.txt").write_text(log)
-        (self.state / "profile.txt").write_text(profile)
+        (self.state / "profile.txt").write_text(printed_profile)
         (self.state / "code").write_text(str(code))
         for name, content in files.items():
             (self.state / f"made-{name}").write_bytes(content)
@@ -115,7 +115,7 @@ for word in "$@"; do
     --model_runtime_info_output_file=*) [ -e "$STATE/made-graph" ] && cp "$STATE/made-graph" "${word#*=}";;
     --op_profiling_output_file=*) [ -e "$STATE/made-profile" ] && cp "$STATE/made-profile" "${word#*=}";;
     --enable_op_profiling=true) PROFILED=1;;
-    --input_layer_value_files=*) echo "$word" > "$STATE/value-files"; wc -c "${0%/*}"/../phone/tmp/*/zeros-* > "$STATE/zeros";;
+    --input_layer_value_files=*) wc -c "$STATE"/phone/tmp/*/zeros-* > "$STATE/zeros";;
   esac
 done
 printf '%s\n' "$@" > "$STATE/arguments"

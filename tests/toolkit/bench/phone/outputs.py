@@ -22,14 +22,16 @@ XNNPACK_OPS = [
     ("Add (ND, QS8)", 0.024, 1, "Delegate/Add (ND, QS8):9"),
     ("RESIZE_NEAREST_NEIGHBOR", 0.0, 1, "[fnode0/ResizeNearestNeighbor]:101"),
 ]
-PARTLY = "Explicitly applied {name} delegate, and the model graph will be partially executed by the delegate w/ {n} delegate kernels."
+PARTLY = (
+    "Explicitly applied {name} delegate, and the model graph will be partially executed by the delegate w/ {n} "
+    "delegate kernels."
+)
 WHOLLY = "Explicitly applied {name} delegate, and the model graph will be completely executed by the delegate."
+NNAPI_PARTLY = PARTLY.format(name="NNAPI", n=2)
 NOTHING = "Though {name} delegate is explicitly applied, the model graph will not be executed by the delegate."
 
 
-def log(
-    avg="79732", applied=PARTLY.format(name="NNAPI", n=2), percentiles=True, prefix="", size_mb="0.002048", runs=50
-):
+def log(avg="79732", applied=NNAPI_PARTLY, percentiles=True, prefix="", size_mb="0.002048", runs=50):
     more = " p5=77500 median=79600 p95=84000" if percentiles else ""
     lines = [
         "STARTING!",
@@ -46,7 +48,8 @@ def log(
         "Running benchmark for at least 1 iterations and at least 0.5 seconds but terminate if exceeding 150 seconds.",
         "count=1 curr=83235" + (" p5=83235 median=83235 p95=83235" if percentiles else ""),
         "",
-        f"Running benchmark for at least {runs} iterations and at least 1 seconds but terminate if exceeding 150 seconds.",
+        f"Running benchmark for at least {runs} iterations and at least 1 seconds but terminate if exceeding 150 "
+        "seconds.",
         f"count={runs} first=79449 curr=81350 min=77385 max=88213 avg={avg} std=1929{more}",
         "",
         f"Inference timings in us: Init: 38467, First inference: 83235, Warmup (avg): 83235, Inference (avg): {avg}",
@@ -73,7 +76,9 @@ def table(ops, form="tabs"):
         lines.append("")
     lines.append(f"Number of nodes executed: {len(ops)}")
     lines.append("============================== Summary by node type ==============================")
-    lines.append("\t             [Node type]\t  [count]\t  [avg ms]\t    [avg %]\t    [cdf %]\t  [mem KB]\t[times called]")
+    lines.append(
+        "\t             [Node type]\t  [count]\t  [avg ms]\t    [avg %]\t    [cdf %]\t  [mem KB]\t[times called]"
+    )
     lines += ["", f"Timings (microseconds): count=50 first=1 curr=1 min=1 max=1 avg={total * 1e3:.0f} std=0"]
     lines += ["Memory (bytes): count=0", f"{len(ops)} nodes observed", ""]
     return "\n".join(lines) + "\n"

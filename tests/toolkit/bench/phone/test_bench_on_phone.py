@@ -40,7 +40,16 @@ class Desk:
 
     def words(self, *more: object, models=None, delegate="nnapi", repeats=1) -> list[str]:
         files = [str(path) for path in models or [self.model]]
-        words = ["--device", SERIAL, "--delegate", delegate, "--benchmark-model", str(self.tool), "--out", str(self.out)]
+        words = [
+            "--device",
+            SERIAL,
+            "--delegate",
+            delegate,
+            "--benchmark-model",
+            str(self.tool),
+            "--out",
+            str(self.out),
+        ]
         return ["bench", *files, *words, "--repeats", str(repeats), *map(str, more)]
 
     def bench(self, *more: object, **how) -> tuple[int, str, str]:
@@ -93,7 +102,13 @@ def test_run_directory_holds_all_and_phone_is_clean(desk):
     assert result.validity.valid and result.environment.device == phone.device
     assert any("deprecated" in warning.message for warning in result.warnings)
     assert desk.phone.left() == []
-    assert {path.name for path in desk.out.iterdir()} == {"index.html", "report.md", "results.json", "manifest.json", "raw"}
+    assert {path.name for path in desk.out.iterdir()} == {
+        "index.html",
+        "report.md",
+        "results.json",
+        "manifest.json",
+        "raw",
+    }
     assert len(list((desk.out / "raw").iterdir())) == 3
     assert "Nothing Phone (2a)" in out and "VALID" in out and "INVALID" not in out
     page = (desk.out / "index.html").read_text()
@@ -140,7 +155,8 @@ def test_other_delegates(desk, delegate, name, flag, tmp_path):
     applied = outputs.WHOLLY.format(name=name)
     desk.outputs(outputs.log(applied=applied, size_mb=desk.megabytes()), outputs.profile(outputs.XNNPACK_OPS))
     more = ("--qnn-libraries", libraries) if delegate == "qnn" else ()
-    assert desk.bench(*more, delegate=delegate)[0] == 0
+    code, _, error = desk.bench(*more, delegate=delegate)
+    assert code == 0, error
     assert flag in (desk.phone.state / "arguments").read_text()
     assert load(desk.out / "results.json").phone.latencies[0].valid
     assert desk.phone.left() == []
@@ -152,7 +168,10 @@ def test_index_inputs_get_zeros_and_signatures_are_measured_one_by_one(desk, tmp
     model = small_file(bundle / "voice.tflite", second=INT32, signatures=("flow_64", "flow_128"))
     desk.outputs(outputs.log(size_mb=desk.megabytes(model)), outputs.profile(outputs.NNAPI_OPS))
     assert desk.bench(models=[tmp_path / "voice"])[0] == 0
-    assert [each.part for each in load(desk.out / "results.json").phone.latencies] == ["voice/flow_64", "voice/flow_128"]
+    assert [each.part for each in load(desk.out / "results.json").phone.latencies] == [
+        "voice/flow_64",
+        "voice/flow_128",
+    ]
     words = (desk.phone.state / "arguments").read_text().splitlines()
     assert "--signature_to_run_for=flow_128" in words
     assert "--input_layer=serving_default_x:0,serving_default_lengths:0" in words
@@ -183,7 +202,11 @@ def test_throttling_or_changed_governor_makes_the_run_invalid(desk, change, reas
 
 def test_unreadable_state_is_said_and_not_taken_for_good(desk):
     desk.phone.at("before", thermalservice="Can't find service: thermalservice\n")
-    desk.phone.at("after", thermalservice="Can't find service: thermalservice\n", battery=BATTERY.replace("USB powered: true", "USB powered: false"))
+    desk.phone.at(
+        "after",
+        thermalservice="Can't find service: thermalservice\n",
+        battery=BATTERY.replace("USB powered: true", "USB powered: false"),
+    )
     code, out, _ = desk.bench()
     result = load(desk.out / "results.json")
     assert code == 0 and result.phone.before.thermal_status is None
@@ -276,7 +299,11 @@ def test_missing_tools_and_wrong_processor(desk, tmp_path, monkeypatch):
 
 def test_full_phone_is_one_error(desk):
     desk.phone.trouble(
-        {"when": r"push .*model\.tflite", "what": "refuse", "text": "adb: error: failed to copy: No space left on device"}
+        {
+            "when": r"push .*model\.tflite",
+            "what": "refuse",
+            "text": "adb: error: failed to copy: No space left on device",
+        }
     )
     assert "No space left" in desk.failed("bench/phone-copy")
 
@@ -287,7 +314,17 @@ def test_file_that_arrives_short_is_noticed(desk):
     assert "bytes here and 7 on the phone" in desk.failed("bench/phone-copy")
 
 
-STEPS = ["get-state", "getprop", "mkdir", "push .*benchmark_model", "chmod", "thermalservice", r"push .*model\.tflite", "--graph=", "--enable_op"]
+STEPS = [
+    "get-state",
+    "getprop",
+    "mkdir",
+    "push .*benchmark_model",
+    "chmod",
+    "thermalservice",
+    r"push .*model\.tflite",
+    "--graph=",
+    "--enable_op",
+]
 
 
 @pytest.mark.parametrize("step", STEPS)
