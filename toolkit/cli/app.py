@@ -14,7 +14,7 @@ from typer.exceptions import TyperException
 
 import toolkit
 from converters.errors import ToolError
-from toolkit.cli import bench, convert, data, doctor, explain, inspect, recipe, report, speak, voices
+from toolkit.cli import bench, compare, convert, data, doctor, explain, history, inspect, recipe, report, speak, voices
 from toolkit.errors import GateFailed
 
 EXIT_GATE = 1
@@ -34,7 +34,9 @@ app.command("convert")(convert.convert)
 app.command("speak")(speak.speak)
 app.command("inspect")(inspect.inspect)
 app.command("bench")(bench.bench)
+app.command("compare")(compare.compare)
 app.command("report")(report.report)
+app.add_typer(history.app, name="history")
 app.add_typer(recipe.app, name="recipe")
 app.add_typer(data.app, name="data")
 app.add_typer(voices.app, name="voices")

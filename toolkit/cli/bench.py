@@ -80,6 +80,8 @@ def bench(
             where=", ".join(str(path) for path in models),
             hint="give .tflite files only, or bundle directories only",
         )
+    if folders and out is not None:
+        raise typer.BadParameter("--out does nothing for bundles")
     if folders:
         outcome = _bundles(folders, max(threads), codes, phones, rounds, voices, memory_mib << 20, quiet=as_json)
     else:

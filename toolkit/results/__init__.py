@@ -17,6 +17,7 @@ from toolkit.results.fidelity import (
     Tried,
     Utterance,
 )
+from toolkit.results.history import Trend, TrendPoint
 from toolkit.results.measurement import (
     Latency,
     LatencyComparison,
@@ -73,6 +74,8 @@ __all__ = [
     "Stage",
     "Status",
     "TensorError",
+    "Trend",
+    "TrendPoint",
     "Tried",
     "Utterance",
     "Validity",
