@@ -1,8 +1,8 @@
 """Two results against each other: what differs beyond noise, and how that is known.
 
-Nothing is called better or worse on a bare difference of two numbers. Samples of one race pair round by round; times of
-two runs are held against each other by their intervals, which leaves out what changed on the machine in between, so more
-is asked of them; bytes and placement are exact; quality pairs by sentence.
+Nothing is called better or worse on a bare difference of two numbers. Samples of one race pair round by round. Times of
+two runs are held against each other by their intervals, which leave out what changed on the machine in between, so that
+more is asked of them. Bytes and placement are exact; quality pairs by sentence.
 """
 
 from __future__ import annotations

@@ -21,8 +21,13 @@ _MARKS = {
 
 
 def build(result: RunResult, trends: Sequence[Trend] = ()) -> Section:
-    """Baseline, now and ratio of every quantity, with a line over time."""
-    shown = [trend for trend in trends if len(trend.points) > 1 and trend.points[-1].run_id == result.run.id]
+    """Baseline, now and ratio of every quantity, with a line over time.
+
+    Args:
+        result: what the page is about.
+        trends: its quantities, each ending with this result's value.
+    """
+    shown = [trend for trend in trends if len(trend.points) > 1]
     if not trends:
         why = "no history was given (toolkit report RUN --history FILE); float32 is this result's baseline"
         blocks: tuple[Block, ...] = (pick.missing(result, "history", why),)
@@ -67,8 +72,9 @@ def _table(trends: list[Trend]) -> Table:
     return Table(
         columns=columns,
         rows=tuple(rows),
-        caption="Before: the last valid result of the same model at the same place. Marked only where the 95 % intervals "
-        "lie apart (times: by 5 % or more); ~ is no difference; no mark: no interval is known. Each line has its own scale.",
+        caption="Before: the last valid result of the same model at the same place. Marked only where the 95 % "
+        "intervals lie apart (times: by 5 % or more); ~ is no difference; no mark: no interval is known. Each line has "
+        "its own scale.",
         fold_after=_FOLD_AFTER,
         form="stacking",
     )
