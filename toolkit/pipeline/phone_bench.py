@@ -18,7 +18,7 @@ from toolkit.pipeline.run_directory import MANIFEST, RunDirectory, building, ref
 from toolkit.report import write_report
 from toolkit.results import Artifact, PhoneBench, PhoneLatency, Run, RunResult, Validity, Warn, save
 
-_ONLY_TIME = "a benchmark on a phone measures time and memory only"
+_ONLY_TIME = "a benchmark on a phone says what stands under Latency, and no more"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +121,7 @@ def _result(
     head, dirty = commit()
     reasons = tuple(dict.fromkeys(reason for latency in bench.latencies for reason in latency.reasons))
     files = {target.path: target for target in targets}
-    sections = ("delegation", "operators", "fidelity", "precision", "size", "tradeoff")
+    sections = ("delegation", "operators", "fidelity", "precision", "size", "memory", "tradeoff")
     return RunResult(
         run=Run(
             id=f"phone-{bench.delegate}-{started:%Y%m%dT%H%M%SZ}",

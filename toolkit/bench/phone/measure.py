@@ -91,6 +91,7 @@ def measure_on_phone(
 
     with workspace(adb) as space, tempfile.TemporaryDirectory(prefix="toolkit-phone-") as scratch:
         session = _Session(space, plan, keep, Path(scratch), one_more)
+        others = space.others()
         session.prepare(tool)
         before = read_state(adb)
         runs = [found for target in targets for found in session.measure(target)]
@@ -98,6 +99,9 @@ def measure_on_phone(
     spoilt = objections(before, after)
     latencies: tuple[PhoneLatency, ...] = tuple(latency_of(each, plan, label, spoilt) for each in runs)
     notes = [command.NOTES[plan.delegate]] if plan.delegate in command.NOTES else []
+    notes += [
+        f"{name} is on the phone: another benchmark runs there, or one was cut off and left it" for name in others
+    ]
     return PhoneBench(
         device=device,
         delegate=plan.delegate,

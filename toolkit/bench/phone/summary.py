@@ -65,16 +65,18 @@ def mean_interval(timings: tuple[PhoneTiming, ...]) -> tuple[float, float, float
     """Mean time, its 95 % interval, and how that was made.
 
     Several processes: Student's t over their means, because what differs between processes (placement in memory, cores
-    chosen) does not show inside one. One process: from its standard deviation, which is too narrow, and says so.
+    chosen) does not show inside one; never narrower than the standard error inside a process, for a few means may agree
+    by chance. One process: that standard error alone, which is too narrow, and says so.
     """
     means = np.array([timing.avg_ms for timing in timings])
     mean = float(means.mean())
+    inside = _NORMAL * max(timing.std_ms / math.sqrt(timing.runs) for timing in timings)
     if len(means) > 1:
         factor = _STUDENT[min(len(means) - 1, len(_STUDENT)) - 1]
-        half = factor * float(means.std(ddof=1)) / math.sqrt(len(means))
-        how = f"Student's t over the means of {len(means)} processes"
+        half = max(inside, factor * float(means.std(ddof=1)) / math.sqrt(len(means)))
+        how = f"Student's t over the means of {len(means)} processes, at least the standard error inside one"
     else:
-        half = _NORMAL * timings[0].std_ms / math.sqrt(timings[0].runs)
+        half = inside
         how = "from the spread inside one process; what differs between processes is not in it"
     return mean, max(0.0, mean - half), mean + half, how
 

@@ -17,6 +17,7 @@ from toolkit.bench.phone.adb import Adb, Answer
 from toolkit.errors import BenchError
 
 ROOT = "/data/local/tmp"
+_PREFIX = "toolkit-bench-"
 _TRIES = 3
 _CLEAN_SECONDS = 20.0
 
@@ -35,7 +36,7 @@ class Workspace:
     def __init__(self, adb: Adb, wait: Callable[[float], None] = time.sleep) -> None:
         self._adb = adb
         self._wait = wait
-        self.path = f"{ROOT}/toolkit-bench-{secrets.token_hex(8)}"
+        self.path = f"{ROOT}/{_PREFIX}{secrets.token_hex(8)}"
 
     def __enter__(self) -> Workspace:
         try:
@@ -56,6 +57,11 @@ class Workspace:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._leave(error)
+
+    def others(self) -> tuple[str, ...]:
+        """Directories of other sessions on the phone: running now, or left by one that could not clean up."""
+        listed = self._adb.shell(f"ls -d {ROOT}/{_PREFIX}*", "looking for other sessions").text.split()
+        return tuple(sorted(name for name in listed if _PREFIX in name and not name.endswith(self.path)))
 
     def push(self, source: Path, name: str, *, executable: bool = False) -> str:
         """Copies a file there and checks that it arrived whole; returns its path on the phone.

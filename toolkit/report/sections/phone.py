@@ -40,6 +40,42 @@ def latency_card(result: RunResult) -> Card | None:
     )
 
 
+def tail_card(result: RunResult) -> Card | None:
+    """The 95th percentile as a card; None without a phone, or where the tool printed none."""
+    found = headline(result)
+    if found is None or found.timings[0].p95_ms is None:
+        return None
+    first = found.timings[0]
+    return Card(
+        title="Slowest twentieth on the phone (p95)",
+        value=sig3(first.p95_ms),
+        unit="ms",
+        href="#latency",
+        status="" if found.valid else "skipped",
+        lines=(f"median {milliseconds(first.median_ms)}", "of the first process"),
+    )
+
+
+def memory_card(result: RunResult) -> Card | None:
+    """Memory of benchmark_model with the largest part; None without a phone, or where it did not say."""
+    found = result.phone.latencies if result.phone else ()
+    most = max((_memory(each) for each in found), default=0)
+    if most <= 0:
+        return None
+    value, _, unit = size(most).rpartition("\u202f")
+    return Card(
+        title="Memory on the phone",
+        value=value,
+        unit=unit,
+        href="#latency",
+        lines=("growth of benchmark_model from its start, as it says itself: approximate",),
+    )
+
+
+def _memory(latency: PhoneLatency) -> int:
+    return max((t.peak_memory_bytes or t.overall_memory_bytes or 0 for t in latency.timings), default=0)
+
+
 def share_card(result: RunResult) -> Card | None:
     """What the phone's delegate took; None without a phone, or where it did not say."""
     found = headline(result)
@@ -88,7 +124,7 @@ def _times(phone: PhoneBench) -> Table:
     for each in phone.latencies:
         first = each.timings[0]
         applied = ", ".join(f"{a.name}: {_EXTENTS[a.extent]} ({a.kernels})" for a in each.applied)
-        memory = max((t.overall_memory_bytes or 0 for t in each.timings), default=0)
+        memory = _memory(each)
         rows.append(
             (
                 Cell(text=each.part),

@@ -19,13 +19,16 @@ def build(result: RunResult) -> Section:
         identity.append(("peak memory of the run", size(run.peak_rss_bytes)))
     identity += [(f"seed: {name}", str(seed)) for name, seed in sorted(run.seeds.items())]
     memory = f", {size(env.host.memory_bytes)} memory" if env.host.memory_bytes else ""
+    here = "measured on" if result.phone is None else "measured from"
     place = [
-        ("measured on", f"{env.host.cpu}, {env.host.logical_cores} logical cores{memory}"),
+        (here, f"{env.host.cpu}, {env.host.logical_cores} logical cores{memory}"),
         ("system", env.host.os or "not recorded"),
         ("frequency governor", env.host.governor or "not readable here"),
         ("delegate asked for", env.delegate or "none"),
         ("phone", _phone(result)),
     ]
+    if result.phone is not None:
+        place = [("measured on", _phone(result)), *place[:2], place[3]]
     if env.lock_sha256:
         place.append(("lock sha256", env.lock_sha256))
     if env.container_digest:

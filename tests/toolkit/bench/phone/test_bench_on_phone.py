@@ -200,6 +200,14 @@ def test_throttling_or_changed_governor_makes_the_run_invalid(desk, change, reas
     assert "INVALID" in out and "INVALID measurement" in (desk.out / "index.html").read_text()
 
 
+def test_what_another_session_left_is_said_and_not_touched(desk):
+    left = desk.phone.temporary / "toolkit-bench-0123456789abcdef"
+    left.mkdir()
+    code, out, _ = desk.bench()
+    assert code == 0 and "toolkit-bench-0123456789abcdef is on the phone" in out
+    assert desk.phone.left() == [left.name]
+
+
 def test_unreadable_state_is_said_and_not_taken_for_good(desk):
     desk.phone.at("before", thermalservice="Can't find service: thermalservice\n")
     desk.phone.at(
