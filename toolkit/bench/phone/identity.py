@@ -39,7 +39,7 @@ def read_device(adb: Adb) -> Device:
         name=model if model.lower().startswith(maker.lower()) else f"{maker} {model}".strip(),
         soc=soc or properties.get("ro.board.platform") or properties.get("ro.hardware") or None,
         android=properties.get("ro.build.version.release") or None,
-        api_level=int(api) if api.isdigit() else None,
+        api_level=int(api) if re.fullmatch(r"[0-9]{1,4}", api) else None,
         abi=abi,
         build=properties.get("ro.build.fingerprint") or None,
         serial=adb.serial,

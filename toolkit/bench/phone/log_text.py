@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 
 from toolkit.bench.phone.lines import lines_of, number, positive, unreadable, whole
+from toolkit.errors import BenchError
 from toolkit.results import Applied, PhoneTiming
 
 _MIB = 1 << 20
@@ -42,6 +43,7 @@ _KNOWN_STARTS = {
     "The input model file size": (_SIZE,),
     "NNAPI accelerators": (_ACCELERATORS,),
 }
+_LITERT = "========== BENCHMARK RESULTS =========="
 _RUNNING = "Running benchmark for at least "
 _FAILURES = (
     "Disallowed CPU fallback detected.",
@@ -91,6 +93,12 @@ def parse_log(text: str) -> RunLog:
         BenchError: a line is missing, damaged, or disagrees with another.
     """
     lines = list(lines_of(text))
+    if any(_LITERT in line for line in lines):
+        raise BenchError(
+            "this is the output of LiteRT's benchmark_litert_model, not of TFLite's benchmark_model",
+            code="bench/phone-output",
+            hint="it has other options and other outputs: give TFLite's, //tflite/tools/benchmark:benchmark_model",
+        )
     for line in lines:
         for start, forms in _KNOWN_STARTS.items():
             if line.startswith(start) and not any(form.fullmatch(line.rstrip()) for form in forms):

@@ -15,10 +15,11 @@ _CLOCKS = (
     "for p in /sys/devices/system/cpu/cpufreq/policy*; do "
     'echo "${p##*/} $(cat $p/scaling_governor 2>/dev/null) $(cat $p/scaling_max_freq 2>/dev/null)"; done'
 )
-_STATUS = re.compile(r"^\s*Thermal Status: (\d+)\s*$", re.MULTILINE)
-_TEMPERATURE = re.compile(r"Temperature\{mValue=(-?\d+(?:\.\d+)?), mType=(-?\d+), mName=([^,}]+)")
+_STATUS = re.compile(r"^\s*Thermal Status: ([0-9]{1,3})\s*$", re.MULTILINE)
+_TEMPERATURE = re.compile(r"Temperature\{mValue=(-?[0-9]{1,9}(?:\.[0-9]+)?), mType=(-?[0-9]{1,3}), mName=([^,}]+)")
 _TEMPERATURE_TYPES = frozenset(range(6)) | {9}  # 6 to 8 are battery limits in volts, amperes and percent
-_POLICY = re.compile(r"(policy\d+) ([A-Za-z_]+) (\d+)")
+_POLICY = re.compile(r"(policy[0-9]{1,3}) ([A-Za-z_]+) ([0-9]{1,12})")
+_SMALL = re.compile(r"-?[0-9]{1,6}")
 _BATTERY = re.compile(r"^\s*([A-Za-z ]+): (\S+)\s*$", re.MULTILINE)
 _POWERED = ("AC powered", "USB powered", "Wireless powered", "Dock powered")
 
@@ -88,7 +89,7 @@ def parse_battery(text: str) -> dict[str, Any]:
     """
     fields = dict(_BATTERY.findall(text))
     level, scale, tenths = (fields.get(name, "") for name in ("level", "scale", "temperature"))
-    if not (level.isdigit() and scale.isdigit() and int(scale) > 0 and re.fullmatch(r"-?\d+", tenths)):
+    if not all(_SMALL.fullmatch(word) for word in (level, scale, tenths)) or int(scale) <= 0 or int(level) < 0:
         raise ValueError(f"dumpsys battery says {text.strip()[:80]!r}, without level and temperature")
     return {
         "battery_percent": 100.0 * int(level) / int(scale),

@@ -86,6 +86,11 @@ def test_damaged_log_is_refused(old, new):
     refused(parse_log, text.replace(old, new, 1))
 
 
+def test_litert_own_tool_is_told_from_tflites():
+    text = outputs.log() + "INFO: [benchmark_litert_model.h:80]\n========== BENCHMARK RESULTS ==========\n"
+    assert "benchmark_litert_model" in refused(parse_log, text)
+
+
 def test_two_runs_in_one_log_are_refused():
     refused(parse_log, outputs.log() + outputs.log())
 
