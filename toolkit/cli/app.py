@@ -60,6 +60,8 @@ def _root(
 def run(arguments: list[str] | None = None) -> None:
     """Runs the command line and exits with its code."""
     signal.signal(signal.SIGTERM, _terminate)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # ignored under nohup
+        signal.signal(signal.SIGHUP, _terminate)  # a closed terminal must not leave files, here or on a phone
     sys.exit(outcome(arguments))
 
 

@@ -83,7 +83,7 @@ class Adb:
             hint=_HINTS.get(words, f"adb sees {self._seen()}"),
         )
 
-    def shell(self, command: str, step: str, timeout_seconds: float = 30.0) -> Answer:
+    def shell(self, command: str, step: str, timeout_seconds: float = 60.0) -> Answer:
         """Runs a command on the phone.
 
         Older phones do not hand on exit codes, and a cut cable looks like the end of the output. So the command's code

@@ -142,12 +142,12 @@ class Workspace:
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Holds back Ctrl-C and SIGTERM while the phone is cleaned; that takes a bounded time."""
+    """Holds back Ctrl-C, SIGTERM and SIGHUP while the phone is cleaned; that takes a bounded time."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     with contextlib.ExitStack() as stack:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             before = signal.signal(number, signal.SIG_IGN)
             stack.callback(signal.signal, number, before if before is not None else signal.SIG_DFL)
         yield

@@ -374,7 +374,7 @@ def _alive(phone: FakePhone) -> bool:
     return status.exists() and "State:\tZ" not in status.read_text()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_cancelled_run_ends_the_tool_and_cleans_phone_and_directory(desk, number):
     (desk.phone.state / "sleep").touch()
     process = subprocess.Popen(
