@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Callable
 from typing import Any
 
-from toolkit.bench.phone.adb import Adb, DeviceGone
-from toolkit.errors import BenchError
+from toolkit.bench.phone.adb import Adb
 from toolkit.results import PhoneState
 from toolkit.results.phone import THERMAL_NAMES
 
@@ -25,27 +25,28 @@ _POWERED = ("AC powered", "USB powered", "Wireless powered", "Dock powered")
 
 
 def read_state(adb: Adb) -> PhoneState:
-    """Reads all that the phone lets be read; the rest is named in ``unreadable``.
+    """Reads, in one go, all that the phone lets be read; the rest is named in ``unreadable``.
 
     Raises:
         DeviceGone: the phone is gone.
+        BenchError: it does not answer in time.
     """
-    found: dict[str, Any] = {}
-    unreadable: dict[str, str] = {}
     sources: tuple[tuple[str, str, Callable[[str], dict[str, Any]]], ...] = (
         ("thermal state", "dumpsys thermalservice", parse_thermal),
         ("governor and clocks", _CLOCKS, parse_clocks),
         ("battery", "dumpsys battery", parse_battery),
         ("battery saver", "settings get global low_power", parse_saver),
     )
-    for what, command, parse in sources:
+    mark = f"toolkit-{secrets.token_hex(8)}"
+    command = "; ".join(f"{command}; echo; echo {mark}" for _, command, _ in sources)
+    said = adb.shell(command, "reading the phone's heat, clocks and battery").text.split(f"{mark}\n")
+    found: dict[str, Any] = {}
+    unreadable: dict[str, str] = {}
+    for number, (what, _, parse) in enumerate(sources):
         try:
-            answer = adb.shell(command, f"reading the {what}")
-            found |= parse(answer.text)
-        except DeviceGone:
-            raise
-        except (BenchError, ValueError) as error:
-            unreadable[what] = error.message if isinstance(error, BenchError) else str(error)
+            found |= parse(said[number] if number < len(said) - 1 else "")
+        except ValueError as error:
+            unreadable[what] = str(error)
     return PhoneState(**found, unreadable=unreadable)
 
 

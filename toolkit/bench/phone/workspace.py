@@ -61,7 +61,8 @@ class Workspace:
     def others(self) -> tuple[str, ...]:
         """Directories of other sessions on the phone: running now, or left by one that could not clean up."""
         listed = self._adb.shell(f"ls -d {ROOT}/{_PREFIX}*", "looking for other sessions").text.split()
-        return tuple(sorted(name for name in listed if _PREFIX in name and not name.endswith(self.path)))
+        own = self.path.rpartition("/")[2]
+        return tuple(sorted(name for name in listed if _PREFIX in name and name.rpartition("/")[2] != own))
 
     def push(self, source: Path, name: str, *, executable: bool = False) -> str:
         """Copies a file there and checks that it arrived whole; returns its path on the phone.
@@ -71,16 +72,17 @@ class Workspace:
         """
         target = f"{self.path}/{name}"
         self._adb.push(source, target)
-        size = self._adb.shell(f"wc -c < {shlex.quote(target)}", f"checking {source.name} on the phone").text.strip()
-        if size != str(source.stat().st_size):
+        path = shlex.quote(target)
+        mode = f"chmod 700 {path} && " if executable else ""
+        said = self._adb.shell(f"{mode}wc -c < {path}", f"checking {source.name} on the phone")
+        size = said.text.strip()
+        if said.code != 0 or size != str(source.stat().st_size):
             raise BenchError(
-                f"{source.name} has {source.stat().st_size} bytes here and {size or 'none'} on the phone",
+                f"{source.name} has {source.stat().st_size} bytes here; on the phone: {size or 'nothing'}",
                 code="bench/phone-copy",
                 where=target,
                 hint="is the phone's storage full? adb shell df /data",
             )
-        if executable and self._adb.shell(f"chmod 700 {shlex.quote(target)}", "making the tool executable").code != 0:
-            raise BenchError("the tool cannot be made executable", code="bench/phone-copy", where=target)
         return target
 
     def run(self, arguments: list[str], step: str, timeout_seconds: float, environment: str = "") -> Answer:

@@ -14,6 +14,7 @@ from tests.toolkit.bench.phone import outputs
 from tests.toolkit.bench.phone.fake_phone import BATTERY, SERIAL, FakePhone, thermal, tool
 from tests.toolkit.bench.phone.small_file import INT32, small_file
 from toolkit.bench.phone import workspace
+from toolkit.bench.phone.command import NOTES
 from toolkit.cli.app import outcome
 from toolkit.results import load
 
@@ -100,7 +101,8 @@ def test_run_directory_holds_all_and_phone_is_clean(desk):
     assert latency.applied[0].kernels == 2 and [op.op_type for op in latency.ops][1] == "LEAKY_RELU"
     assert latency.delegated_time_ratio == pytest.approx((41.2 + 20.75) / 80.0)
     assert result.validity.valid and result.environment.device == phone.device
-    assert any("deprecated" in warning.message for warning in result.warnings)
+    deprecated, no_graph = (warning.message for warning in result.warnings)
+    assert deprecated == NOTES["nnapi"] and "exports no runtime graph" in no_graph
     assert desk.phone.left() == []
     assert {path.name for path in desk.out.iterdir()} == {
         "index.html",
@@ -205,6 +207,7 @@ def test_what_another_session_left_is_said_and_not_touched(desk):
     left.mkdir()
     code, out, _ = desk.bench()
     assert code == 0 and "toolkit-bench-0123456789abcdef is on the phone" in out
+    assert out.count("is on the phone") == 1  # its own is none of them
     assert desk.phone.left() == [left.name]
 
 
@@ -319,7 +322,7 @@ def test_full_phone_is_one_error(desk):
 def test_file_that_arrives_short_is_noticed(desk):
     (desk.phone.state / "bin/wc").write_text("#!/bin/sh\necho 7\n")
     (desk.phone.state / "bin/wc").chmod(0o755)
-    assert "bytes here and 7 on the phone" in desk.failed("bench/phone-copy")
+    assert "bytes here; on the phone: 7" in desk.failed("bench/phone-copy")
 
 
 STEPS = [
