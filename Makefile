@@ -26,7 +26,8 @@ $(STAMP): requirements.lock pyproject.toml docker/install.sh
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
-lock:  ## rewrites requirements.lock from pyproject.toml (needs uv)
+lock:  ## rewrites requirements.lock from pyproject.toml, keeping the pins that still fit (needs uv)
+	grep -v 'hash=\|^#' requirements.lock | sed 's/ *\\$$//' > lock.tmp
 	uv pip compile pyproject.toml --all-extras --generate-hashes --python-version 3.11 --no-header --no-annotate -q -o lock.tmp
 	{ echo '# Every wheel of the one environment, with hashes; made by `make lock`, installed with --no-deps (README: Environment).'; \
 	  sed 's|^torch==2.13.0 \\|# torch-cpu-wheel: $(TORCH_CPU_SHA256)\ntorch==2.13.0 \\\n    --hash=sha256:$(TORCH_CPU_SHA256) \\|' lock.tmp; } > lock.new

@@ -24,9 +24,11 @@ class ToolError(Exception):
         message: what happened, with the value that was found.
         where: file, layer or field it happened in; empty when it has no place.
         hint: what to do about it; empty only when nothing can be done.
+        part: part of the model it happened in; empty where that is not known.
     """
 
     code = "internal/unclassified"
+    part = ""
 
     def __init__(self, message: str, *, code: str | None = None, where: str = "", hint: str = "") -> None:
         super().__init__(message)

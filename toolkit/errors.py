@@ -5,6 +5,8 @@ ToolError
 ├── CheckpointError  a checkpoint is foreign, damaged, hostile or of a version that cannot be converted
 ├── DataError        calibration data or a clip is missing or damaged
 ├── DelegateError    a delegate table or level is unknown
+├── DeviceError      nothing is known of a device, or not enough for an estimate
+├── SearchError      an intent cannot be searched for
 ├── BenchError       a measurement could not be made
 ├── AuditError       asked and realised precision differ
 ├── VoiceError       the voice database, a voice in it or a features file is unusable
@@ -40,6 +42,18 @@ class DelegateError(ToolError):
     """A delegate table or level is unknown."""
 
     code = "delegate/unknown"
+
+
+class DeviceError(ToolError):
+    """Nothing is known of a device, or not enough for an estimate."""
+
+    code = "device/unknown"
+
+
+class SearchError(ToolError):
+    """An intent cannot be searched for."""
+
+    code = "search/intent"
 
 
 class BenchError(ToolError):

@@ -11,6 +11,8 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from converters.errors import InputError
+from converters.tflite_graph.consistency import check
+from converters.tflite_graph.verify import verify
 
 _IDENTIFIER = b"TFL3"
 # What Python raises on a buffer whose offsets point nowhere.
@@ -87,56 +89,48 @@ def content_of(source: bytes | Path) -> bytes:
     if not isinstance(source, Path):
         return bytes(source)
     try:
+        if source.exists() and not source.is_file():
+            raise InputError("not a file", where=str(source), hint="pass a .tflite file")
         return source.read_bytes()
     except OSError as error:
         raise InputError(f"cannot read the TFLite file: {error}", where=str(source)) from error
 
 
 def load(content: bytes, *, where: str = "") -> Any:
-    """The file as a ``ModelT``.
+    """The file as a ``ModelT``, every offset and number in it checked before it is followed.
 
     Raises:
-        InputError: not a TFLite file, or damaged.
+        InputError: not a TFLite file, damaged, or keeping its weights elsewhere.
     """
     if len(content) < 16 or content[4:8] != _IDENTIFIER:
         raise InputError("not a TFLite file (its identifier is missing)", where=where, hint="pass a .tflite file")
     try:
+        verify(content)
         model = schema.ModelT.InitFromPackedBuf(bytearray(content), 0)
-        _check(model)
+        check(model)
+        _read_data_behind_the_graph(model, content)
     except _DAMAGED as error:
+        detail = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
         raise InputError(
-            f"the TFLite file is damaged ({type(error).__name__}: {error})", where=where, hint="write or fetch it again"
+            f"the TFLite file is damaged ({detail})", where=where, hint="write or fetch it again"
         ) from error
+    if any(getattr(tensor, "externalBuffer", 0) for graph in model.subgraphs for tensor in graph.tensors or ()):
+        raise InputError(
+            "the TFLite file keeps weights in other files, which are not read",
+            where=where,
+            hint="write the model into one file",
+        )
     return model
 
 
-def _check(model: Any) -> None:
-    """Raises ``ValueError`` when an index points outside its table."""
-    if not model.subgraphs or not model.buffers or model.operatorCodes is None:
-        raise ValueError("no graph")
-    for graph in model.subgraphs:
-        count = len(graph.tensors or ())
-        for tensor in graph.tensors or ():
-            if not 0 <= tensor.buffer < len(model.buffers):
-                raise ValueError("a tensor names a buffer that is not there")
-            tensor.name = tensor.name or b""
-            tensor.name.decode("utf-8")
-        for operator in graph.operators or ():
-            if not 0 <= operator.opcodeIndex < len(model.operatorCodes):
-                raise ValueError("an operator names a code that is not there")
-            _check_indices(operator.inputs, count, optional=True)
-            _check_indices(operator.outputs, count, optional=False)
-        _check_indices(graph.inputs, count, optional=False)
-        _check_indices(graph.outputs, count, optional=False)
-    for signature in model.signatureDefs or ():
-        if not 0 <= signature.subgraphIndex < len(model.subgraphs):
-            raise ValueError("a signature names a graph that is not there")
-
-
-def _check_indices(indices: Any, count: int, *, optional: bool) -> None:
-    values = np.asarray(indices if indices is not None else (), np.int64)
-    if values.size and (values.min() < (-1 if optional else 0) or values.max() >= count):
-        raise ValueError("an operator names a tensor that is not there")
+def _read_data_behind_the_graph(model: Any, content: bytes) -> None:
+    """Files over 2 GB keep their buffers behind the flatbuffer; gives each buffer its bytes."""
+    for buffer in model.buffers:
+        if buffer.offset <= 1:
+            continue
+        if buffer.offset + buffer.size > len(content):
+            raise ValueError(f"a buffer of {buffer.size} bytes at byte {buffer.offset} reaches outside the file")
+        buffer.data = np.frombuffer(content, np.uint8, int(buffer.size), int(buffer.offset))
 
 
 def dump(model: Any) -> bytes:

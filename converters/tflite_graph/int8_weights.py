@@ -1,14 +1,15 @@
 """Stores the weight matrices of chosen operators as 8-bit integers; what they compute with stays float32.
 
-FULLY_CONNECTED keeps its float input and gets int8 weights with a scale for each output (TensorFlow Lite's hybrid
-kernels round the input row by row while running). GATHER of a constant table becomes EMBEDDING_LOOKUP, which widens
-only the rows it is asked for. Nothing depends on data, so equal weights give equal buffers in every bucket of a part.
+FULLY_CONNECTED and CONV_2D keep their float input and get int8 weights with a scale for each output (TensorFlow Lite's
+hybrid kernels round the input while running: row by row, and as a whole for a convolution). GATHER of a constant table
+becomes EMBEDDING_LOOKUP, which widens only the rows it is asked for. Nothing depends on data, so equal weights give
+equal buffers in every bucket of a part.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -20,6 +21,7 @@ from converters.tflite_graph.widened_constants import drop_unused_tensors
 
 _LARGEST = 127
 _FULLY_CONNECTED_VERSION = 12  # int8 weights by output channel beside a float input
+_CONVOLUTION_VERSION = 5  # likewise
 _LOOKUP_VERSION = 4  # rows of an 8-bit table, each with its scale
 
 
@@ -41,10 +43,10 @@ def int8_weights(content: bytes, select: Callable[[TfliteOp], bool]) -> bytes:
     stored: dict[int, int] = {}
     for op in chosen:
         operator = graph.operators[op.index]
-        place = {"FULLY_CONNECTED": 1, "GATHER": 0}.get(op.kind)
+        place = {"FULLY_CONNECTED": 1, "CONV_2D": 1, "GATHER": 0}.get(op.kind)
         if place is None or not _is_matrix(model, graph.tensors[operator.inputs[place]]):
             continue
-        if op.kind == "GATHER" and not _is_lookup(graph, operator):
+        if not _FITS.get(op.kind, _always)(graph, operator):
             continue
         index = int(operator.inputs[place])
         if index not in stored:
@@ -52,6 +54,8 @@ def int8_weights(content: bytes, select: Callable[[TfliteOp], bool]) -> bytes:
         operator.inputs = [stored[index] if n == place else int(i) for n, i in enumerate(operator.inputs)]
         if op.kind == "GATHER":
             _to_lookup(model, operator)
+        elif op.kind == "CONV_2D":
+            operator.opcodeIndex = operator_code(model, schema.BuiltinOperator.CONV_2D, _CONVOLUTION_VERSION)
         else:
             operator.opcodeIndex = operator_code(
                 model, schema.BuiltinOperator.FULLY_CONNECTED, _FULLY_CONNECTED_VERSION
@@ -80,13 +84,29 @@ def rounded_rows(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _is_matrix(model: Any, tensor: Any) -> bool:
     data = model.buffers[tensor.buffer].data
-    return tensor.type == schema.TensorType.FLOAT32 and len(tensor.shape) == 2 and data is not None and len(data) > 0
+    return (
+        tensor.type == schema.TensorType.FLOAT32 and len(tensor.shape) in (2, 4) and data is not None and len(data) > 0
+    )
+
+
+def _always(graph: Any, operator: Any) -> bool:
+    return True
+
+
+def _is_plain_convolution(graph: Any, operator: Any) -> bool:
+    """Whether the hybrid kernels compute it: they know neither dilation nor groups."""
+    options = operator.builtinOptions
+    data, kernel = (graph.tensors[operator.inputs[n]] for n in (0, 1))
+    return options.dilationWFactor == options.dilationHFactor == 1 and data.shape[3] == kernel.shape[3]
 
 
 def _is_lookup(graph: Any, operator: Any) -> bool:
     """Whether a GATHER takes whole rows by a list of ids."""
     ids, options = graph.tensors[operator.inputs[1]], operator.builtinOptions
     return len(ids.shape) == 1 and ids.type == schema.TensorType.INT32 and not (options.axis or options.batchDims)
+
+
+_FITS: Final = {"GATHER": _is_lookup, "CONV_2D": _is_plain_convolution}
 
 
 def _to_lookup(model: Any, operator: Any) -> None:
@@ -101,7 +121,7 @@ def _quantised(model: Any, graph: Any, index: int) -> int:
     """Adds the int8 copy of a constant and returns its index."""
     original = graph.tensors[index]
     values = np.ascontiguousarray(model.buffers[original.buffer].data, np.uint8).view("<f4")
-    rounded, scales = rounded_rows(values.reshape([int(size) for size in original.shape]))
+    rounded, scales = rounded_rows(values.reshape(int(original.shape[0]), -1))
     tensor = schema.TensorT()
     tensor.shape, tensor.hasRank, tensor.type = original.shape, original.hasRank, schema.TensorType.INT8
     tensor.name = original.name + b"/int8"

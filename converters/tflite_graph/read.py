@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from converters.errors import InputError
+from converters.tflite_graph.control_edges import Edges, control_edges
 from converters.tflite_graph.flatbuffer import content_of, load
 
 _NUMPY = {
@@ -33,6 +35,8 @@ _ENUMS = {
     "padding": "Padding",
     "weights_format": "FullyConnectedOptionsWeightsFormat",
     "mode": "MirrorPadMode",
+    "type": "LSHProjectionType",
+    "kernel_type": "LSTMKernelType",
     "in_data_type": "TensorType",
     "out_data_type": "TensorType",
     "output_type": "TensorType",
@@ -126,6 +130,8 @@ class TfliteGraph:
         inputs: indices of the inputs.
         outputs: indices of the outputs.
         signatures: all signatures of the file, of every subgraph.
+        graphs: how many subgraphs the file has.
+        control_edges: pairs of operators (before, after) the file states; None when it states none.
     """
 
     ops: tuple[TfliteOp, ...]
@@ -133,25 +139,26 @@ class TfliteGraph:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     signatures: tuple[TfliteSignature, ...] = ()
+    graphs: int = 1
+    control_edges: Edges | None = None
 
     def multiply_adds(self, op: TfliteOp) -> int:
         """Multiply-adds of an operator: convolutions, fully connected layers, matrix products and LSTMs; else 0."""
         shapes = [self.tensors[index].shape if index >= 0 else () for index in op.inputs]
-        output = int(np.prod(self.tensors[op.outputs[0]].shape)) if op.outputs else 0
-        match op.kind:
-            case "CONV_2D":
-                return output * int(np.prod(shapes[1][1:]))
-            case "DEPTHWISE_CONV_2D":
-                return output * int(np.prod(shapes[1][1:3]))
-            case "TRANSPOSE_CONV":
-                return int(np.prod(shapes[2])) * int(np.prod(shapes[1][:3]))
-            case "FULLY_CONNECTED":
-                return output * int(shapes[1][-1])
-            case "BATCH_MATMUL":
-                return output * int(shapes[0][-2 if op.options.get("adj_x") else -1])
-            case "UNIDIRECTIONAL_SEQUENCE_LSTM":
-                steps = int(np.prod(shapes[0][:-1]))
-                return steps * sum(int(np.prod(shape)) for shape in shapes[1:9])
+        output = math.prod(self.tensors[op.outputs[0]].shape) if op.outputs else 0
+        match op.kind, shapes:
+            case "CONV_2D", [_, weights, *_]:
+                return output * math.prod(weights[1:])
+            case "DEPTHWISE_CONV_2D", [_, weights, *_]:
+                return output * math.prod(weights[1:3])
+            case "TRANSPOSE_CONV", [_, weights, data, *_]:
+                return math.prod(data) * math.prod(weights[:3])
+            case "FULLY_CONNECTED", [_, [*_, depth], *_]:
+                return output * depth
+            case "BATCH_MATMUL", [[*_, rows, columns], *_]:
+                return output * (rows if op.options.get("adj_x") else columns)
+            case "UNIDIRECTIONAL_SEQUENCE_LSTM", [data, *rest]:
+                return math.prod(data[:-1]) * sum(math.prod(shape) for shape in rest[:8])
         return 0
 
 
@@ -181,7 +188,13 @@ def read_tflite(source: bytes | Path, *, signature: str | None = None) -> Tflite
             f"the TFLite file is damaged ({error})", where=where, hint="write or fetch it again"
         ) from error
     return TfliteGraph(
-        ops=ops, tensors=tensors, inputs=_ints(graph.inputs), outputs=_ints(graph.outputs), signatures=signatures
+        ops=ops,
+        tensors=tensors,
+        inputs=_ints(graph.inputs),
+        outputs=_ints(graph.outputs),
+        signatures=signatures,
+        graphs=len(model.subgraphs),
+        control_edges=control_edges(model, index),
     )
 
 
@@ -217,14 +230,19 @@ def _op(model: Any, index: int, operator: Any, tensors: tuple[TfliteTensor, ...]
     outputs = _ints(operator.outputs)
     return TfliteOp(
         index=index,
-        kind=_names("BuiltinOperator")[max(code.builtinCode, code.deprecatedBuiltinCode)],
+        kind=_kind(int(max(code.builtinCode, code.deprecatedBuiltinCode))),
         custom_code=_text(code.customCode),
         version=int(code.version),
         inputs=_ints(operator.inputs),
         outputs=outputs,
-        options=_options(operator.builtinOptions),
+        options={**_options(operator.builtinOptions), **_options(operator.builtinOptions2)},
         name=tensors[outputs[0]].name if outputs else "",
     )
+
+
+def _kind(code: int) -> str:
+    """The schema's name of an operator; a file may be newer than the schema."""
+    return _names("BuiltinOperator").get(code, f"BUILTIN_{code}")
 
 
 def _options(options: Any) -> dict[str, Any]:
@@ -235,6 +253,8 @@ def _options(options: Any) -> dict[str, Any]:
             found[name] = _names(_ENUMS[name]).get(int(value), int(value))
         elif isinstance(value, np.ndarray):
             found[name] = value.tolist()
+        elif isinstance(value, bytes):
+            found[name] = value.decode("utf-8", "replace")
         else:
             found[name] = value
     return found
@@ -258,7 +278,7 @@ def _names(enumeration: str) -> dict[int, str]:
 def _text(value: bytes | str | None) -> str:
     if value is None:
         return ""
-    return value.decode("utf-8") if isinstance(value, bytes) else value
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
 
 
 def _ints(values: Any) -> tuple[int, ...]:

@@ -38,8 +38,15 @@ class Session:
                 where="" if isinstance(model, bytes) else str(model),
             ) from error
         self.init_ms = _since_ms(start)
-        self._fill(inputs, seed)
-        self.first_ms = self.invoke_ms()
+        try:
+            self._fill(inputs, seed)
+            self.first_ms = self.invoke_ms()
+        except (ValueError, RuntimeError, TypeError) as error:
+            raise BenchError(
+                f"LiteRT cannot run the file: {error}",
+                code="bench/unloadable",
+                where="" if isinstance(model, bytes) else str(model),
+            ) from error
 
     def invoke_ms(self) -> float:
         """Runs once and returns the time it took."""

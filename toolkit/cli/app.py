@@ -14,7 +14,24 @@ from typer.exceptions import TyperException
 
 import toolkit
 from converters.errors import ToolError
-from toolkit.cli import bench, compare, convert, data, doctor, explain, history, inspect, recipe, report, speak, voices
+from toolkit.cli import (
+    bench,
+    compare,
+    convert,
+    data,
+    distil,
+    doctor,
+    estimate,
+    explain,
+    history,
+    inspect,
+    prune,
+    recipe,
+    report,
+    speak,
+    train,
+    voices,
+)
 from toolkit.errors import GateFailed
 
 EXIT_GATE = 1
@@ -31,14 +48,18 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("convert")(convert.convert)
+app.command("distil")(distil.distil)
+app.command("prune")(prune.prune)
 app.command("speak")(speak.speak)
 app.command("inspect")(inspect.inspect)
 app.command("bench")(bench.bench)
 app.command("compare")(compare.compare)
+app.command("estimate")(estimate.estimate)
 app.command("report")(report.report)
 app.add_typer(history.app, name="history")
 app.add_typer(recipe.app, name="recipe")
 app.add_typer(data.app, name="data")
+app.add_typer(train.app, name="train")
 app.add_typer(voices.app, name="voices")
 app.command("doctor")(doctor.doctor)
 app.command("explain")(explain.explain)

@@ -27,6 +27,9 @@ def bench(
     ),
     runs: int = typer.Option(30, min=1, help="Files: measured runs per file and thread count (on a phone: a process)."),
     warmup: int = typer.Option(3, min=0, help="Files: runs before measuring."),
+    patience: float | None = typer.Option(
+        None, min=0.1, help="Files: seconds that loading and running all once may take; by their size when left out."
+    ),
     codes: int = typer.Option(75, min=1, help="Bundles: length of the sentence in semantic codes, 25 a second."),
     phones: int = typer.Option(40, min=1, help="Bundles: phones of the sentence."),
     rounds: int = typer.Option(5, min=1, help="Bundles: sentences that count."),
@@ -87,7 +90,7 @@ def bench(
     else:
         from toolkit.pipeline.benchmark import bench_files
 
-        outcome = bench_files(models, tuple(threads), runs, warmup, out=out, command=_command())
+        outcome = bench_files(models, tuple(threads), runs, warmup, patience, out=out, command=_command())
     typer.echo(json.dumps(outcome.as_json(), indent=1) if as_json else outcome.as_text())
     return 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
@@ -12,7 +12,18 @@ from converters.errors import InputError
 from toolkit.cli.render import Terminal
 from toolkit.recipe import load as recipes
 
+if TYPE_CHECKING:
+    from toolkit.recipe.schema import Recipe
+    from toolkit.search.intent import Intent
+    from toolkit.search.job import Job
+
+Asked = tuple[Path | None, dict[str, Any]]
+"""An intent's file and what the command line adds to it."""
+
 _CHECKPOINTS = (".ckpt", ".pth")
+_SEARCHED_MODEL = "gates={output_snr_db_min: 20}"
+"""A float model is held to 90 dB; a search may quantise it, and is held to what ``any-model-int8`` is."""
+_LATEST, _SEARCHED = Path("runs/latest"), Path("runs/search")
 DEFAULT_RECIPE = {"voice": "vits-voice", "model": "any-model", "gpt-sovits": "gpt-sovits"}
 
 
@@ -36,7 +47,14 @@ def convert(
     ),
     spec: Path | None = typer.Option(None, help="YAML file declaring inputs instead of --input."),
     probe: Path | None = typer.Option(None, help=".npz of real inputs by name, used for parity and calibration."),
-    out: Path = typer.Option(Path("runs/latest"), help="Run directory; replaced only when the run completes."),
+    out: Path | None = typer.Option(
+        None, help="Run directory, replaced only when the run completes (runs/latest); of a search: runs/search."
+    ),
+    device: str = typer.Option("", help="Device to estimate latency for, e.g. snapdragon-7-gen-3."),
+    max_size: str = typer.Option("", metavar="SIZE", help="Search for a version of at most, e.g. 80MB."),
+    max_latency: str = typer.Option("", metavar="TIME", help="Search for a version that takes at most, e.g. 1s."),
+    intent: Path | None = typer.Option(None, help="YAML file of an intent: device, max_size, max_latency, quality …"),
+    trials: int | None = typer.Option(None, min=1, help="Versions a search tries at most."),
     random_voice: bool = typer.Option(
         False, "--random-voice", help="A small seeded voice of random weights instead of the default voice."
     ),
@@ -60,18 +78,22 @@ def convert(
 ) -> int:
     """Convert a model to verified TFLite and report on it.
 
-    With no MODEL the embedded default voice is converted.
+    With no MODEL the embedded default voice is converted. With --max-size or --max-latency (or --intent) the settings
+    are searched for.
     """
     from toolkit.pipeline import sources
 
-    chosen = (*_delegate_changes(delegate, android), *change)
+    given = {"device": device, "max_size": max_size, "max_latency": max_latency, "trials": trials}
+    searching = bool(max_size or max_latency or intent or trials)
+    asked = (intent, {name: value for name, value in given.items() if value}) if searching else None
+    chosen = (*_delegate_changes(delegate, android, "" if searching else device), *change)
     if len(models or ()) > 1 or any(Path(name).suffix in _CHECKPOINTS for name in models or ()):
         others = {"--input": inputs, "--spec": spec, "--probe": probe, "--random-voice": random_voice,
                   "--keep-keras": keep_keras}  # fmt: skip
         _refuse_unused([option for option, given in others.items() if given], "a GPT-SoVITS model")
         listeners = {"ssl": ssl, "bert": bert, "sv": sv}
         return _convert_pair(
-            models, recipe, chosen, out, voice, listeners, dry_run=dry_run, quiet=quiet, as_json=as_json
+            models, recipe, chosen, out, voice, listeners, asked, dry_run=dry_run, quiet=quiet, as_json=as_json
         )
     theirs = {"--voice": voice, "--ssl": ssl, "--bert": bert, "--sv": sv}
     _refuse_unused([option for option, given in theirs.items() if given], "anything but a GPT-SoVITS model")
@@ -82,15 +104,25 @@ def convert(
     name = recipe or DEFAULT_RECIPE["voice" if kind == "voice" else "model"]
     # The limits are a trained voice's; random weights are held to parity, precision and placement only.
     lenient = ["gates={}"] if random_voice and not recipe else []
+    if searching and kind == "model" and not recipe:
+        lenient = [_SEARCHED_MODEL]
     changes = [*lenient, *chosen]
     settings = recipes.load(name, tuple(changes))
     if dry_run:
         typer.echo(recipes.dump(settings), nl=False)
         return 0
+    if asked is not None:
+        from toolkit.search.job import RequestJob
+
+        _refuse_unused(["--keep-keras"] if keep_keras else [], "a search")
+        wish = _intent(asked)
+        with Terminal(quiet=quiet) as terminal:
+            job = RequestJob(request=request, listener=terminal)
+            return _search(job, settings, wish, out, terminal, as_json=as_json)
     from toolkit.pipeline.run import Options, run
 
     with Terminal(quiet=quiet) as terminal:
-        outcome = run(request, settings, out, Options(keep_keras=keep_keras, command=_command()), terminal)
+        outcome = run(request, settings, out or _LATEST, Options(keep_keras=keep_keras, command=_command()), terminal)
     if as_json:
         typer.echo(json.dumps(outcome.result.model_dump(mode="json", by_alias=True)))
     else:
@@ -98,8 +130,26 @@ def convert(
     return 0 if outcome.passed else 1
 
 
-def _delegate_changes(delegate: str, android: str) -> list[str]:
-    return [f"delegate.name={delegate}", *([f'delegate.android="{android}"'] if android else [])]
+def _intent(asked: Asked) -> Intent:
+    from toolkit.search.intent import read_intent
+
+    return read_intent(*asked)
+
+
+def _search(job: Job, base: Recipe, wish: Intent, out: Path | None, terminal: Terminal, *, as_json: bool) -> int:
+    from toolkit.search.run import search
+
+    outcome = search(job, base, wish, out or _SEARCHED, terminal, command=_command())
+    typer.echo(json.dumps(outcome.result.model_dump(mode="json", by_alias=True)) if as_json else outcome.text)
+    return 0 if outcome.found else 1
+
+
+def _delegate_changes(delegate: str, android: str, device: str) -> list[str]:
+    return [
+        f"delegate.name={delegate}",
+        *([f'delegate.android="{android}"'] if android else []),
+        *([f'delegate.device="{device}"'] if device else []),
+    ]
 
 
 def _refuse_unused(options: list[str], what: str) -> None:
@@ -117,15 +167,20 @@ def _convert_pair(
     models: list[str],
     recipe: str,
     changes: tuple[str, ...],
-    out: Path,
+    out: Path | None,
     voice: str,
     listeners: dict[str, Path | None],
+    asked: Asked | None,
     *,
     dry_run: bool,
     quiet: bool,
     as_json: bool,
 ) -> int:
     settings = recipes.load(recipe or DEFAULT_RECIPE["gpt-sovits"], changes)
+    if settings.delegate.device:
+        from toolkit.estimate.devices import find_device
+
+        find_device(settings.delegate.device)  # before the work, not after it
     if len(models) > 2:
         raise InputError(
             f"a GPT-SoVITS model is two files, {len(models)} given",
@@ -141,15 +196,22 @@ def _convert_pair(
     from toolkit.pipeline.gpt_sovits_listeners import ListenerPaths
 
     if len(models) == 1:
-        others = {"--voice": voice, **{f"--{name}": path for name, path in listeners.items()}}
+        others = {"--voice": voice, **{f"--{name}": path for name, path in listeners.items()}, "a search": asked}
         _refuse_unused([option for option, given in others.items() if given], "a GPT checkpoint alone")
+    paths, beside = [Path(name) for name in models], ListenerPaths(**listeners)
+    if asked is not None:
+        from toolkit.search.job import PairJob
+
+        wish = _intent(asked)
+        with Terminal(quiet=quiet) as terminal:
+            job = PairJob(paths=tuple(paths), voice=voice, listeners=beside, listener=terminal)
+            return _search(job, settings, wish, out, terminal, as_json=as_json)
+    place = out or _LATEST
     with Terminal(quiet=quiet) as terminal:
         if len(models) == 1:
-            outcome = convert_codes(Path(models[0]), settings, out, terminal, command=_command())
+            outcome = convert_codes(paths[0], settings, place, terminal, command=_command())
         else:
-            paths = [Path(name) for name in models]
-            beside = ListenerPaths(**listeners)
-            outcome = convert_pair(paths, settings, out, terminal, voice=voice, listeners=beside, command=_command())
+            outcome = convert_pair(paths, settings, place, terminal, voice=voice, listeners=beside, command=_command())
     typer.echo(json.dumps(outcome.result.model_dump(mode="json", by_alias=True)) if as_json else outcome.verdict)
     return 0 if outcome.passed else 1
 

@@ -12,7 +12,9 @@ import typer
 
 def inspect(
     model: Path = typer.Argument(help=".tflite file, or a GPT-SoVITS .ckpt or .pth."),
-    delegate: Literal["nnapi", "gpu", "xnnpack", "none"] = typer.Option("none", help="Show this delegate's placement."),
+    delegate: Literal["nnapi", "gpu", "gpu-classic", "xnnpack", "coreml", "none"] = typer.Option(
+        "none", help="Show this delegate's placement (gpu: LiteRT's; gpu-classic: the older TFLite one)."
+    ),
     android: str = typer.Option("12", help="Android version, API level or NNAPI feature level."),
     ops: bool = typer.Option(False, "--ops", help="List every operator."),
     as_json: bool = typer.Option(False, "--json", help="JSON instead of text."),
@@ -30,27 +32,34 @@ def inspect(
     typer.echo(
         f"{model}  {found['size_bytes']:,} bytes  {len(found['ops'])} operators  {found['macs']:,} multiply-adds"
     )
+    if found["graphs"] > 1:
+        typer.echo(f"  the first of {found['graphs']} graphs")
     for entry in found["tensors"]:
-        typer.echo(f"  {entry['role']:<7}{entry['name']:<28}{entry['dtype']:<9}{entry['shape']}")
+        typer.echo(f"  {entry['role']:<7}{_shown(entry['name']):<28} {entry['dtype']:<9}{entry['shape']}")
     for (name, precision), count in sorted(Counter((o["op"], o["precision"]) for o in found["ops"]).items()):
         typer.echo(f"  {count:>5} × {name:<24}{precision}")
     if ops:
         for op in found["ops"]:
-            typer.echo(f"  {op['index']:>5}  {op['op']:<22}{op['precision']:<9}{op['macs']:>14,}  {op['name']}")
+            typer.echo(f"  {op['index']:>5}  {op['op']:<22}{op['precision']:<9}{op['macs']:>14,}  {_shown(op['name'])}")
     if "placement" in found:
         placement = found["placement"]
         typer.echo(
-            f"{placement['delegate']} ({placement['level']}): {placement['accepted']}/{len(found['ops'])} operators, "
+            f"{placement['delegate']} ({placement['level']}): {placement['accepted']}/{placement['total']} operators, "
             f"{placement['partitions']} partition(s)"
+            + (f", {placement['folded']} DEQUANTIZE of constants folded away" if placement["folded"] else "")
         )
         for fallback in placement["fallbacks"]:
-            typer.echo(
-                f"  on the CPU: {fallback['op']} ×{fallback['count']}: {fallback['reason']}  [{fallback['source']}]"
-            )
+            reason = _shown(fallback["reason"])
+            typer.echo(f"  on the CPU: {fallback['op']} ×{fallback['count']}: {reason}  [{fallback['source']}]")
             if fallback["fix"]:
                 typer.echo(f"    fix: {fallback['fix']}")
         for note in placement["notes"]:
-            typer.echo(f"  note: {note}")
+            typer.echo(f"  note: {_shown(note)}")
+
+
+def _shown(name: str) -> str:
+    """A name from a file, harmless to a terminal."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in name)
 
 
 def _checkpoint(path: Path, as_json: bool) -> None:
@@ -66,4 +75,12 @@ def _checkpoint(path: Path, as_json: bool) -> None:
     for part, count in sorted(found["parts"].items(), key=lambda item: -item[1]):
         note = "  (training only)" if part == "enc_q" else ""
         typer.echo(f"  {part:<18}{count:>14,}{note}")
+    if "transformer" in found:
+        sizes = found["transformer"]
+        inners = sorted(set(sizes["inners"]))
+        spread = f"{inners[0]}" if len(inners) == 1 else f"{inners[0]} to {inners[-1]}"
+        typer.echo(
+            f"  {sizes['layers']} layers, width {sizes['width']}, {sizes['heads'] or 'an unknown number of'} heads "
+            f"({sizes['attention_width']} wide together), feed-forward {spread}"
+        )
     typer.echo(f"  sha256 {found['sha256']}")

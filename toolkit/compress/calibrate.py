@@ -10,6 +10,7 @@ import numpy as np
 
 from converters import frameworks
 from converters.spec import Arrays
+from toolkit.compress import rewire
 from toolkit.compress.observe import run_layers, target_inputs, trainable_copy
 
 if TYPE_CHECKING:
@@ -77,28 +78,48 @@ def observe_statistics(
 
 
 def _gains(relayered: RelayeredModel, inputs: Sequence[Sequence[np.ndarray]], seed: int) -> dict[str, np.ndarray]:
+    """Squared slopes by channel, noted as they pass: held all at once they would take as much memory as the signals."""
     tf = frameworks.tensorflow()
     model = trainable_copy(relayered.model)
     generator = np.random.default_rng(seed)
     found: dict[str, np.ndarray] = {}
+    # Slopes are asked for where floats begin, so that they run through every value on the way.
+    roots = {
+        layer.name
+        for layer in model.layers
+        if type(layer).__name__ == "InputLayer"
+        or not any(symbol.dtype == tf.float32 for symbol in rewire.layer_inputs(layer))
+    }
+
+    def tapped(name: str, value: Any) -> Any:
+        @tf.custom_gradient
+        def tap(value: Any) -> tuple[Any, Callable[[Any], Any]]:
+            def note(slope: Any) -> Any:
+                slope = tf.convert_to_tensor(slope)
+                squared = np.square(np.asarray(slope, np.float64)).reshape(-1, slope.shape[-1]).sum(0)
+                found[name] = found.get(name, 0.0) + squared / len(inputs)
+                return slope
+
+            return tf.identity(value), note
+
+        return tap(value)
+
     for arrays in inputs:
-        seen: dict[str, Any] = {}
+        starts: list[Any] = []
         with tf.GradientTape() as tape:
 
-            def watch(name: str, value: Any, tape: Any = tape, seen: dict[str, Any] = seen) -> Any:
-                if value.dtype == tf.float32:
+            def watch(name: str, value: Any, tape: Any = tape, starts: list[Any] = starts) -> Any:
+                if value.dtype != tf.float32:
+                    return value
+                if name in roots:
                     tape.watch(value)
-                    seen[name] = value
-                return value
+                    starts.append(value)
+                return tapped(name, value)
 
             outputs = run_layers(model, [tf.constant(array) for array in arrays], watch)
             projections = [generator.standard_normal(output.shape).astype(np.float32) for output in outputs]
             total = tf.add_n([tf.reduce_sum(o * p) for o, p in zip(outputs, projections, strict=True)])
-        slopes = tape.gradient(total, seen)
-        for name, slope in slopes.items():
-            if slope is not None:
-                squared = np.square(np.asarray(slope, np.float64)).reshape(-1, slope.shape[-1]).sum(0)
-                found[name] = found.get(name, 0.0) + squared / len(inputs)
+        tape.gradient(total, starts)
     return found
 
 

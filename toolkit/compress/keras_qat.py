@@ -86,9 +86,9 @@ def wrap(
 
 
 def weight_only_layers(model: tf_keras.Model, plan: PrecisionPlan) -> frozenset[str]:
-    """Linear layers that are to have int8 weights, with a scale for each output, beside float activations."""
-    wanted = plan.layers_asking("int8-weights")
-    return frozenset(layer.name for layer in model.layers if layer.name in wanted and type(layer).__name__ == "Dense")
+    """Layers that are to have int8 weights, with a scale for each output, beside float activations."""
+    wanted, kinds = plan.layers_asking("int8-weights"), ("Dense", "Conv2D")
+    return frozenset(layer.name for layer in model.layers if layer.name in wanted and type(layer).__name__ in kinds)
 
 
 def unwrap_weights(wrapped: tf_keras.Model, target: tf_keras.Model) -> None:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from toolkit.data.manifest import Clip, Manifest, Sentence, load_manifest
+from toolkit.data.manifest import DEFAULT_ROOT, Clip, Manifest, Sentence, load_manifest
 
-__all__ = ["Clip", "Manifest", "Sentence", "load_manifest"]
+__all__ = ["DEFAULT_ROOT", "Clip", "Manifest", "Sentence", "load_manifest"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from toolkit.delegates.gpu_checks import INTERPRETERS
-from toolkit.delegates.gpu_rules import CLASSIC_LIMITS, NEVER_RAISED, REFUSALS
+from toolkit.delegates.gpu_rules import CLASSIC_LIMITS, NEVER_RAISED, REFUSALS, unreachable
 from toolkit.delegates.gpu_wrong_results import wrong_result
 from toolkit.delegates.op_view import OpView
 from toolkit.delegates.tables import commit, gpu_table
@@ -20,7 +20,6 @@ _FILES = {
     "mldrift": "ml_drift_delegate/tflite/model_builder.cc",
 }
 _COMPARISONS = ("EQUAL", "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL", "NOT_EQUAL")
-_LOGICAL = ("LOGICAL_AND", "LOGICAL_OR", "LOGICAL_NOT")
 _INTEGERS = ("INT8", "INT16", "INT32")
 _UNSIGNED = ("UINT8", "UINT16", "UINT32")
 
@@ -40,16 +39,8 @@ def judge_op(view: OpView, layer: Layer) -> Verdict:
             )
         )
     rules = entry[layer]
-    if view.op.kind == "CUSTOM":
-        names = tuple(rules["names"])
-        unknown = view.op.custom_code not in names
-        refusal = Refusal(
-            kind="custom",
-            source=_source(layer, rules["switch_line"]),
-            message=f"custom operator {view.op.custom_code!r}; known: {', '.join(names)}",
-        )
-        return Verdict(refusals=(refusal,) if unknown else ())
     broken = [
+        *_name(view, layer, rules),
         *_version(view, layer, rules),
         *_compatibility(view, layer, entry),
         *_own_checks(view, layer, rules),
@@ -57,6 +48,20 @@ def judge_op(view: OpView, layer: Layer) -> Verdict:
     ]
     warning = wrong_result(view) if not broken else None
     return Verdict(refusals=tuple(broken), warnings=(warning,) if warning else ())
+
+
+def _name(view: OpView, layer: Layer, rules: dict[str, Any]) -> list[Refusal]:
+    """Custom operators and composites are told apart by their name."""
+    if "names" not in rules:
+        return []
+    composite = view.op.kind == "STABLEHLO_COMPOSITE"
+    name = str(view.op.options.get("name", "")) if composite else view.op.custom_code
+    if name in rules["names"]:
+        return []
+    what = "composite" if composite else "custom operator"
+    message = f"{what} {name!r}; known: {', '.join(rules['names'])}"
+    line = rules.get("switch_line") or next(iter(rules["names"].values()))
+    return [Refusal(kind="custom", source=_source(layer, line), message=message)]
 
 
 def _source(layer: str, line: int | str) -> str:
@@ -73,7 +78,7 @@ def _version(view: OpView, layer: Layer, rules: dict[str, Any]) -> list[Refusal]
 
 def _compatibility(view: OpView, layer: Layer, entry: dict[str, Any]) -> list[Refusal]:
     rules = entry[layer]
-    uses = rules.get("uses_compat_checks") if layer == "classic_v2" else rules.get("compat_checks")
+    uses = rules.get("uses_compat_checks" if layer == "classic_v2" else "compat_checks")
     if not uses:
         return []
     return _run(entry["compat"].get("checks", ()), view, "compat", enhanced=rules.get("broadcast") == "enhanced")
@@ -93,19 +98,27 @@ def _run(checks: Any, view: OpView, layer: str, *, enhanced: bool) -> list[Refus
 
 def _own_checks(view: OpView, layer: Layer, rules: dict[str, Any]) -> list[Refusal]:
     broken = _run(rules.get("checks", ()), view, layer, enhanced=True)
-    for limit in (*rules.get("extra_support_checks", ()), *rules.get("parse_time_limits", ())):
-        if limit["line"] not in CLASSIC_LIMITS:
-            raise DelegateError(f"unknown GPU limit {limit['text']!r}", where=_source(layer, limit["line"]))
-        if CLASSIC_LIMITS[limit["line"]](view):
-            broken.append(Refusal(kind="limit", message=limit["text"], source=_source(layer, limit["line"])))
+    broken += _limits(view, layer, rules.get("extra_support_checks", ()), at_start=False)
+    broken += _limits(view, layer, rules.get("parse_time_limits", ()), at_start=True)
     for message in dict.fromkeys(rules.get("rejects", ())):
-        if message in NEVER_RAISED:
+        if message in NEVER_RAISED or unreachable(view.op.kind, message):
             continue
         if message not in REFUSALS:
             raise DelegateError(f"unknown GPU refusal {message!r}", where=view.op.kind)
         if REFUSALS[message](view):
             first, last = rules["is_supported_lines"]
             broken.append(Refusal(kind="reject", message=message, source=_source(layer, f"{first}-{last}")))
+    return broken
+
+
+def _limits(view: OpView, layer: Layer, limits: Any, *, at_start: bool) -> list[Refusal]:
+    broken = []
+    for limit in limits:
+        if limit["line"] not in CLASSIC_LIMITS:
+            raise DelegateError(f"unknown GPU limit {limit['text']!r}", where=_source(layer, limit["line"]))
+        if CLASSIC_LIMITS[limit["line"]](view):
+            source = _source(layer, limit["line"])
+            broken.append(Refusal(kind="limit", message=limit["text"], source=source, at_start=at_start))
     return broken
 
 
@@ -137,7 +150,7 @@ def allowed_types(kind: str, layer: Layer) -> tuple[set[str], set[str]]:
     if kind in _COMPARISONS:
         inputs |= set(rule["compare_ops"]["in"])
         outputs |= set(rule["compare_ops"]["out"])
-    if kind in _LOGICAL:
+    if kind in rule["logical_ops"]:
         inputs, outputs = set(rule["logical_ops_replace"]), set(rule["logical_ops_replace"])
     if kind == "TOPK_V2":
         outputs |= set(rule["topk_out"])
@@ -158,15 +171,15 @@ def _tensors(view: OpView, layer: Layer) -> list[Refusal]:
     inputs, outputs = allowed_types(view.op.kind, layer)
     line = gpu_table()["tensor_rule_" + layer]["lines"][0]
     broken = []
-    for tensors, allowed in ((view.inputs, inputs), (view.outputs, outputs)):
-        for tensor in tensors:
+    for side, tensors, allowed in (("input", view.inputs, inputs), ("output", view.outputs, outputs)):
+        for index, tensor in enumerate(tensors):
             if tensor is None:
                 continue
             if len(tensor.shape) > 4:
-                message = f"{tensor.name} has rank {len(tensor.shape)}; at most 4"
+                message = f"{side}{index} has rank {len(tensor.shape)}; at most 4"
                 broken.append(Refusal(kind="rank", message=message, source=_source(layer, line)))
             elif tensor.data is None and not tensor.is_variable and tensor.dtype not in allowed:
-                message = f"{tensor.name} is {tensor.dtype}; allowed: {', '.join(sorted(allowed))}"
+                message = f"{side}{index} is {tensor.dtype}; allowed: {', '.join(sorted(allowed))}"
                 broken.append(Refusal(kind="type_in", message=message, source=_source(layer, line)))
     return broken
 

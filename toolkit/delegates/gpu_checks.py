@@ -13,18 +13,7 @@ Check = dict[str, Any]
 Interpreter = Callable[[Check, OpView, bool], bool]
 """Takes the check, the operator and whether the delegate broadcasts as numpy does."""
 
-_OPTION_NAMES = {
-    "dilation_h": "dilation_h_factor",
-    "dilation_w": "dilation_w_factor",
-    "stride_height": "stride_h",
-    "stride_width": "stride_w",
-}
 _LSTM_FULL_INPUTS = (20, 24)
-
-
-def option(view: OpView, name: str) -> Any:
-    """An option of the operator by the table's name for it."""
-    return view.op.options.get(_OPTION_NAMES.get(name, name))
 
 
 def broadcastable(left: tuple[int, ...], right: tuple[int, ...]) -> bool:
@@ -80,12 +69,13 @@ def _same_dim(c: Check, v: OpView, _: bool) -> bool:
 
 
 def _depth_multiplier(_: Check, v: OpView, __: bool) -> bool:
-    return _dims(v, "output0")[-1] == _dims(v, "input0")[-1] * int(option(v, "depth_multiplier"))
+    made, read = _dims(v, "output0")[-1:], _dims(v, "input0")[-1:]
+    return made == tuple(size * int(v.option("depth_multiplier")) for size in read)
 
 
 def _bias_size(_: Check, v: OpView, __: bool) -> bool:
     bias = v.shape("input2")
-    return bias is None or bias[-1] == _dims(v, "output0")[-1]
+    return bias is None or bias[-1:] == _dims(v, "output0")[-1:]
 
 
 def _bitcast_shape(_: Check, v: OpView, __: bool) -> bool:
@@ -103,7 +93,7 @@ def _bitcast_shape(_: Check, v: OpView, __: bool) -> bool:
 
 def _one_hot_axis(_: Check, v: OpView, __: bool) -> bool:
     dims = _dims(v, "input0")
-    return option(v, "axis") == -1 or (bool(dims) and option(v, "axis") == dims[-1])
+    return v.option("axis") == -1 or (bool(dims) and v.option("axis") == dims[-1])
 
 
 def _one_hot_singleton(_: Check, v: OpView, __: bool) -> bool:
@@ -117,11 +107,11 @@ def _lstm(full: bool) -> Interpreter:
     def check(_: Check, v: OpView, __: bool) -> bool:
         if (len(v.inputs) in _LSTM_FULL_INPUTS) is not full:
             return True
-        activation = option(v, "fused_activation_function")
+        activation = v.option("fused_activation_function")
         if full:
             return len(v.outputs) == 1 and activation in ("SIGMOID", "TANH")
         depth = (_dims(v, "output0") or (0,))[-1]
-        unclipped = not option(v, "cell_clip") and not option(v, "proj_clip")
+        unclipped = not v.option("cell_clip") and not v.option("proj_clip")
         counts = (v.runtime_inputs, v.const_inputs, len(v.outputs)) == (3, 2, 4)
         return counts and depth % 4 == 0 and activation == "TANH" and unclipped
 
@@ -137,7 +127,7 @@ def _scalar(c: Check, v: OpView, _: bool) -> bool:
 
 
 INTERPRETERS: dict[str, Interpreter] = {
-    "activation_in": lambda c, v, e: option(v, "fused_activation_function") in (None, *c["values"]),
+    "activation_in": lambda c, v, e: v.option("fused_activation_function") in c["values"],
     "any_of": lambda c, v, e: any(INTERPRETERS[each["kind"]](each, v, e) for each in c["of"]),
     "bias_size": _bias_size,
     "bitcast_shape": _bitcast_shape,
@@ -154,14 +144,14 @@ INTERPRETERS: dict[str, Interpreter] = {
     "n_inputs": lambda c, v, e: len(v.inputs) == c["value"],
     "n_inputs_ge": lambda c, v, e: len(v.inputs) >= c["value"],
     "n_outputs": lambda c, v, e: len(v.outputs) == c["value"],
-    "not_both": lambda c, v, e: not all(option(v, name) for name in c["options"]),
+    "not_both": lambda c, v, e: not all(v.option(name) for name in c["options"]),
     "not_const": lambda c, v, e: not v.is_const(c["tensor"]),
     "one_hot_axis": _one_hot_axis,
     "one_hot_singleton": _one_hot_singleton,
-    "option_eq": lambda c, v, e: option(v, c["option"]) == c["value"],
-    "option_gt": lambda c, v, e: option(v, c["option"]) > c["value"],
+    "option_eq": lambda c, v, e: v.option(c["option"]) == c["value"],
+    "option_gt": lambda c, v, e: v.option(c["option"]) > c["value"],
     "pad_shape": lambda c, v, e: _dims(v, "input1") in ((4, 2), (3, 2)),
-    "positive": lambda c, v, e: all((option(v, name) or 0) > 0 for name in c["options"]),
+    "positive": lambda c, v, e: all(v.option(name) > 0 for name in c["options"]),
     "rank": lambda c, v, e: all(compare(len(_dims(v, t)), c["op"], c["value"]) for t in c["tensors"]),
     "rank2_only_if_const": lambda c, v, e: all(v.is_const(t) or len(_dims(v, t)) != 2 for t in c["tensors"]),
     "runtime_const_outputs": _runtime_const_outputs,
@@ -169,7 +159,7 @@ INTERPRETERS: dict[str, Interpreter] = {
     "runtime_inputs_outputs": lambda c, v, e: (v.runtime_inputs, len(v.outputs)) == (c["runtime_inputs"], c["outputs"]),
     "same_dim": _same_dim,
     "same_rank": lambda c, v, e: len({len(_dims(v, t)) for t in c["tensors"]}) == 1,
-    "same_rank_if": lambda c, v, e: not option(v, c["option"]) or len({len(_dims(v, t)) for t in c["tensors"]}) == 1,
+    "same_rank_if": lambda c, v, e: not v.option(c["option"]) or len({len(_dims(v, t)) for t in c["tensors"]}) == 1,
     "same_shape_or_scalar": _same_shape_or_scalar,
     "same_trailing_dims": lambda c, v, e: len({_dims(v, t)[1:] for t in c["tensors"]}) == 1,
     "same_type": lambda c, v, e: len({v.dtype(t) for t in c["tensors"]}) == 1,

@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 import numpy as np
 
+from converters.tflite_graph.read import TfliteOp
 from toolkit.delegates.gpu_checks import broadcastable
 from toolkit.delegates.op_view import OpView
 
 Broken = Callable[[OpView], bool]
 """True when the operator runs into the refusal."""
 
-_MULTIPLY_OR_ADD = ("MUL", "ADD")
+_MULTIPLY_OR_ADD = ("MUL", "ADD", "ADD_N")
 _COMPARISONS_CONSUMED_BY = ("CAST", "SELECT", "SELECT_V2")
 _LOGICAL = ("EQUAL", "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL", "NOT_EQUAL", "LOGICAL_AND")
 _FLOATS = ("FLOAT16", "FLOAT32")
@@ -78,7 +79,7 @@ def _slice_count(rank: int, allowed: tuple[int, ...]) -> Broken:
 
 def _slice_output(axis: int) -> Broken:
     def broken(v: OpView) -> bool:
-        starts, sizes, source = v.values("input1"), v.values("input2"), _dims(v, "input0")
+        starts, sizes, source = v.integers("input1"), v.integers("input2"), _dims(v, "input0")
         if starts is None or sizes is None or not starts.size == sizes.size == len(source) <= 4:
             return False
         expected = tuple(
@@ -90,13 +91,13 @@ def _slice_output(axis: int) -> Broken:
 
 
 def _strides(v: OpView) -> np.ndarray:
-    strides = v.values("input3")
+    strides = v.integers("input3")
     return np.ones(1, np.int64) if strides is None else strides
 
 
 def _prelu_linear(v: OpView) -> bool:
     alpha = tuple(size for size in _dims(v, "input1") if size != 1)
-    return len(alpha) <= 1 and bool(alpha) and alpha[0] != _dims(v, "input0")[-1]
+    return len(alpha) <= 1 and bool(alpha) and alpha != _dims(v, "input0")[-1:]
 
 
 def _prelu_full(v: OpView) -> bool:
@@ -105,7 +106,7 @@ def _prelu_full(v: OpView) -> bool:
 
 
 def _one_hot_axis(v: OpView) -> bool:
-    dims, axis = _dims(v, "input0"), v.op.options.get("axis")
+    dims, axis = _dims(v, "input0"), v.option("axis")
     return axis != -1 and (not dims or axis != dims[-1])
 
 
@@ -141,9 +142,7 @@ REFUSALS: dict[str, Broken] = {
     "EMBEDDING_LOOKUP: Unsupported weights type.": lambda v: (
         v.dtype("input1") not in ("INT8", "INT4", "INT2", "FLOAT32")
     ),
-    "Unsupported fully connected weights format.": lambda v: (
-        v.op.options.get("weights_format") not in (None, "DEFAULT")
-    ),
+    "Unsupported fully connected weights format.": lambda v: v.option("weights_format") != "DEFAULT",
     "Input / output dtype mismatch.": lambda v: v.dtype("input0") != v.dtype("output0"),
     "Paddings tensor has unexpected shape.": lambda v: _dims(v, "input1") not in ((4, 2), (3, 2)),
     "OneHot axis must be -1 or the last dimension.": _one_hot_axis,
@@ -154,9 +153,7 @@ REFUSALS: dict[str, Broken] = {
     "Alpha shape does not match input shape.": _prelu_full,
     "Encountered Quantize output with no quant params": lambda v: not _has_scales(v, "output0"),
     "If half_pixel_centers is True, align_corners must be False.": lambda v: (
-        v.op.kind == "RESIZE_BILINEAR"
-        and bool(v.op.options.get("half_pixel_centers"))
-        and bool(v.op.options.get("align_corners"))
+        v.op.kind == "RESIZE_BILINEAR" and bool(v.option("half_pixel_centers")) and bool(v.option("align_corners"))
     ),
     "Constant input is not supported.": lambda v: v.is_const("input0"),
     "Slicing starts count must be 3 or 4 for 4d input": _slice_count(4, (3, 4)),
@@ -168,7 +165,7 @@ REFUSALS: dict[str, Broken] = {
     "Output height doesn't match": _slice_output(1),
     "Output width doesn't match": _slice_output(2),
     "Output channels don't match": _slice_output(3),
-    "Softmax.beta != 1 is not supported.": lambda v: v.op.options.get("beta", 1.0) != 1.0,
+    "Softmax.beta != 1 is not supported.": lambda v: v.option("beta") != 1.0,
     "Only supports 1D-4D input tensor.": _outside_4d("input0"),
     "Only supports 1D-4D output tensor.": _outside_4d("output0"),
     "STRIDED_SLICE input/params dimensions mismatch.": lambda v: len(_dims(v, "input0")) - _starts(v) not in (0, 1),
@@ -190,6 +187,25 @@ NEVER_RAISED: dict[str, str] = {
 }
 """Messages that a well-formed file with default options does not meet, and why."""
 
+_OF_TWO_ARGUMENTS = (
+    "Applies only two input tensors",
+    "No support of few identical inputs in the same operation.",
+    "Inputs dimensions sizes don't match, broadcasting isn't applicable.",
+    "Can't parse inputs with const tensors.",
+)
+_ONE_ARGUMENT = (
+    *("ABS", "CEIL", "COS", "ELU", "EXP", "FLOOR", "GELU", "LOG", "LOGICAL_NOT", "LOGISTIC", "NEG", "ROUND", "RSQRT"),
+    *("SIGN", "SIN", "SQRT", "SQUARE", "TANH"),
+)
+
+
+def unreachable(kind: str, message: str) -> bool:
+    """Whether an operator cannot run into a message that its parser shares with others (model_builder.cc:2258-2325)."""
+    if message not in _OF_TWO_ARGUMENTS:
+        return kind == "RESIZE_NEAREST_NEIGHBOR" and message.startswith("If half_pixel_centers")
+    may_repeat = message == _OF_TWO_ARGUMENTS[1] and kind in _MULTIPLY_OR_ADD
+    return kind in _ONE_ARGUMENT or may_repeat
+
 
 def _scales(v: OpView, reference: str) -> tuple[float, ...]:
     tensor = v.tensor(reference)
@@ -200,15 +216,16 @@ def _has_scales(v: OpView, reference: str) -> bool:
     return len(_scales(v, reference)) > 0
 
 
-def _consumers(v: OpView) -> list[str]:
-    return [op.kind for op in v.graph.ops if v.op.outputs[0] in op.inputs]
+def _readers(v: OpView) -> list[TfliteOp]:
+    """Operators that read the first output."""
+    return [op for op in v.graph.ops if any(made in op.inputs for made in v.op.outputs[:1])]
 
 
 def _comparison_left_dangling(v: OpView) -> bool:
-    consumers = [op for op in v.graph.ops if v.op.outputs[0] in op.inputs]
+    consumers = _readers(v)
     if len(consumers) != 1 or consumers[0].kind not in _COMPARISONS_CONSUMED_BY:
         return True
-    return v.graph.tensors[consumers[0].outputs[0]].dtype not in _FLOATS
+    return any(v.graph.tensors[made].dtype not in _FLOATS for made in consumers[0].outputs[:1])
 
 
 def _bool_cast(v: OpView) -> bool:

@@ -45,9 +45,9 @@ def same_padding_agrees(length: int, kernel: int, stride: int) -> bool:
 
 def _transposed_convolution(view: OpView) -> str:
     data, weights = view.shape("input2"), view.shape("input1")
-    if view.op.options.get("padding") != "SAME" or data is None or weights is None or len(data) != 4:
+    if view.option("padding") != "SAME" or data is None or weights is None or len(data) != 4:
         return ""
-    strides = (int(view.op.options["stride_h"]), int(view.op.options["stride_w"]))
+    strides = (int(view.option("stride_h")), int(view.option("stride_w")))
     for length, kernel, stride in zip(data[1:3], weights[1:3], strides, strict=True):
         if not same_padding_agrees(length, kernel, stride):
             return f"SAME padding with length {length}, kernel {kernel}, stride {stride}: output shifted on the GPU"
@@ -63,10 +63,10 @@ def _broadcast_matmul(view: OpView) -> str:
 
 def _grouped_same(view: OpView) -> str:
     data, weights = view.shape("input0"), view.shape("input1")
-    grouped = data is not None and weights is not None and data[-1] != weights[-1]
+    grouped = data is not None and weights is not None and data[-1:] != weights[-1:]
     return (
         "grouped convolution with SAME padding: wrong (0 dB SNR)"
-        if grouped and view.op.options.get("padding") == "SAME"
+        if grouped and view.option("padding") == "SAME"
         else ""
     )
 

@@ -27,13 +27,7 @@ class Target:
 Check = dict[str, Any]
 Interpreter = Callable[[Check, OpView, Target], bool]
 
-_OPTION_NAMES = {"fused_activation": "fused_activation_function"}
 _INT32 = np.iinfo(np.int32)
-
-
-def option(view: OpView, name: str) -> Any:
-    """An option of the operator by the table's name for it."""
-    return view.op.options.get(_OPTION_NAMES.get(name, name))
 
 
 def compare(value: int, operator: str, limit: int | list[int]) -> bool:
@@ -67,7 +61,7 @@ def holds(when: dict[str, Any] | None, view: OpView, target: Target) -> bool:
         "n_inputs_eq": lambda v: len(view.inputs) == v,
         "n_inputs_ne": lambda v: len(view.inputs) != v,
         "n_inputs_ge": lambda v: len(view.inputs) >= v,
-        "option_eq": lambda v: option(view, v[0]) == v[1],
+        "option_eq": lambda v: view.option(v[0]) == v[1],
     }
     return all(tests[name](value) for name, value in (when or {}).items())
 
@@ -98,7 +92,7 @@ def _not_hybrid(_: Check, v: OpView, __: Target) -> bool:
 
 
 def _axis_not_last(c: Check, v: OpView, _: Target) -> bool:
-    axis, rank = option(v, "axis"), _rank(v, "input0") or 0
+    axis, rank = v.option("axis"), _rank(v, "input0") or 0
     return axis not in ((-1, rank) if c["mode"] == "pack" else (-1, rank - 1))
 
 
@@ -140,16 +134,16 @@ def _same_batch(_: Check, v: OpView, __: Target) -> bool:
 
 
 def _no_dilation(_: Check, v: OpView, __: Target) -> bool:
-    return option(v, "dilation_w_factor") in (1, None) and option(v, "dilation_h_factor") in (1, None)
+    return v.option("dilation_w_factor") == 1 and v.option("dilation_h_factor") == 1
 
 
 def _not_grouped(_: Check, v: OpView, __: Target) -> bool:
     data, weights = v.shape("input0"), v.shape("input1")
-    return data is not None and weights is not None and data[-1] == weights[-1]
+    return data is not None and weights is not None and data[-1:] == weights[-1:]
 
 
 def _min_sdk_if_option(c: Check, v: OpView, t: Target) -> bool:
-    applies = option(v, c["option"]) == c.get("equals", True)
+    applies = v.option(c["option"]) == c.get("equals", True)
     return not applies or t.level >= c["value"]
 
 
@@ -170,7 +164,7 @@ def _quant_params_any(c: Check, v: OpView, _: Target) -> bool:
 
 
 def _nonempty_option(name: str) -> Interpreter:
-    return lambda _, v, __: len(option(v, name) if option(v, name) is not None else ()) > 0
+    return lambda _, v, __: len(v.option(name)) > 0
 
 
 def _square_output(_: Check, v: OpView, __: Target) -> bool:
@@ -179,7 +173,7 @@ def _square_output(_: Check, v: OpView, __: Target) -> bool:
 
 
 def _pool_window(c: Check, v: OpView, _: Target) -> bool:
-    return int(option(v, "filter_width")) * int(option(v, "filter_height")) <= c["value"]
+    return int(v.option("filter_width")) * int(v.option("filter_height")) <= c["value"]
 
 
 def _type_min_sdk(c: Check, v: OpView, t: Target) -> bool:
@@ -216,8 +210,8 @@ INTERPRETERS: dict[str, Interpreter] = {
     "no_zero_dims": lambda c, v, t: 0 not in (v.shape(c["tensor"]) or ()),
     "not_grouped": _not_grouped,
     "not_hybrid": _not_hybrid,
-    "option_eq": lambda c, v, t: option(v, c["option"]) == c["value"],
-    "option_ne": lambda c, v, t: option(v, c["option"]) != c["value"],
+    "option_eq": lambda c, v, t: v.option(c["option"]) == c["value"],
+    "option_ne": lambda c, v, t: v.option(c["option"]) != c["value"],
     "per_tensor_weights": lambda c, v, t: len(getattr(v.tensor(c["tensor"]), "scales", ())) <= 1,
     "pool_window_le": _pool_window,
     "quant_params": _quant_params,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,26 @@ from converters.tflite_graph.read import TfliteGraph, TfliteOp, TfliteTensor
 
 QUANTIZED = ("UINT8", "INT8")
 """Types NNAPI calls quantised; int16 is left out by the delegate itself."""
+
+_ALIASES = {
+    "fused_activation": "fused_activation_function",
+    "dilation_h": "dilation_h_factor",
+    "dilation_w": "dilation_w_factor",
+    "stride_height": "stride_h",
+    "stride_width": "stride_w",
+}
+_WHEN_MISSING: dict[str, Any] = {
+    "fused_activation_function": "NONE",
+    "mode": "UNKNOWN",
+    "type": "UNKNOWN",
+    "weights_format": "DEFAULT",
+    "padding": "UNKNOWN",
+    "output_type": "NOTYPE",
+    "dilation_h_factor": 1,
+    "dilation_w_factor": 1,
+    "new_shape": (),
+    "squeeze_dims": (),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +71,20 @@ class OpView:
         found = self.tensor(reference)
         return None if found is None else found.data
 
+    def integers(self, reference: str) -> np.ndarray | None:
+        """Constant value of a tensor of whole numbers; None when absent, computed or of another type."""
+        found = self.values(reference)
+        return found if found is not None and found.dtype.kind in "iu" else None
+
     def is_const(self, reference: str) -> bool:
         """True for a tensor stored in the file."""
         return self.values(reference) is not None
+
+    def option(self, name: str) -> Any:
+        """An option by the tables' or the schema's name; what TFLite assumes (mostly 0) where the file has none."""
+        key = _ALIASES.get(name, name)
+        found = self.op.options.get(key)
+        return _WHEN_MISSING.get(key, 0) if found is None else found
 
     @property
     def runtime_inputs(self) -> int:
@@ -84,7 +116,7 @@ def float16_constants(graph: TfliteGraph) -> dict[int, tuple[int, int]]:
     """DEQUANTIZE nodes that only widen a float16 constant: output tensor to (constant tensor, op index)."""
     found = {}
     for op in graph.ops:
-        if op.kind == "DEQUANTIZE" and op.inputs and op.inputs[0] >= 0:
+        if op.kind == "DEQUANTIZE" and op.outputs and op.inputs and op.inputs[0] >= 0:
             source = graph.tensors[op.inputs[0]]
             if source.dtype == "FLOAT16" and source.data is not None:
                 found[op.outputs[0]] = (op.inputs[0], op.index)

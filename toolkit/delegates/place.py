@@ -7,17 +7,22 @@ from pathlib import Path
 from typing import get_args
 
 from converters.tflite_graph.read import TfliteGraph, read_tflite
-from toolkit.delegates import gpu, nnapi, xnnpack
+from toolkit.delegates import coreml, gpu, nnapi, xnnpack
 from toolkit.delegates.hints import hint
 from toolkit.delegates.levels import DEFAULT_LEVEL, DEPRECATION_NOTE, level_title
 from toolkit.delegates.op_view import OpView, float16_constants, view
-from toolkit.delegates.partition import Epoch, partition, transitions
-from toolkit.delegates.tables import gpu_table, nnapi_table
+from toolkit.delegates.partition import Epoch, Keeping, partition, transitions
+from toolkit.delegates.tables import commit, coreml_table, gpu_table, nnapi_table
 from toolkit.delegates.verdict import Refusal, Verdict
 from toolkit.errors import DelegateError
 from toolkit.results import DelegateName, OpPlacement, Placement
 
 _METHOD = "static: rules read from LiteRT's source"
+ANDROID: tuple[DelegateName, ...] = ("nnapi", "gpu_classic", "gpu_litert", "xnnpack")
+"""The delegates a conversion is reported on."""
+_NNAPI_LIMITS_LINE = 6752
+_NOT_KEPT = "accepted, but in a smaller partition than the delegate keeps"
+_NOT_STARTED = "accepted, but the delegate fails to start"
 _FOLDED = "float16 constant: the delegate reads it directly"
 
 
@@ -34,7 +39,7 @@ def place(
     Args:
         tflite: the file, or its bytes.
         part: name of the part, for the report.
-        delegate: ``nnapi``, ``gpu_classic``, ``gpu_litert`` or ``xnnpack``.
+        delegate: ``nnapi``, ``gpu_classic``, ``gpu_litert``, ``xnnpack`` or ``coreml``.
         level: NNAPI feature level; the other delegates ignore it.
         signature: which graph of the file; its first when left out.
 
@@ -48,50 +53,53 @@ def place(
 def place_all(
     tflite: bytes | Path, part: str, *, level: int = DEFAULT_LEVEL, signature: str | None = None
 ) -> tuple[Placement, ...]:
-    """Places a file under every delegate, NNAPI first."""
+    """Places a file under every delegate of Android, NNAPI first."""
     graph = read_tflite(tflite, signature=signature)
-    return tuple(place_graph(graph, part, delegate, level=level) for delegate in get_args(DelegateName))
+    return tuple(place_graph(graph, part, delegate, level=level) for delegate in ANDROID)
 
 
 def place_graph(graph: TfliteGraph, part: str, delegate: DelegateName, *, level: int = DEFAULT_LEVEL) -> Placement:
     """Places a graph under one delegate; see `place`."""
-    judge, limit = _rules(delegate, level)
+    judge, keeping = _rules(delegate, level)
     constants = float16_constants(graph)
     if delegate == "xnnpack":
-        return _placement(graph, part, delegate, level, judge, limit, {}, _unpacked_by_xnnpack(graph, judge))
+        left = xnnpack.left_packed(graph)
+        folded = xnnpack.unpacking(graph) - set(left)
+        return _placement(graph, part, delegate, level, lambda v: left.get(v.op.index) or judge(v), keeping, {}, folded)
     folded = {op for _, op in constants.values()}
-    return _placement(graph, part, delegate, level, judge, limit, constants, folded)
+    return _placement(graph, part, delegate, level, judge, keeping, constants, folded)
 
 
-def _rules(delegate: str, level: int) -> tuple[Callable[[OpView], Verdict], int | None]:
-    """The judge of one operator, and how many partitions the delegate keeps."""
+def _rules(delegate: str, level: int) -> tuple[Callable[[OpView], Verdict], Keeping]:
+    """The judge of one operator, and which partitions the delegate keeps."""
     if delegate == "nnapi":
         target = nnapi.target_for(level)
-        kept = nnapi_table()["partitioning"]["default_max_number_delegated_partitions"]
-        return (lambda v: nnapi.judge_op(v, target)), int(kept)
+        table = nnapi_table()
+        kept = table["partitioning"]["default_max_number_delegated_partitions"]
+        source = f"{table['source']['file']}:{_NNAPI_LIMITS_LINE}@{commit(table)}"
+        return (lambda v: nnapi.judge_op(v, target)), Keeping(most=int(kept), counts_after_folding=True, source=source)
     if delegate == "gpu_classic":
-        kept = gpu_table()["partitioning_classic_v2"]["default_max_delegated_partitions"]
-        return (lambda v: gpu.judge_op(v, "classic_v2")), int(kept)
+        return (lambda v: gpu.judge_op(v, "classic_v2")), _one_partition("partitioning_classic_v2")
     if delegate == "gpu_litert":
-        kept = gpu_table()["partitioning_mldrift"]["default_max_delegated_partitions"]
-        return (lambda v: gpu.judge_op(v, "mldrift")), int(kept)
+        return (lambda v: gpu.judge_op(v, "mldrift")), _one_partition("partitioning_mldrift")
     if delegate == "xnnpack":
-        return xnnpack.judge_op, None
+        return xnnpack.judge_op, Keeping()
+    if delegate == "coreml":
+        table, version = coreml_table(), coreml.default_version()
+        rules = table["partitioning"]
+        keeping = Keeping(
+            most=rules["default_max_delegated_partitions"],
+            fewest_nodes=int(rules["default_min_nodes_per_partition"]),
+            source=f"{table['source']['directory']}/coreml_delegate.mm:{rules['lines'][1]}@{commit(table)}",
+        )
+        return (lambda v: coreml.judge_op(v, version)), keeping
     raise DelegateError(f"unknown delegate {delegate!r}", hint=f"one of: {', '.join(get_args(DelegateName))}")
 
 
-def _unpacked_by_xnnpack(graph: TfliteGraph, judge: Callable[[OpView], Verdict]) -> set[int]:
-    """DEQUANTIZE nodes of constants that XNNPACK unpacks once: those no refused operator reads."""
-    found = set()
-    for op in graph.ops:
-        if op.kind != "DEQUANTIZE" or graph.tensors[op.inputs[0]].data is None:
-            continue
-        if graph.tensors[op.inputs[0]].dtype not in ("FLOAT16", "INT8"):
-            continue
-        readers = [other for other in graph.ops if op.outputs[0] in other.inputs]
-        if all(judge(view(graph, other)).accepted for other in readers):
-            found.add(op.index)
-    return found
+def _one_partition(rules: str) -> Keeping:
+    found = gpu_table()[rules]
+    source = f"{found['source'].split(',')[0]}@{commit(gpu_table())}"
+    return Keeping(most=int(found["default_max_delegated_partitions"]), source=source)
 
 
 def _placement(
@@ -100,21 +108,26 @@ def _placement(
     delegate: DelegateName,
     level: int,
     judge: Callable[[OpView], Verdict],
-    limit: int | None,
+    keeping: Keeping,
     constants: dict[int, tuple[int, int]],
     folded: set[int],
 ) -> Placement:
     remap = {output: constant for output, (constant, _) in constants.items()}
     views = {op.index: view(graph, op, remap) for op in graph.ops}
     verdicts = {i: Verdict() if i in folded else judge(v) for i, v in views.items()}
-    supported = {i for i, verdict in verdicts.items() if verdict.accepted and i not in folded}
+    taken = {i for i, verdict in verdicts.items() if verdict.accepted or verdict.fails_at_start}
     if delegate == "xnnpack":
-        parts = partition(graph, supported | folded, limit, {})
+        parts = partition(graph, taken, keeping, {})
     else:
-        parts = partition(graph, supported, limit, constants)
+        parts = partition(graph, taken - folded, keeping, constants)
+    fatal = {i for part in parts if part.delegated for i in part.nodes if verdicts[i].fails_at_start}
+    if fatal:
+        parts = partition(graph, set(), keeping, {})
     number = _partition_numbers(parts)
+    left = _NOT_STARTED if fatal else _NOT_KEPT
     ops = tuple(
-        _op(views[op.index], verdicts[op.index], number.get(op.index), folded=op.index in folded) for op in graph.ops
+        _op(views[op.index], verdicts[op.index], number.get(op.index), left, keeping.source, folded=op.index in folded)
+        for op in graph.ops
     )
     wrong = tuple(_warned(views[i], warning) for i, verdict in verdicts.items() for warning in verdict.warnings)
     counted = [op for op in ops if not op.folded]
@@ -131,9 +144,16 @@ def _placement(
         delegated_macs_ratio=sum(op.macs or 0 for op in ops if op.partition is not None) / macs if macs else None,
         transitions=max(0, len(parts) - 1),
         transition_bytes=transitions(graph, parts)[1],
-        notes=_notes(delegate, bool(constants), limit, parts, counted),
+        notes=(*_fails_to_start(views, sorted(fatal)), *_notes(delegate, bool(constants), parts, counted)),
         wrong_results=wrong,
     )
+
+
+def _fails_to_start(views: dict[int, OpView], fatal: list[int]) -> tuple[str, ...]:
+    if not fatal:
+        return ()
+    names = ", ".join(f"{views[index].op.kind} {views[index].op.name}" for index in fatal[:3])
+    return (f"The delegate takes {names} and then fails to start: nothing is delegated until it is rewritten.",)
 
 
 def _partition_numbers(parts: tuple[Epoch, ...]) -> dict[int, int]:
@@ -141,57 +161,59 @@ def _partition_numbers(parts: tuple[Epoch, ...]) -> dict[int, int]:
     return {index: number for number, part in enumerate(delegated) for index in part.nodes}
 
 
-def _op(seen: OpView, verdict: Verdict, number: int | None, *, folded: bool) -> OpPlacement:
+def _op(seen: OpView, verdict: Verdict, number: int | None, left: str, source: str, *, folded: bool) -> OpPlacement:
     first: Refusal | None = verdict.refusals[0] if verdict.refusals else None
     reason = "; ".join(dict.fromkeys(r.message for r in verdict.refusals))
     if folded:
         reason = _FOLDED
     elif first is None and number is None:
-        reason = "accepted, but in a smaller partition than the delegate keeps"
+        return _placed(seen, reason=left, source=source, advice=hint(seen.op.kind, "not_kept"), accepted=True)
+    advice = hint(seen.op.kind, first.kind) if first else ""
+    source = first.source if first else ""
+    placed = _placed(seen, reason=reason, source=source, advice=advice, accepted=first is None)
+    return placed.model_copy(update={"partition": number, "folded": folded})
+
+
+def _warned(seen: OpView, warning: Refusal) -> OpPlacement:
+    advice = hint(seen.op.kind, warning.kind)
+    placed = _placed(seen, reason=warning.message, source=warning.source, advice=advice, accepted=True)
+    return placed.model_copy(update={"macs": None})
+
+
+def _placed(seen: OpView, *, reason: str, source: str, advice: str, accepted: bool) -> OpPlacement:
+    """An operator outside every partition."""
     return OpPlacement(
         index=seen.op.index,
         op=seen.op.kind,
         name=seen.op.name,
-        accepted=first is None,
-        partition=number,
-        folded=folded,
+        accepted=accepted,
+        partition=None,
         reason=reason,
-        source=first.source if first else "",
-        hint=hint(seen.op.kind, first.kind) if first else "",
+        source=source,
+        hint=advice,
         macs=seen.graph.multiply_adds(seen.op),
     )
 
 
-def _warned(seen: OpView, warning: Refusal) -> OpPlacement:
-    return OpPlacement(
-        index=seen.op.index,
-        op=seen.op.kind,
-        name=seen.op.name,
-        accepted=True,
-        partition=None,
-        folded=False,
-        reason=warning.message,
-        source=warning.source,
-        hint=hint(seen.op.kind, warning.kind),
-        macs=None,
-    )
-
-
-def _notes(
-    delegate: str, has_float16: bool, limit: int | None, parts: tuple[Epoch, ...], ops: list[OpPlacement]
-) -> tuple[str, ...]:
+def _notes(delegate: str, has_float16: bool, parts: tuple[Epoch, ...], ops: list[OpPlacement]) -> tuple[str, ...]:
     notes = []
     if delegate == "nnapi":
         notes.append(DEPRECATION_NOTE)
         notes.append("A phone's driver may refuse more than NNAPI's own validation, which is what these rules are.")
+        notes.append("On a phone without an accelerator's driver the delegate does nothing, from Android 10 on.")
         if has_float16:
             notes.append("Float16 constants: if the driver rejects any operator, nothing at all is delegated.")
     elif delegate == "gpu_litert":
         notes.append("Phone GPUs compute in float16 by default.")
     elif delegate == "gpu_classic":
         notes.append("Read from source, not executed: the classic delegate needs OpenCL or OpenGL on a phone.")
-    dropped = sum(op.accepted and op.partition is None for op in ops)
-    if limit is not None and dropped:
+    elif delegate == "coreml":
+        notes.append("Read from source, not executed: Core ML runs on Apple devices; float models only, Core ML 3.")
+    dropped = sum(op.reason == _NOT_KEPT for op in ops)
+    if dropped and delegate == "coreml":
+        notes.append(f"{dropped} accepted operators stay on the CPU: sets of fewer than two are not delegated.")
+    elif dropped:
         kept = sum(part.delegated for part in parts)
-        notes.append(f"{dropped} accepted operators stay on the CPU: only the {kept} largest partitions are delegated.")
+        which = "largest partition is" if kept == 1 else f"{kept} largest partitions are"
+        notes.append(f"{dropped} accepted operators stay on the CPU: only the {which} delegated.")
     return tuple(notes)

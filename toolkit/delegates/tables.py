@@ -20,6 +20,24 @@ def gpu_table() -> dict[str, Any]:
     return _read("gpu_ops.json")
 
 
+@cache
+def coreml_table() -> dict[str, Any]:
+    """Every check of the Core ML delegate's ``IsNodeSupportedByDelegate``, by operator."""
+    return _read("coreml_ops.json")
+
+
+@cache
+def xnnpack_table() -> dict[str, Any]:
+    """Every check of the XNNPACK delegate's ``VisitNode``, by operator."""
+    return _read("xnnpack_ops.json")
+
+
+@cache
+def hint_table() -> dict[str, Any]:
+    """Advice by operator and kind of rule, and by kind of rule alone."""
+    return _read("hints.json")
+
+
 def commit(table: dict[str, Any]) -> str:
     """Short hash of the LiteRT commit that a table was read from."""
     return str(table["source"]["commit"])[:12]

@@ -13,11 +13,13 @@ class Refusal:
         kind: kind of the rule, as the table names it; picks the fix hint.
         message: what the rule asks and what was found.
         source: ``file:line@commit`` of the rule.
+        at_start: the delegate takes the operator and meets the rule only when it starts, which then fails as a whole.
     """
 
     kind: str
     message: str
     source: str
+    at_start: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,3 +33,8 @@ class Verdict:
     def accepted(self) -> bool:
         """True when no rule refuses."""
         return not self.refusals
+
+    @property
+    def fails_at_start(self) -> bool:
+        """True when the delegate takes the operator and then fails to start because of it."""
+        return bool(self.refusals) and all(refusal.at_start for refusal in self.refusals)

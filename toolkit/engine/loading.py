@@ -17,9 +17,9 @@ from toolkit.engine.residency import Residency
 DELEGATED = ("text_encoder", "flow", "vocoder", "vocoder_stream", "vocoder_light", "vocoder_light_stream")
 # What edits its inputs between runs.
 IN_PLACE = ("t2s_step",)
-# What a first load may take, in file sizes: a vocoder of 28.9 MB in float16 was measured to take 135 (XNNPACK keeps its
-# weights as float32 and packs them once more), a transformer of 79 MB in int8 219 with its caches.
-_EXPANSION = 5
+# What a first load may take, in file sizes: a vocoder of 14.7 MB was measured to take 58 (float16 and int8-storage are
+# widened and packed), a transformer of 80 MB in int8 206 with the caches of two lengths.
+_EXPANSION = 4
 
 
 class OpenFile(Protocol):
@@ -68,6 +68,7 @@ class GraphLoader:
                             (str(bundle.folder), fact.file, where, in_place),
                             lambda: _GraphsOfFile(self._open(bundle, fact.file, where, in_place)),
                             _EXPANSION * bundle.files[fact.file].size_bytes,
+                            group=str(bundle.folder),
                         )
                     )
                     opened[fact.name] = file.graph(fact)

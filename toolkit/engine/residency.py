@@ -1,5 +1,9 @@
 """What is loaded stays within a bound that is measured: the least recently used goes first.
 
+Values may belong to a group whose members are all needed in turn, as the graphs of a bundle are for each sentence. When
+only such a group is left, the oldest member is the very one needed next, and often the largest; then the smallest
+member that makes enough room goes.
+
 The measure is the growth of the process's resident memory since the engine started, because that is what a phone kills
 for; a file's length says little about what an interpreter makes of it.
 """
@@ -17,11 +21,14 @@ from typing import Any
 from toolkit.engine.memory import resident_bytes, return_freed
 from toolkit.errors import EngineError
 
+_NOTHING = object()
+
 
 @dataclass(slots=True)
 class _Resident:
     value: Any
     before_bytes: int
+    group: Hashable = None
     users: int = 0
     first_use: bool = True
 
@@ -55,6 +62,7 @@ class Residency:
         self._start_bytes = measure()
         self._held: OrderedDict[Hashable, _Resident] = OrderedDict()
         self._known_bytes: dict[Hashable, int] = {}
+        self._group: Hashable = None  # of what was asked for last
         self._lock = threading.RLock()
         self.evictions = 0
         self.peak_bytes = 0
@@ -69,21 +77,25 @@ class Residency:
         return tuple(self._held)
 
     @contextmanager
-    def using(self, key: Hashable, load: Callable[[], Any], expected_bytes: int = 0) -> Iterator[Any]:
+    def using(
+        self, key: Hashable, load: Callable[[], Any], expected_bytes: int = 0, group: Hashable = None
+    ) -> Iterator[Any]:
         """The value of a key, which is not dropped while the block runs.
 
         Args:
             key: what it is found by.
             load: makes it when it is not there.
             expected_bytes: what it will take; room for that, or for what it took last time, is made before loading.
+            group: what it is needed in turn with.
 
         Raises:
             EngineError: all else is gone and it still does not fit.
         """
         with self._lock:
+            self._group = group
             held = self._held.get(key)
             if held is None:
-                held = self._load(key, load, expected_bytes)
+                held = self._load(key, load, expected_bytes, group)
             self._held.move_to_end(key)
             held.users += 1
         try:
@@ -106,7 +118,7 @@ class Residency:
         """
         with self._lock:
             while self.grown_bytes > limit_bytes:
-                if not self._drop_oldest():
+                if not self._drop_one(self.grown_bytes - limit_bytes):
                     return False
             return True
 
@@ -117,11 +129,12 @@ class Residency:
                 gc.collect()
                 self._release()
 
-    def _load(self, key: Hashable, load: Callable[[], Any], expected_bytes: int) -> _Resident:
-        self.shrink_to(max(0, self.bound_bytes - max(expected_bytes, self._known_bytes.get(key, 0))))
+    def _load(self, key: Hashable, load: Callable[[], Any], expected_bytes: int, group: Hashable) -> _Resident:
+        self.shrink_to(max(0, self.bound_bytes - self._known_bytes.get(key, expected_bytes)))
         before = self._measure()
         value = load()
-        held = _Resident(value=value, before_bytes=before, users=1)  # a user, so that it is not dropped while new
+        # It has a user, so that it is not dropped while new.
+        held = _Resident(value=value, before_bytes=before, group=group, users=1)
         self._held[key] = held
         self._note_peak()
         fits = self.shrink_to(self.bound_bytes)
@@ -138,16 +151,25 @@ class Residency:
             )
         return held
 
-    def _drop_oldest(self) -> bool:
-        for key, held in self._held.items():
-            if not held.users:
-                del self._held[key]
-                del held
-                self.evictions += 1
-                gc.collect()
-                self._release()
-                return True
-        return False
+    def _drop_one(self, wanted_bytes: int) -> bool:
+        key = self._victim(wanted_bytes)
+        if key is _NOTHING:
+            return False
+        del self._held[key]
+        self.evictions += 1
+        gc.collect()
+        self._release()
+        return True
+
+    def _victim(self, wanted_bytes: int) -> Hashable:
+        unused = [key for key, held in self._held.items() if not held.users]
+        if not unused:
+            return _NOTHING
+        stale = [key for key in unused if self._group is None or self._held[key].group != self._group]
+        if stale:
+            return stale[0]
+        enough = [key for key in unused if self._known_bytes.get(key, 0) >= wanted_bytes]
+        return min(enough, key=lambda key: self._known_bytes[key], default=unused[0])
 
     def _note_peak(self) -> None:
         self.peak_bytes = max(self.peak_bytes, self.grown_bytes)

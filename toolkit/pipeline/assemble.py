@@ -98,6 +98,7 @@ def assemble(found: Findings) -> RunResult:
         delegation=judged.placements,
         latency=judged.measured.latency,
         comparisons=judged.measured.comparisons,
+        estimates=judged.estimates,
         memory=judged.measured.memory,
         op_times=judged.measured.op_times,
         points=_points(found),

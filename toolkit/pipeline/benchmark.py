@@ -11,11 +11,16 @@ from typing import Any
 import numpy as np
 
 from converters.spec import Arrays, Interface
+from converters.tflite_graph.read import read_tflite
+from toolkit.bench.guard import free_memory_bytes, guarded, seconds_for
 from toolkit.bench.host import measure, race
 from toolkit.bench.machine import environment
 from toolkit.bench.memory import peak_memory
 from toolkit.bench.operators import time_operators
 from toolkit.bench.plan import Plan
+from toolkit.bench.session import Session
+from toolkit.delegates.partition import tensor_bytes
+from toolkit.errors import BenchError
 from toolkit.pipeline.run_directory import MANIFEST, building, file_sha256, refuse_foreign_directory
 from toolkit.recipe.schema import Bench
 from toolkit.results import Latency, LatencyComparison, Memory, OpTime, Run, RunResult, Validity, save
@@ -147,27 +152,65 @@ def bench_files(
     threads: tuple[int, ...],
     runs: int,
     warmup: int,
+    patience_seconds: float | None = None,
     *,
     out: Path | None = None,
     command: str = "toolkit bench",
 ) -> FileBench:
     """Measures files on seeded noise; several are run in turns and compared with the first.
 
+    Each file is checked before it is run, and run in a child process: a damaged one is an error, never a crash.
+
     Args:
         models: the files.
         threads: thread counts.
-        runs: measured runs, at least.
-        warmup: runs before, at least.
+        runs: measured runs of each file and thread count.
+        warmup: runs before measuring.
+        patience_seconds: how long loading and running all files once may take; by their size when left out.
         out: where to write a result for each file; samples of one race pair in `toolkit compare`.
         command: the command line, for those results.
 
     Raises:
         BenchError: a file cannot be loaded or run.
-        InputError: ``out`` is something else, or cannot be written.
+        InputError: a file is missing, damaged or foreign; ``out`` is something else, or cannot be written.
     """
     if out is not None:
         refuse_foreign_directory(out.absolute())
     plan = Plan(warmup_runs=warmup, min_runs=runs, max_runs=3 * runs, threads=threads)
+    for path in models:
+        _check_runnable(path)
+    limit = patience_seconds or sum(seconds_for(path.stat().st_size) for path in models)
+    found = guarded(
+        lambda ready: _bench_files(models, plan, ready), seconds=limit, where=", ".join(str(path) for path in models)
+    )
+    if out is not None:
+        _write_each(found, {str(path): path for path in models}, out, command)
+    return found
+
+
+def _check_runnable(path: Path) -> None:
+    """Raises for a file that is damaged or cannot fit into memory, without running it."""
+    graph = read_tflite(path)
+    largest = max((tensor_bytes(graph, tensor.index) for tensor in graph.tensors), default=0)
+    free = free_memory_bytes()
+    if largest > free:
+        raise BenchError(
+            f"one tensor alone holds {largest / 1e9:.1f} GB; {free / 1e9:.1f} GB are free",
+            code="bench/too-large",
+            where=str(path),
+            hint="is the file damaged? toolkit inspect shows what is in it",
+        )
+
+
+def _bench_files(models: list[Path], plan: Plan, ready: Callable[[], None]) -> FileBench:
+    for path in models:
+        Session(path, max(plan.threads))
+    ready()
+    return _measured(models, plan)
+
+
+def _measured(models: list[Path], plan: Plan) -> FileBench:
+    threads = plan.threads
     named = {str(path): path for path in models}
     latency: list[Latency] = []
     comparisons: list[LatencyComparison] = []
@@ -181,10 +224,7 @@ def bench_files(
             latency += found.latencies
             comparisons += found.comparisons
     memory = tuple(peak_memory(path, path.stem, name, threads=max(threads)) for name, path in named.items())
-    found = FileBench(latency=tuple(latency), comparisons=tuple(comparisons), memory=memory)
-    if out is not None:
-        _write_each(found, named, out, command)
-    return found
+    return FileBench(latency=tuple(latency), comparisons=tuple(comparisons), memory=memory)
 
 
 def _write_each(found: FileBench, named: Mapping[str, Path], out: Path, command: str) -> None:

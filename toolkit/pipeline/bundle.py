@@ -58,6 +58,12 @@ def float32_bytes(path: Path) -> int:
     return sum(4 * int(np.prod(tensor.dims)) for tensor in model.graph.initializer)
 
 
+def compressed_bytes(run: RunDirectory) -> int:
+    """Bytes of everything in ``bundle/``, each file compressed with gzip."""
+    files = sorted(p for p in (run.path / "bundle").rglob("*") if p.is_file())
+    return sum(len(gzip.compress(p.read_bytes(), compresslevel=6, mtime=0)) for p in files)
+
+
 def total_size(run: RunDirectory, parts: list[PartSize], baseline_bytes: int, limit_bytes: int | None) -> Size:
     """The whole bundle against what came in."""
     files = sorted(p for p in (run.path / "bundle").rglob("*") if p.is_file())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,16 +17,19 @@ from toolkit.delegates.levels import parse_level
 from toolkit.delegates.place import place_all
 from toolkit.pipeline import bundle, listening
 from toolkit.pipeline.benchmark import BenchPart, Measured, bench_parts
+from toolkit.pipeline.device_latency import estimate_run, whole_of
 from toolkit.pipeline.events import StageClock
 from toolkit.pipeline.float_chain import FloatPart
 from toolkit.pipeline.gates import Evidence, judge_gates
+from toolkit.pipeline.reuse import Reuse, spoken_digest
 from toolkit.pipeline.run_directory import RunDirectory
 from toolkit.pipeline.shipping import Shipped, file_stem
 from toolkit.pipeline.sources import Source
 from toolkit.recipe.schema import Recipe
-from toolkit.results import Clip, Gate, PartSize, Placement, Quality, Size
+from toolkit.results import Clip, Gate, LatencyEstimate, PartSize, Placement, Quality, Size
 
 _SHUFFLED_PARTS = ("flow", "decoder", "model")
+_UNTIMED = {"latency": "this run is one of a search's, which are not timed on the host; the search's best one is"}
 SCRATCH = ".bench"
 """Folder of single-signature copies that are measured and then removed."""
 _MAIN_PARTS = ("decoder", "model")
@@ -46,6 +50,7 @@ class Judged:
     clips: tuple[Clip, ...]
     gates: tuple[Gate, ...]
     output_snr_db: float | None
+    estimates: tuple[LatencyEstimate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,24 +71,36 @@ def judge_run(
     manifest: Manifest | None,
     run: RunDirectory,
     clock: StageClock,
+    *,
+    benchmark: bool = True,
+    reuse: Reuse | None = None,
 ) -> Judged:
-    """Measures everything the report shows and holds it against the recipe's gates."""
+    """Measures everything the report shows and holds it against the recipe's gates.
+
+    Without ``benchmark`` nothing is timed on the host, and the report says so.
+    """
     with clock.stage("delegate placement") as stage:
         level = parse_level(recipe.delegate.android)
         placements = tuple(p for part in shipped for p in place_all(part.tflite, part.key, level=level))
         asked = [p for p in placements if p.delegate == DELEGATES[recipe.delegate.name]]
         stage.fact = ", ".join(f"{p.part} {p.delegated_ops}/{p.total_ops} in {p.partitions}" for p in asked)
-    with clock.stage("benchmark on the host CPU") as stage:
-        measured = bench_parts(
-            _bench_parts(source, floats, shipped, run),
-            recipe.bench,
-            lambda done, total, note: clock.listener.progress("benchmark on the host CPU", done, total, note),
-        )
-        best = max(recipe.bench.threads)
-        stage.fact = ", ".join(f"{c.part} ×{c.ratio:.2f}" for c in measured.comparisons if c.threads == best)
+    parts = _bench_parts(source, floats, shipped, run)
+    best = max(recipe.bench.threads)
+    measured, untimed = Measured(latency=(), comparisons=(), memory=(), op_times=()), _UNTIMED
+    if benchmark:
+        untimed = {}
+        with clock.stage("benchmark on the host CPU") as stage:
+            measured = bench_parts(
+                parts,
+                recipe.bench,
+                lambda done, total, note: clock.listener.progress("benchmark on the host CPU", done, total, note),
+            )
+            stage.fact = ", ".join(f"{c.part} ×{c.ratio:.2f}" for c in measured.comparisons if c.threads == best)
+    estimates = estimate_run(run, recipe, clock)
     size = _size(source, floats, shipped, run, recipe)
-    heard = _listen(source, shipped, recipe, manifest, run, clock)
-    output_snr_db = _output_snr(floats, shipped) if source.voice is None else None
+    heard = _listen(source, shipped, recipe, manifest, run, clock, reuse or Reuse())
+    # Where nobody judged the sound, the parts' own outputs are what is known of the result.
+    output_snr_db = _output_snr(floats, shipped) if heard.quality is None else None
     main = "decoder" if source.voice is not None else "model"
     evidence = Evidence(
         quality=heard.quality,
@@ -96,6 +113,8 @@ def judge_run(
         output_snr_db=output_snr_db,
         main_part=main,
         threads=best,
+        compressed_bytes=bundle.compressed_bytes(run) if recipe.gates.compressed_bytes_max is not None else None,
+        estimate=whole_of(estimates),
     )
     rows = [row for part in floats for row in part.parity]
     return Judged(
@@ -104,10 +123,11 @@ def judge_run(
         size=size,
         quality=heard.quality,
         whole_voice=heard.whole,
-        missing=heard.missing,
+        missing={**heard.missing, **untimed},
         clips=heard.clips,
         gates=judge_gates(recipe.gates, rows, evidence),
         output_snr_db=output_snr_db,
+        estimates=estimates,
     )
 
 
@@ -167,6 +187,7 @@ def _listen(
     manifest: Manifest | None,
     run: RunDirectory,
     clock: StageClock,
+    reuse: Reuse,
 ) -> Heard:
     if source.voice is None or manifest is None:
         return Heard(missing={"quality": "the model makes no speech; see the signal-to-noise ratio of the result"})
@@ -182,8 +203,11 @@ def _listen(
         def progress(done: int, total: int, note: str) -> None:
             clock.listener.progress(name, done, total, note)
 
-        reference = listening.speak(
-            source.voice, source.voice.torch_runners(buckets), sentences, recipe.quality, progress
+        voice = source.voice
+        names, weights = [sentence.name for sentence in sentences], json.dumps([source.name, source.inputs])
+        reference = reuse.spoken(
+            spoken_digest(names, recipe.quality, recipe.buckets, weights),
+            lambda: listening.speak(voice, voice.torch_runners(buckets), sentences, recipe.quality, progress),
         )
         # The float voice's durations are kept, so that both say the same frames and every metric pairs.
         runners = shipped_runners(shipped)

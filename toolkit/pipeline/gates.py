@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from toolkit.recipe.schema import Gates
-from toolkit.results import Gate, LatencyComparison, Parity, Placement, Quality, Size, judge
+from toolkit.results import Gate, LatencyComparison, LatencyEstimate, Parity, Placement, Quality, Size, judge
 
 _SHUFFLES = ("RESHAPE", "TRANSPOSE", "STRIDED_SLICE")
 
@@ -26,6 +26,8 @@ class Evidence:
         output_snr_db: converted against torch, any model.
         main_part: ``decoder`` for voices, ``model`` otherwise.
         threads: thread count of the gated comparison.
+        compressed_bytes: the bundle's files, each compressed.
+        estimate: of the whole on the asked device; None without one.
     """
 
     quality: Quality | None
@@ -38,6 +40,8 @@ class Evidence:
     output_snr_db: float | None
     main_part: str
     threads: int
+    compressed_bytes: int | None = None
+    estimate: LatencyEstimate | None = None
 
 
 def shuffle_ratio(op_counts: dict[str, int]) -> float:
@@ -148,7 +152,36 @@ def _cost(limits: Gates, evidence: Evidence) -> list[Gate]:
                 evidence.size.includes,
             )
         )
+    if limits.compressed_bytes_max is not None:
+        gates.append(
+            judge(
+                "compressed_bytes",
+                "Whole bundle compressed",
+                evidence.compressed_bytes,
+                "bytes",
+                limits.compressed_bytes_max,
+                "<=",
+                "What a store sends: each file of the bundle compressed with gzip.",
+                skipped_because="it was not compressed",
+            )
+        )
+    if limits.estimated_latency_ms_max is not None:
+        gates.append(_estimated(limits.estimated_latency_ms_max, evidence.estimate))
     return gates
+
+
+def _estimated(limit_ms: float, estimate: LatencyEstimate | None) -> Gate:
+    where = f" on {estimate.device}, {estimate.unit}" if estimate else ""
+    return judge(
+        "estimated_latency",
+        f"Latency estimated{where}",
+        estimate.ms if estimate else None,
+        "ms, estimated",
+        limit_ms,
+        "<=",
+        f"Not measured: {estimate.sentence}." if estimate else "Not measured, estimated from public figures.",
+        skipped_because="no device was named (delegate.device)",
+    )
 
 
 def _shape(limits: Gates, evidence: Evidence) -> list[Gate]:

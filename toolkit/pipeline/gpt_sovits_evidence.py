@@ -11,7 +11,8 @@ from converters.spec import Arrays
 from toolkit.delegates.levels import parse_level
 from toolkit.delegates.place import place_all
 from toolkit.pipeline.benchmark import BenchPart, bench_parts
-from toolkit.pipeline.bundle import part_size, total_size
+from toolkit.pipeline.bundle import compressed_bytes, part_size, total_size
+from toolkit.pipeline.device_latency import estimate_run, whole_of
 from toolkit.pipeline.events import StageClock
 from toolkit.pipeline.evidence import DELEGATES, SCRATCH, Judged, float_macs, op_counts
 from toolkit.pipeline.gates import Evidence, judge_gates
@@ -108,6 +109,7 @@ def judge_pair(graphs: Sequence[ConvertedGraph], recipe: Recipe, run: RunDirecto
         if size.variant == "float32":
             kind = "t2s" if size.part.startswith("t2s_") else size.part.partition("@")[0]
             largest[kind] = max(largest.get(kind, 0), size.total_bytes)
+    estimates = estimate_run(run, recipe, clock)
     size = total_size(run, sizes, sum(largest.values()), recipe.gates.total_bytes_max)
     shipped = [graph.shipped for graph in graphs]
     worst = min((graph.lost.report.worst_snr_db for graph in graphs), default=None)
@@ -123,6 +125,8 @@ def judge_pair(graphs: Sequence[ConvertedGraph], recipe: Recipe, run: RunDirecto
         output_snr_db=worst,
         main_part=MAIN_PART,
         threads=threads,
+        compressed_bytes=compressed_bytes(run) if recipe.gates.compressed_bytes_max is not None else None,
+        estimate=whole_of(estimates),
     )
     rows = [row for graph in graphs for row in graph.rows()]
     return Judged(
@@ -135,6 +139,7 @@ def judge_pair(graphs: Sequence[ConvertedGraph], recipe: Recipe, run: RunDirecto
         clips=(),
         gates=judge_gates(recipe.gates, rows, evidence),
         output_snr_db=worst,
+        estimates=estimates,
     )
 
 

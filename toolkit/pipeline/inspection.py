@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from converters.tflite_graph.read import TfliteGraph, read_tflite
 from toolkit.delegates.levels import DEPRECATION_NOTE, parse_level
 from toolkit.delegates.place import place_graph
 from toolkit.pipeline.evidence import DELEGATES
-from toolkit.results import Placement
+from toolkit.results import DelegateName, Placement
+
+PLACEMENTS: dict[str, DelegateName] = {**DELEGATES, "gpu-classic": "gpu_classic", "coreml": "coreml"}
+"""What ``--delegate`` takes, to the placement it shows."""
+
+if TYPE_CHECKING:
+    from toolkit.models.gpt_sovits.checkpoint import Checkpoint
 
 
 def inspect_tflite(path: Path, delegate: str | None, android: str) -> dict[str, Any]:
@@ -22,11 +28,12 @@ def inspect_tflite(path: Path, delegate: str | None, android: str) -> dict[str, 
     """
     graph = read_tflite(path)
     level = parse_level(android)
-    placement = place_graph(graph, path.stem, DELEGATES[delegate or "xnnpack"], level=level)
+    placement = place_graph(graph, path.stem, PLACEMENTS[delegate or "xnnpack"], level=level)
     macs = {op.index: op.macs or 0 for op in placement.ops}
     found: dict[str, Any] = {
         "path": str(path),
         "size_bytes": path.stat().st_size,
+        "graphs": graph.graphs,
         "macs": sum(macs.values()),
         "tensors": [*_tensors(graph, graph.inputs, "input"), *_tensors(graph, graph.outputs, "output")],
         "ops": [
@@ -66,7 +73,21 @@ def inspect_checkpoint(path: Path) -> dict[str, Any]:
         "tensors": len(found.weights),
         "parameters": sum(found.parameters.values()),
         "parts": found.parameters,
+        **({} if found.kind != "gpt" else {"transformer": _transformer(found)}),
     }
+
+
+def _transformer(found: Checkpoint) -> dict[str, Any]:
+    """Widths of a text-to-semantic model; a pruned one's differ from layer to layer."""
+    from toolkit.models.gpt_sovits.semantic_config import semantic_config
+    from toolkit.pipeline.gpt_sovits import attention_heads
+
+    heads = attention_heads(found)
+    sizes = semantic_config(found.weights, heads=heads or 1, where=str(found.path))
+    return {
+        "layers": sizes.layers, "width": sizes.width, "heads": heads, "attention_width": sizes.attention_width,
+        "inners": list(sizes.inners),
+    }  # fmt: skip
 
 
 def _tensors(graph: TfliteGraph, indices: tuple[int, ...], role: str) -> list[dict[str, Any]]:
@@ -91,6 +112,8 @@ def _placement(placement: Placement, delegate: str) -> dict[str, Any]:
         "delegate": placement.delegate,
         "level": placement.level or placement.method,
         "accepted": placement.delegated_ops,
+        "total": placement.total_ops,
+        "folded": sum(op.folded for op in placement.ops),
         "partitions": placement.partitions,
         "fallbacks": [
             {"op": op, "count": count, "reason": reason, "source": source, "fix": hint}

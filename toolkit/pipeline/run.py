@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolkit.data import Manifest, load_manifest
+from toolkit.estimate.devices import find_device
 from toolkit.pipeline import sources
 from toolkit.pipeline.artefacts import write_float, write_shipped, write_voice_files
 from toolkit.pipeline.assemble import Findings, assemble
 from toolkit.pipeline.events import Listener, StageClock
-from toolkit.pipeline.evidence import SCRATCH, judge_run
+from toolkit.pipeline.evidence import SCRATCH, Judged, judge_run
 from toolkit.pipeline.float_chain import FloatPart, convert_float
 from toolkit.pipeline.manifest import write_manifest
 from toolkit.pipeline.parts import voice_parts
+from toolkit.pipeline.reuse import Reuse, float_digest
 from toolkit.pipeline.run_directory import RunDirectory, building, refuse_foreign_directory
 from toolkit.pipeline.shipping import ship
 from toolkit.pipeline.sources import Request, Source, SourcePart
@@ -31,10 +33,12 @@ class Options:
     Attributes:
         keep_keras: also write the trainable Keras models.
         command: the command line, for the report.
+        benchmark: measure latency and memory on the host.
     """
 
     keep_keras: bool = False
     command: str = "toolkit convert"
+    benchmark: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,32 +49,44 @@ class Outcome:
         result: everything measured.
         verdict: a few lines for the terminal.
         passed: whether every gate holds.
+        judged: the findings the result was made of.
     """
 
     result: RunResult
     verdict: str
     passed: bool
+    judged: Judged | None = None
 
 
-def run(request: Request, recipe: Recipe, out: Path, options: Options, listener: Listener) -> Outcome:
+def run(
+    request: Request, recipe: Recipe, out: Path, options: Options, listener: Listener, reuse: Reuse | None = None
+) -> Outcome:
     """Converts, compresses, verifies, measures and reports.
+
+    ``reuse`` carries work over from earlier runs of the same model.
 
     Raises:
         ToolError: input, parity, audit or tool failure; ``out`` is untouched then.
     """
     started = time.time()
     refuse_foreign_directory(out)
+    if recipe.delegate.device:
+        find_device(recipe.delegate.device)  # before the work, not after it
     clock = StageClock(listener)
-    source, parts, manifest = _open(request, recipe, clock)
+    reuse = reuse or Reuse()
+    opened = f"{request!r} {recipe.buckets!r} {recipe.seed}"
+    source, parts, manifest = reuse.opened(opened, lambda: _open(request, recipe, clock))
     repro = out.with_name(f"{out.name}-repro")
     resume = out.with_name(f".{out.name}.resume")
     with building(out) as directory:
-        floats = [_float_part(part, recipe, clock, repro, directory, options) for part in parts]
-        shipped = ship(floats, source, recipe, manifest, clock, resume)
+        floats = [_float_part(part, recipe, clock, repro, directory, options, reuse) for part in parts]
+        shipped = ship(floats, source, recipe, manifest, clock, resume, reuse)
         write_shipped(directory, shipped, recipe)
         if source.voice is not None:
             write_voice_files(directory, source.voice, recipe)
-        findings = judge_run(source, floats, shipped, recipe, manifest, directory, clock)
+        findings = judge_run(
+            source, floats, shipped, recipe, manifest, directory, clock, benchmark=options.benchmark, reuse=reuse
+        )
         shutil.rmtree(directory.path / SCRATCH)
         write_manifest(directory, source, recipe, manifest.sha256 if manifest else None)
         result = assemble(
@@ -88,7 +104,7 @@ def run(request: Request, recipe: Recipe, out: Path, options: Options, listener:
         )
         write_results(result, directory, clock)
     shutil.rmtree(resume, ignore_errors=True)
-    return Outcome(result=result, verdict=verdict_text(result, out), passed=result.passed)
+    return Outcome(result=result, verdict=verdict_text(result, out), passed=result.passed, judged=findings)
 
 
 def _open(request: Request, recipe: Recipe, clock: StageClock) -> tuple[Source, list[SourcePart], Manifest | None]:
@@ -106,9 +122,15 @@ def _open(request: Request, recipe: Recipe, clock: StageClock) -> tuple[Source, 
 
 
 def _float_part(
-    part: SourcePart, recipe: Recipe, clock: StageClock, repro: Path, directory: RunDirectory, options: Options
+    part: SourcePart,
+    recipe: Recipe,
+    clock: StageClock,
+    repro: Path,
+    directory: RunDirectory,
+    options: Options,
+    reuse: Reuse,
 ) -> FloatPart:
-    found = convert_float(part, recipe, clock, repro)
+    found = reuse.float_part(float_digest(part, recipe), lambda: convert_float(part, recipe, clock, repro))
     write_float(directory, found, keep_keras=options.keep_keras)
     return found
 

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
+from converters.errors import ToolError
 from converters.spec import Interface
 from toolkit.data import Manifest
 from toolkit.pipeline.events import StageClock
 from toolkit.pipeline.float_chain import FloatPart
 from toolkit.pipeline.parts import calibration_inputs
+from toolkit.pipeline.reuse import Reuse, shipped_digest
 from toolkit.pipeline.sources import Source
 from toolkit.recipe.schema import Recipe
 from toolkit.results import PrecisionOp, Sparsity, Tried
@@ -61,14 +63,34 @@ def ship(
     manifest: Manifest | None,
     clock: StageClock,
     resume: Path,
+    reuse: Reuse | None = None,
 ) -> list[Shipped]:
-    """Compresses every part as the recipe says, in the order of ``floats``.
+    """Compresses every part as the recipe says, in the order of ``floats``; what ``reuse`` has is not made again.
 
     Raises:
         RecipeError: a rule matches nothing, or asks for what cannot be realised.
         AuditError: the flatbuffer does not have the precision that was asked for.
     """
-    return [_ship(part, source, recipe, manifest, clock, resume) for part in floats]
+    reuse = reuse or Reuse()
+    calibration = manifest.sha256 if manifest else ""
+    return [
+        reuse.shipped(
+            shipped_digest(part.source, recipe, calibration),
+            lambda part=part: _ship_named(part, source, recipe, manifest, clock, resume),
+        )
+        for part in floats
+    ]
+
+
+def _ship_named(
+    part: FloatPart, source: Source, recipe: Recipe, manifest: Manifest | None, clock: StageClock, resume: Path
+) -> Shipped:
+    """Ships a part; an error says which part it is of."""
+    try:
+        return _ship(part, source, recipe, manifest, clock, resume)
+    except ToolError as error:
+        error.part = part.source.name
+        raise
 
 
 def _ship(

@@ -138,6 +138,7 @@ class Delegate(_Strict):
 
     name: Literal["nnapi", "gpu", "xnnpack"] = "nnapi"
     android: str = Field("12", description="Android version, API level (31) or NNAPI feature level (FL6)")
+    device: str = Field("", description="device to estimate latency for, e.g. snapdragon-7-gen-3; empty: none")
 
 
 class Bench(_Strict):
@@ -170,6 +171,10 @@ class Gates(_Strict):
     latency_ratio_max: float | None = None
     shuffle_ops_ratio_max: float | None = Field(None, description="RESHAPE + TRANSPOSE + STRIDED_SLICE, share of ops")
     total_bytes_max: int | None = None
+    compressed_bytes_max: int | None = Field(None, description="the bundle, each file gzip-compressed")
+    estimated_latency_ms_max: float | None = Field(
+        None, description="one sentence (or run) on delegate.device, estimated, never measured"
+    )
     decoder_partitions_max: int | None = None
     output_snr_db_min: float | None = Field(None, description="any model: converted against torch")
 

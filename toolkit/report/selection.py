@@ -27,6 +27,7 @@ DELEGATE_TITLES = {
     "gpu_classic": "GPU (TFLite delegate)",
     "gpu_litert": "GPU (LiteRT)",
     "xnnpack": "CPU (XNNPACK)",
+    "coreml": "Core ML",
 }
 
 

@@ -5,6 +5,7 @@ times are milliseconds unless the name says seconds, ratios lie in [0, 1] unless
 """
 
 from toolkit.results.delegation import DelegateName, OpPlacement, Placement
+from toolkit.results.estimate import LatencyEstimate
 from toolkit.results.fidelity import (
     Clip,
     Metric,
@@ -47,6 +48,7 @@ __all__ = [
     "Host",
     "Latency",
     "LatencyComparison",
+    "LatencyEstimate",
     "LatencyStats",
     "Memory",
     "Metric",

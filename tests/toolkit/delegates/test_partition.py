@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.toolkit.delegates.small_graphs import graph, op, tensor
-from toolkit.delegates.partition import Node, epochs, largest, nodes_of, partition, tensor_bytes, transitions
+from toolkit.delegates.partition import Keeping, Node, epochs, largest, nodes_of, partition, tensor_bytes, transitions
 
 
 def chain(count):
@@ -46,8 +46,8 @@ def test_epochs_first_ready_node_decides_the_side():
 
 def test_largest_keeps_earlier_among_equals():
     parts = epochs(chain(7), {0, 2, 3, 5, 6})
-    assert [p.nodes for p in largest(parts, 1)] == [(2, 3)]
-    assert len(largest(parts, None)) == 3
+    assert [p.nodes for p in largest(parts, Keeping(most=1))] == [(2, 3)]
+    assert len(largest(parts, Keeping())) == 3
 
 
 def plain(kinds):
@@ -55,7 +55,7 @@ def plain(kinds):
 
 
 def test_partition_drops_smaller_partitions_to_the_cpu():
-    found = partition(plain(["A"] * 8), {0, 2, 3, 4, 6, 7}, 1, {})
+    found = partition(plain(["A"] * 8), {0, 2, 3, 4, 6, 7}, Keeping(most=1), {})
     assert shape_of(found) == [(False, (0, 1)), (True, (2, 3, 4)), (False, (5, 6, 7))]
 
 
@@ -68,20 +68,20 @@ def float16_graph(last_supported):
 
 def test_partition_swallows_float16_dequantize_when_everything_is_accepted():
     g, supported = float16_graph(last_supported=True)
-    assert shape_of(partition(g, supported, 1, {3: (2, 1)})) == [(True, (0, 1, 2, 3))]
+    assert shape_of(partition(g, supported, Keeping(most=1), {3: (2, 1)})) == [(True, (0, 1, 2, 3))]
 
 
 def test_partition_looks_at_unremapped_graph_first_when_something_is_refused():
     # Before the remap A and CONV are separate partitions (the DEQUANTIZE sits between): one kept, N = 1.
     g, supported = float16_graph(last_supported=False)
-    assert sum(p.delegated for p in partition(g, supported, 1, {3: (2, 1)})) == 1
-    kept = partition(g, supported, 3, {3: (2, 1)})
+    assert sum(p.delegated for p in partition(g, supported, Keeping(most=1), {3: (2, 1)})) == 1
+    kept = partition(g, supported, Keeping(most=3), {3: (2, 1)})
     assert [p.nodes for p in kept if p.delegated] == [(0, 2)]  # both kept, and remapped they are one
 
 
 def test_transitions_count_crossing_bytes():
     g = plain(["A", "B", "C"])
-    parts = partition(g, {0, 2}, None, {})
+    parts = partition(g, {0, 2}, Keeping(), {})
     assert transitions(g, parts) == (2, 2 * 8 * 4 * 4)
     assert tensor_bytes(g, 0) == 128
 
@@ -120,11 +120,11 @@ def test_partition_never_keeps_more_than_the_limit(case, limit):
     nodes, supported = case
     g = graph([tensor(i) for i in range(len(nodes) + 1)], [op(n.index, "X", n.inputs, n.outputs) for n in nodes])
     assert nodes_of(g) == tuple(nodes)
-    parts = partition(g, supported, limit, {})
+    parts = partition(g, supported, Keeping(most=limit), {})
     assert sum(p.delegated for p in parts) <= limit
     assert {i for p in parts if p.delegated for i in p.nodes} <= supported
 
 
 @pytest.mark.parametrize("limit", [1, 3, None])
 def test_partition_of_unsupported_graph_is_all_cpu(limit):
-    assert shape_of(partition(plain(["A", "B"]), set(), limit, {})) == [(False, (0, 1))]
+    assert shape_of(partition(plain(["A", "B"]), set(), Keeping(most=limit), {})) == [(False, (0, 1))]

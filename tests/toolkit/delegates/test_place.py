@@ -218,6 +218,12 @@ def test_gpu_keeps_only_the_largest_partition_and_nnapi_three():
     assert (nnapi.partitions, nnapi.delegated_ops) == (3, 4)
     left = [o for o in nnapi.ops if o.accepted and o.partition is None]
     assert [o.index for o in left] == [7] and "smaller partition" in left[0].reason
+    assert (
+        left[0].source == "tflite/delegates/nnapi/nnapi_delegate.cc:6752@f67457790c9c" and "become one" in left[0].hint
+    )
+    assert {o.source for o in gpu.ops if o.accepted and o.partition is None} == {
+        "ml_drift_delegate/delegate/delegate_webgpu.cc:572@f67457790c9c"
+    }
     assert nnapi.transitions == 5 and any("largest" in note for note in nnapi.notes)
 
 

@@ -4,9 +4,10 @@ import pytest
 
 from tests.toolkit.delegates.small_graphs import graph, op, tensor
 from toolkit.delegates import gpu, gpu_checks, gpu_rules, nnapi, nnapi_checks
+from toolkit.delegates.hints import hint
 from toolkit.delegates.levels import level_title, parse_level
 from toolkit.delegates.op_view import view
-from toolkit.delegates.tables import commit, gpu_table, nnapi_table
+from toolkit.delegates.tables import commit, coreml_table, gpu_table, hint_table, nnapi_table, xnnpack_table
 from toolkit.errors import DelegateError
 
 LEVELS = [int(level) for level in nnapi_table()["levels"]]
@@ -130,3 +131,39 @@ def test_parse_level_refuses(text):
 def test_level_title_names_android():
     assert all(level_title(level) for level in LEVELS)
     assert "Android 12" in level_title(31)
+
+
+def every_kind():
+    """Kind of every rule a delegate can name in a refusal, with an operator it stands at."""
+    for table in (nnapi_table(), coreml_table(), xnnpack_table()):
+        for name, rules in table["ops"].items():
+            yield from ((name, check["kind"]) for check in rules["checks"])
+    for name, entry in gpu_table()["ops"].items():
+        for layer in ("compat", "mldrift"):
+            yield from ((name, check["kind"]) for check in entry[layer].get("checks", ()))
+    for kind in (
+        "unmapped",
+        "no_parser",
+        "custom",
+        "max_op_version",
+        "rank",
+        "type_in",
+        "limit",
+        "reject",
+        "left_packed",
+        "not_kept",
+    ):
+        yield "ANY", kind
+
+
+def test_every_refusal_comes_with_a_fix():
+    assert [(name, kind) for name, kind in every_kind() if not hint(name, kind)] == []
+
+
+def test_every_hint_is_for_a_rule_that_exists():
+    known, warnings = {kind for _, kind in every_kind()}, {"int8_below_30"}
+    for kind in hint_table()["by_kind"]:
+        assert kind in known | warnings or kind.startswith("wrong_"), kind
+    for key in hint_table()["by_operator_and_kind"]:
+        name, kind = key.split("/")
+        assert kind in known and name in {*nnapi_table()["ops"], *nnapi_table()["unsupported_builtin_ops"]}, key

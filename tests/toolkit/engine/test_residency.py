@@ -59,6 +59,39 @@ def test_least_recently_used_goes_first(memory):
     assert residency.evictions == 1
 
 
+def _sentence(residency: Residency, memory: _Memory, bundle: str) -> list[str]:
+    """What a sentence needs, in turn; returns what had to be loaded."""
+    loaded: list[str] = []
+
+    def load(key: str, size: int):
+        loaded.append(key)
+        return memory.load(size)
+
+    for name, size in (("transformer", 60), ("encoder", 10), ("flow", 12), ("vocoder", 25)):
+        key = f"{bundle}/{name}"
+        with residency.using(key, lambda key=key, size=size: load(key, size), size, group=bundle):
+            assert residency.grown_bytes <= residency.bound_bytes
+    return loaded
+
+
+def test_of_what_is_needed_in_turn_the_smallest_that_makes_room_goes(memory):
+    """Oldest first, the transformer would be loaded anew for every sentence."""
+    residency = _residency(memory, 100)
+    for _ in range(3):
+        loaded = _sentence(residency, memory, "a")
+    held = residency.keys()
+    assert "a/transformer" in held and "a/transformer" not in loaded
+    assert loaded  # not all of it fits
+
+
+def test_another_bundle_is_dropped_before_the_one_that_speaks(memory):
+    residency = _residency(memory, 220)
+    assert len(_sentence(residency, memory, "a")) == len(_sentence(residency, memory, "b")) == 4
+    with residency.using("c/transformer", lambda: memory.load(60), 60, group="c"):
+        assert residency.keys()[0] == "a/encoder"  # the oldest of the bundle that is silent for longest went
+    assert _sentence(residency, memory, "b") == []
+
+
 def test_room_is_made_before_loading(memory):
     residency = _residency(memory, 100)
     _use(residency, memory, "a", 60)

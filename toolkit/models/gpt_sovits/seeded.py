@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import io
-import sys
-import types
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -15,8 +11,8 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from toolkit.models.gpt_sovits.archive import HEADERS
 from toolkit.models.gpt_sovits.sovits_config import CODEBOOK, STACKS, SovitsConfig, sovits_shapes
+from toolkit.models.gpt_sovits.sovits_file import sovits_file_bytes
 from toolkit.models.vits.config import EncoderConfig, FlowConfig, GeneratorConfig
 
 LABEL: Final = "random weights, not speech"
@@ -119,17 +115,8 @@ def write_sovits(
     weights[CODEBOOK.replace("embed", "inited")] = torch.ones(1)
     if posterior_encoder:
         weights["enc_q.pre.weight"] = torch.zeros(config.hidden, 1025, 1)
-    saved: OrderedDict[str, Any] = OrderedDict(weight={name: value.to(dtype) for name, value in weights.items()})
-    with _upstream_hparams() as hparams:
-        saved["config"] = _as_hparams(_described(config), hparams)
-        saved["info"] = LABEL
-        held = io.BytesIO()
-        torch.save(saved, held)
-    data = held.getvalue()
-    codes = {version: code for code, version in HEADERS.items()}
-    if header and config.speaker:
-        data = codes[config.version] + data[2:]
-    path.write_bytes(data)
+    version = config.version if header else ""
+    path.write_bytes(sovits_file_bytes(weights, _described(config), LABEL, version=version, dtype=dtype))
     return path
 
 
@@ -180,25 +167,3 @@ def _described(config: SovitsConfig) -> dict[str, Any]:
         },
         "version": config.version,
     }
-
-
-def _as_hparams(values: dict[str, Any], hparams: type) -> Any:
-    made = hparams()
-    made.__dict__.update({k: _as_hparams(v, hparams) if isinstance(v, dict) else v for k, v in values.items()})
-    return made
-
-
-@contextmanager
-def _upstream_hparams() -> Iterator[type]:
-    """A class that pickles under upstream's name; the module it pretends to live in is gone afterwards."""
-    hparams = type("HParams", (), {"__module__": "utils"})
-    module, before = types.ModuleType("utils"), sys.modules.get("utils")
-    module.HParams = hparams  # type: ignore[attr-defined]
-    sys.modules["utils"] = module
-    try:
-        yield hparams
-    finally:
-        if before is None:
-            del sys.modules["utils"]
-        else:
-            sys.modules["utils"] = before

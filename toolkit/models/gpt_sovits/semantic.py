@@ -27,7 +27,7 @@ class SemanticState:
 
     Attributes:
         hidden: ``[1, rows, width]`` of the rows just run.
-        keys: ``[layers, 1, all rows, width]``, heads side by side.
+        keys: ``[layers, 1, all rows, attention width]``, heads side by side.
         values: likewise.
         logits: ``[1, vocabulary]`` after the last row.
     """
@@ -65,12 +65,13 @@ class SinePosition(nn.Module):
 class SelfAttention(nn.Module):
     """Multi-head attention over all rows it is given; queries, keys and values come from one packed projection."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, config: SemanticConfig) -> None:
         super().__init__()
-        self.heads = heads
-        self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
-        self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
-        self.out_proj = nn.Linear(width, width)
+        width, inside = config.width, config.attention_width
+        self.heads = config.heads
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * inside, width))
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * inside))
+        self.out_proj = nn.Linear(inside, width)
         nn.init.xavier_uniform_(self.in_proj_weight)
 
     def forward(
@@ -80,8 +81,9 @@ class SelfAttention(nn.Module):
 
         Args:
             x: ``[1, rows, width]``.
-            past: keys and values ``[1, earlier rows, width]``.
-            blocked: ``[rows, all rows] bool``, true where a row must not look; ``None`` lets every row see all.
+            past: keys and values ``[1, earlier rows, attention width]``.
+            blocked: ``[rows, all rows] bool``, true where a row must not look; ``None`` lets every row see all. With a
+                batch of rows it is ``[batch, 1, rows, all rows]``.
 
         Returns:
             ``[1, rows, width]``, and the keys and values of all rows.
@@ -89,11 +91,11 @@ class SelfAttention(nn.Module):
         query, key, value = functional.linear(x, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
         if past is not None:
             key, value = torch.cat([past[0], key], dim=1), torch.cat([past[1], value], dim=1)
-        scores = self._split(query) @ self._split(key).transpose(2, 3) / math.sqrt(x.shape[2] // self.heads)
+        scores = self._split(query) @ self._split(key).transpose(2, 3) / math.sqrt(query.shape[2] // self.heads)
         if blocked is not None:
             scores = scores.masked_fill(blocked, -torch.inf)
         mixed = torch.softmax(scores, dim=-1) @ self._split(value)
-        return self.out_proj(mixed.transpose(1, 2).reshape(x.shape)), key, value
+        return self.out_proj(mixed.transpose(1, 2).reshape(*x.shape[:2], -1)), key, value
 
     def _split(self, x: Tensor) -> Tensor:
         return x.reshape(x.shape[0], x.shape[1], self.heads, -1).transpose(1, 2)
@@ -102,11 +104,11 @@ class SelfAttention(nn.Module):
 class SemanticLayer(nn.Module):
     """One transformer layer, normalised after each residual addition."""
 
-    def __init__(self, config: SemanticConfig) -> None:
+    def __init__(self, config: SemanticConfig, inner: int) -> None:
         super().__init__()
-        self.self_attn = SelfAttention(config.width, config.heads)
-        self.linear1 = nn.Linear(config.width, config.inner)
-        self.linear2 = nn.Linear(config.inner, config.width)
+        self.self_attn = SelfAttention(config)
+        self.linear1 = nn.Linear(config.width, inner)
+        self.linear2 = nn.Linear(inner, config.width)
         self.norm1 = nn.LayerNorm(config.width, eps=NORM_EPSILON)
         self.norm2 = nn.LayerNorm(config.width, eps=NORM_EPSILON)
 
@@ -124,7 +126,7 @@ class SemanticStack(nn.Module):
 
     def __init__(self, config: SemanticConfig) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(SemanticLayer(config) for _ in range(config.layers))
+        self.layers = nn.ModuleList(SemanticLayer(config, inner) for inner in config.inners)
 
 
 class SemanticModel(nn.Module):

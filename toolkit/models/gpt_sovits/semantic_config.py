@@ -1,4 +1,8 @@
-"""Sizes of a text-to-semantic model, read from its tensors; only the number of heads is not written in them."""
+"""Sizes of a text-to-semantic model, read from its tensors; only the number of heads is not written in them.
+
+Upstream's models have inner blocks of four times the width, and heads that fill it. A pruned one has narrower blocks,
+each layer its own, and fewer heads, each layer the same number (their keys and values lie in one cache).
+"""
 
 from __future__ import annotations
 
@@ -21,21 +25,24 @@ class SemanticConfig:
 
     Attributes:
         width: features of a row.
-        heads: attention heads, a divisor of ``width``.
+        heads: attention heads, a divisor of ``attention_width``.
         layers: transformer layers.
-        inner: features between the two linear layers of a feed-forward block.
+        inner: features between the two linear layers of a feed-forward block; layer by layer where they differ, as in
+            a pruned model.
         symbols: phone ids.
         vocabulary: semantic codes, the stop token among them; it is the last.
         features: text features (BERT) per phone.
+        attention: features of all heads together where it is not ``width``: a model some heads were taken from.
     """
 
     width: int
     heads: int
     layers: int
-    inner: int
+    inner: int | tuple[int, ...]
     symbols: int
     vocabulary: int
     features: int = 1024
+    attention: int | None = None
 
     @property
     def stop_token(self) -> int:
@@ -45,7 +52,17 @@ class SemanticConfig:
     @property
     def head_width(self) -> int:
         """Features of one head."""
-        return self.width // self.heads
+        return self.attention_width // self.heads
+
+    @property
+    def attention_width(self) -> int:
+        """Features of all heads together."""
+        return self.width if self.attention is None else self.attention
+
+    @property
+    def inners(self) -> tuple[int, ...]:
+        """Features between the two linear layers, layer by layer."""
+        return (self.inner,) * self.layers if isinstance(self.inner, int) else self.inner
 
 
 def semantic_config(weights: Mapping[str, Tensor], *, heads: int | None, where: str = "checkpoint") -> SemanticConfig:
@@ -69,27 +86,31 @@ def semantic_config(weights: Mapping[str, Tensor], *, heads: int | None, where: 
         )
     symbols, width = _matrix(weights, _TEXT, where)
     vocabulary, _ = _matrix(weights, _AUDIO, where)
-    inner, _ = _matrix(weights, "h.layers.0.linear1.weight", where)
+    layers = max(numbers) + 1
+    inners = tuple(_matrix(weights, f"h.layers.{layer}.linear1.weight", where)[0] for layer in range(layers))
+    attention = _matrix(weights, "h.layers.0.self_attn.in_proj_weight", where)[0] // 3
     if heads is None:
         raise InputError(
             "the number of attention heads is not known: no tensor has it, and the checkpoint's config lacks 'head'",
             where=where,
             hint="released models have 16 heads; pass heads=16 if this one was trained from them",
         )
-    if not isinstance(heads, int) or heads < 1 or width % heads or width % 2:
+    if not isinstance(heads, int) or heads < 1 or not attention or attention % heads or width % 2:
         raise InputError(
-            f"{heads!r} heads do not divide a width of {width}",
+            f"{heads!r} heads do not divide a width of {attention}"
+            + ("" if attention == width else f" (rows of {width} features)"),
             where=where,
             hint="the checkpoint's config does not belong to its weights",
         )
     config = SemanticConfig(
         width=width,
         heads=heads,
-        layers=max(numbers) + 1,
-        inner=inner,
+        layers=layers,
+        inner=inners[0] if len(set(inners)) == 1 else inners,
         symbols=symbols,
         vocabulary=vocabulary,
         features=_matrix(weights, "bert_proj.weight", where)[1],
+        attention=None if attention == width else attention,
     )
     _check(weights, config, where)
     return config
@@ -97,7 +118,7 @@ def semantic_config(weights: Mapping[str, Tensor], *, heads: int | None, where: 
 
 def semantic_shapes(config: SemanticConfig) -> dict[str, tuple[int, ...]]:
     """Every tensor of such a model, by checkpoint name."""
-    d, inner = config.width, config.inner
+    d, a = config.width, config.attention_width
     shapes: dict[str, tuple[int, ...]] = {
         "bert_proj.weight": (d, config.features),
         "bert_proj.bias": (d,),
@@ -107,12 +128,12 @@ def semantic_shapes(config: SemanticConfig) -> dict[str, tuple[int, ...]]:
         "ar_audio_position.alpha": (1,),
         "ar_predict_layer.weight": (config.vocabulary, d),
     }
-    for layer in range(config.layers):
+    for layer, inner in enumerate(config.inners):
         path = f"h.layers.{layer}"
         shapes |= {
-            f"{path}.self_attn.in_proj_weight": (3 * d, d),
-            f"{path}.self_attn.in_proj_bias": (3 * d,),
-            f"{path}.self_attn.out_proj.weight": (d, d),
+            f"{path}.self_attn.in_proj_weight": (3 * a, d),
+            f"{path}.self_attn.in_proj_bias": (3 * a,),
+            f"{path}.self_attn.out_proj.weight": (d, a),
             f"{path}.self_attn.out_proj.bias": (d,),
             f"{path}.linear1.weight": (inner, d),
             f"{path}.linear1.bias": (inner,),

@@ -75,8 +75,8 @@ def prefill_spec(config: SemanticConfig, text: int, prompt: int, *, features: bo
         ),
         outputs=(
             TensorSpec(name="logits", shape=(1, config.vocabulary), axes=("batch", "codes")),
-            TensorSpec(name="k", shape=(config.layers, 1, rows, config.width), axes=cache),
-            TensorSpec(name="v", shape=(config.layers, 1, rows, config.width), axes=cache),
+            TensorSpec(name="k", shape=(config.layers, 1, rows, config.attention_width), axes=cache),
+            TensorSpec(name="v", shape=(config.layers, 1, rows, config.attention_width), axes=cache),
         ),
     )
 
@@ -96,8 +96,8 @@ def step_spec(config: SemanticConfig, rows: int) -> PartSpec:
         ),
         outputs=(
             TensorSpec(name="logits", shape=(1, config.vocabulary), axes=("batch", "codes")),
-            TensorSpec(name="k_new", shape=(config.layers, 1, 1, d), axes=new),
-            TensorSpec(name="v_new", shape=(config.layers, 1, 1, d), axes=new),
+            TensorSpec(name="k_new", shape=(config.layers, 1, 1, config.attention_width), axes=new),
+            TensorSpec(name="v_new", shape=(config.layers, 1, 1, config.attention_width), axes=new),
         ),
     )
 

@@ -256,7 +256,7 @@ def _share(result: RunResult) -> Card:
 
 def unit_class(delegate: str) -> str:
     """Colour class of the compute unit a delegate stands for."""
-    return {"nnapi": "u-nnapi", "gpu_classic": "u-gpu", "gpu_litert": "u-gpu", "xnnpack": "u-xnnpack"}[delegate]
+    return {"nnapi": "u-nnapi", "xnnpack": "u-xnnpack"}.get(delegate, "u-gpu")
 
 
 def _invalid(result: RunResult) -> list[Note]:

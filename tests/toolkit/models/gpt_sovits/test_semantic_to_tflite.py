@@ -79,7 +79,7 @@ def test_no_cache_is_transposed_and_no_token_costs_a_copy_of_it(converted):
     assert "TRANSPOSE" not in {op.kind for op in graph.ops}
     caches = {index for index in graph.inputs if "cache" in graph.tensors[index].name}
     readers = {op.kind for op in graph.ops if caches & set(op.inputs)}
-    assert (len(caches), readers) == (4, {"BATCH_MATMUL", "MUL"})
+    assert (len(caches), readers) == (4, {"MUL"})
 
 
 @pytest.mark.parametrize("step", [CompiledFile, LiteFile])

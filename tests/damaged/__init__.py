@@ -1,0 +1,1 @@
+"""Damaged TFLite files, for everything that opens one."""

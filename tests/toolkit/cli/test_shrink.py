@@ -1,0 +1,111 @@
+"""``toolkit distil`` and ``toolkit prune`` from the outside: what they write, what they say, how they exit."""
+
+import json
+
+import pytest
+import torch
+
+from tests.toolkit.train.small_semantic import small_corpus, trained_model, written
+from toolkit.cli.app import outcome
+from toolkit.models.gpt_sovits.checkpoint import read_checkpoint
+from toolkit.models.gpt_sovits.seeded import small_config, write_sovits
+from toolkit.models.gpt_sovits.semantic_file import write_semantic
+from toolkit.pipeline.gpt_sovits import semantic_model
+from toolkit.quality.semantic import judge_semantic
+
+FAST = ["--batch", "16", "--rate", "0.002", "--quiet"]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    found = written(tmp_path_factory.mktemp("small"))
+    torch.set_num_threads(before)
+    return found
+
+
+def _run(*arguments):
+    return outcome([str(argument) for argument in arguments])
+
+
+def test_distil_writes_an_ordinary_smaller_checkpoint(tmp_path, files, capsys):
+    model, data = files
+    out = tmp_path / "out"
+    command = ["distil", model, "--data", data, "--layers", 1, "--width", 24, "--steps", 30, "--out", out, *FAST]
+    assert _run(*command, "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    found = read_checkpoint(out / "student.ckpt", "gpt")
+    student = semantic_model(found)
+    assert (student.config.width, student.config.layers) == (24, 1) and found.info == "small distilled"
+    assert found.size_bytes == result["checkpoint_bytes"] < model.stat().st_size
+    judged = judge_semantic(student, small_corpus().held_out)
+    assert judged.cross_entropy_nats == pytest.approx(result["student"]["cross_entropy_nats"], abs=2e-3)
+    assert result["teacher_asked_sentences"] == 96
+    assert _run(*command, "--json") == 0, "an earlier run is replaced"
+    assert json.loads(capsys.readouterr().out)["teacher_asked_sentences"] == 0
+    assert _run("inspect", out / "student.ckpt") == 0
+    assert "GPT" in capsys.readouterr().out
+
+
+def test_distil_that_misses_its_gate_exits_with_1(tmp_path, files, capsys):
+    model, data = files
+    command = ["distil", model, "--data", data, "--width", 24, "--steps", 0, "--out", tmp_path / "out", *FAST]
+    assert _run(*command, "--max-rise", 0.01) == 1
+    assert "not held" in capsys.readouterr().out and (tmp_path / "out" / "student.ckpt").is_file()
+
+
+def test_prune_writes_an_ordinary_smaller_checkpoint(tmp_path, files, capsys):
+    model, data = files
+    out = tmp_path / "out"
+    command = ["prune", model, "--data", data, "--heads", 0.25, "--round", 0.25, "--steps", 20, "--out", out, *FAST]
+    assert _run(*command, "--max-rise", 0.3, "--control") == 0
+    said = capsys.readouterr().out
+    assert "held to the target" in said and "trained as long" in said
+    sizes = semantic_model(read_checkpoint(out / "pruned.ckpt", "gpt")).config
+    assert (sum(sizes.inners), sizes.heads, sizes.attention_width) == (64, 3, 24)
+    assert _run("inspect", out / "pruned.ckpt") == 0
+    assert "2 layers, width 32, 3 heads (24 wide together), feed-forward" in capsys.readouterr().out
+    result = json.loads((out / "pruned.json").read_text())
+    assert result["kept_round"] == 2
+    assert result["control"]["cross_entropy_nats"] < result["pruned"]["cross_entropy_nats"]
+
+
+def test_prune_that_hurts_at_once_writes_nothing_and_exits_with_1(tmp_path, files, capsys):
+    model, data = files
+    command = ["prune", model, "--data", data, "--round", 0.5, "--steps", 0, "--out", tmp_path / "out", *FAST]
+    assert _run(*command, "--max-rise", 0.0001) == 1
+    assert "error[prune/no-round]" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_prune_of_a_sovits_file_spares_flow_and_decoder(tmp_path, capsys):
+    path = write_sovits(tmp_path / "s.pth", small_config("v2"))
+    assert _run("prune", path, "--encoder", 0.3, "--out", tmp_path / "out", "--quiet") == 0
+    assert "unchanged" in capsys.readouterr().out
+    assert _run("prune", path, "--protect", "enc_p.*", "--out", tmp_path / "other", "--quiet") == 2
+    assert "error[prune/protected]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command, code",
+    [
+        (["distil", "--temperature", "2"], "recipe/out-of-range"),
+        (["prune", "--mlp", "1.0"], "recipe/out-of-range"),
+        (["distil", "--data", "absent.npz"], "data/missing"),
+    ],
+)
+def test_bad_input_is_one_error(tmp_path, files, capsys, command, code):
+    name, *options = command
+    assert _run(name, files[0], *options, "--out", tmp_path / "out", "--quiet") == 2
+    assert f"error[{code}]" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_model_that_does_not_know_the_data_is_refused(tmp_path, files, capsys):
+    stranger = trained_model()
+    stranger.ar_predict_layer.weight.copy_(stranger.ar_predict_layer.weight.roll(5, dims=0))
+    path = write_semantic(tmp_path / "stranger.ckpt", stranger, "", {})
+    for command in ("distil", "prune"):
+        assert _run(command, path, "--data", files[1], "--out", tmp_path / "out", "--quiet") == 2
+        assert "error[data/foreign-codes]" in capsys.readouterr().err

@@ -1,0 +1,123 @@
+"""What depends on what: every tensor that loses something when one channel or one head goes.
+
+A channel inside a feed-forward block is a row of the first matrix, an entry of its bias and a column of the second. A
+head is its rows of the packed queries, keys and values, their biases, and its columns of the output projection.
+Nothing else in the model sees either, so that removal is exact for what is zero and local for what is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from toolkit.models.gpt_sovits.semantic_config import SemanticConfig
+from toolkit.models.vits.config import EncoderConfig
+
+Kind = Literal["mlp", "heads"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """A tensor's share in a group.
+
+    Attributes:
+        name: checkpoint name.
+        axis: axis of the tensor the units lie on.
+        split: sizes that axis is made of, e.g. queries, keys and values, heads, features of a head.
+        counts: which of them counts the units.
+    """
+
+    name: str
+    axis: int
+    split: tuple[int, ...]
+    counts: int = 0
+
+    def units(self, tensor: Tensor) -> Tensor:
+        """The tensor by unit: ``[units, the rest]``."""
+        return (
+            tensor.unflatten(self.axis, self.split)
+            .movedim(self.axis + self.counts, 0)
+            .reshape(self.split[self.counts], -1)
+        )
+
+    def kept(self, tensor: Tensor, keep: Tensor) -> Tensor:
+        """The tensor with only some units, in its own rank."""
+        cut = tensor.unflatten(self.axis, self.split).index_select(self.axis + self.counts, keep)
+        return cut.flatten(self.axis, self.axis + len(self.split) - 1).contiguous()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Units that can go one by one.
+
+    Attributes:
+        place: layer they are in, e.g. ``h.layers.3``.
+        kind: what they are.
+        count: how many.
+        members: the tensors they are in.
+    """
+
+    place: str
+    kind: Kind
+    count: int
+    members: tuple[Member, ...]
+
+
+def semantic_groups(config: SemanticConfig) -> tuple[Group, ...]:
+    """Groups of a text-to-semantic model: the blocks' channels of every layer, then the heads of every layer."""
+    heads, each = config.heads, config.head_width
+    found = []
+    for layer, inner in enumerate(config.inners):
+        place = f"h.layers.{layer}"
+        channels = (
+            Member(name=f"{place}.linear1.weight", axis=0, split=(inner,)),
+            Member(name=f"{place}.linear1.bias", axis=0, split=(inner,)),
+            Member(name=f"{place}.linear2.weight", axis=1, split=(inner,)),
+        )
+        found.append(Group(place=place, kind="mlp", count=inner, members=channels))
+    for layer in range(config.layers):
+        place = f"h.layers.{layer}"
+        parts = (
+            Member(name=f"{place}.self_attn.in_proj_weight", axis=0, split=(3, heads, each), counts=1),
+            Member(name=f"{place}.self_attn.in_proj_bias", axis=0, split=(3, heads, each), counts=1),
+            Member(name=f"{place}.self_attn.out_proj.weight", axis=1, split=(heads, each)),
+        )
+        found.append(Group(place=place, kind="heads", count=heads, members=parts))
+    return tuple(found)
+
+
+def encoder_groups(stacks: Mapping[str, EncoderConfig]) -> tuple[Group, ...]:
+    """Groups of SoVITS' text encoder: the channels inside the feed-forward blocks of its three stacks."""
+    found = []
+    for name, stack in stacks.items():
+        inner = stack.filter_channels
+        for layer in range(stack.layers):
+            place = f"enc_p.{name}.ffn_layers.{layer}"
+            channels = (
+                Member(name=f"{place}.conv_1.weight", axis=0, split=(inner,)),
+                Member(name=f"{place}.conv_1.bias", axis=0, split=(inner,)),
+                Member(name=f"{place}.conv_2.weight", axis=1, split=(inner,)),
+            )
+            found.append(Group(place=place, kind="mlp", count=inner, members=channels))
+    return tuple(found)
+
+
+def cut(weights: Mapping[str, Tensor], keeps: Mapping[Group, Tensor]) -> dict[str, Tensor]:
+    """Weights with only the units that are kept.
+
+    Args:
+        weights: by checkpoint name.
+        keeps: places of the units that stay, ascending, for every group that loses some.
+
+    Returns:
+        New tensors where something went, the same ones elsewhere.
+    """
+    found = dict(weights)
+    for group, keep in keeps.items():
+        for member in group.members:
+            found[member.name] = member.kept(found[member.name], keep.to(torch.long))
+    return found

@@ -1,0 +1,70 @@
+"""How much each channel or head matters.
+
+Source: Molchanov et al. 2019, arXiv:1906.10771 (first-order Taylor): the loss without a unit is about the loss minus
+the sum of weight times slope over the unit's weights; its square, summed over batches, is what the unit is worth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from toolkit.models.gpt_sovits.semantic import SemanticModel
+from toolkit.models.gpt_sovits.semantic_batch import Pair, batch_logits, batch_of
+from toolkit.prune.groups import Group
+from toolkit.train.trainer import batch_places
+
+BATCHES: Final = 12
+_BATCH: Final = 8
+
+
+def magnitude_scores(weights: Mapping[str, Tensor], groups: Sequence[Group]) -> dict[Group, Tensor]:
+    """Product of the norms of what goes in and of what comes out: zero where either is zero.
+
+    Returns:
+        ``[units] float64`` for every group.
+    """
+    found = {}
+    for group in groups:
+        first, last = group.members[0], group.members[-1]
+        norms = [member.units(weights[member.name].double()).norm(dim=1) for member in (first, last)]
+        found[group] = norms[0] * norms[1]
+    return found
+
+
+def taylor_scores(
+    model: SemanticModel, groups: Sequence[Group], pairs: Sequence[Pair], seed: int
+) -> dict[Group, Tensor]:
+    """Squared first-order change of the cross-entropy, summed over batches of the training set.
+
+    Args:
+        model: in inference mode; left so, and without gradients.
+        groups: its groups.
+        pairs: the training set.
+        seed: of the batches.
+
+    Returns:
+        ``[units] float64`` for every group.
+    """
+    parameters = dict(model.named_parameters())
+    found = {group: torch.zeros(group.count, dtype=torch.float64) for group in groups}
+    model.requires_grad_(True)
+    for step in range(BATCHES):
+        chosen = [pairs[place] for place in batch_places(pairs, _BATCH, seed, step)]
+        batch = batch_of(chosen, model.config.stop_token)
+        model.zero_grad(set_to_none=True)
+        functional.cross_entropy(batch_logits(model, batch), batch.predicted).backward()
+        with torch.no_grad():
+            for group in groups:
+                change = torch.zeros(group.count, dtype=torch.float64)
+                for member in group.members:
+                    weight = parameters[member.name]
+                    change += member.units((weight * weight.grad).double()).sum(dim=1)
+                found[group] += change.square()
+    model.zero_grad(set_to_none=True)
+    model.requires_grad_(False)
+    return found

@@ -1,0 +1,103 @@
+"""What `toolkit distil` and `toolkit prune` may be told. Every field is described here and nothing else is accepted."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+
+from toolkit.errors import RecipeError
+
+_Settings = TypeVar("_Settings", "Distil", "Prune")
+PROTECTED: tuple[str, ...] = ("flow.*", "dec.*")
+"""The flow and the VAE's decoder: errors there add up and are heard."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Training(_Strict):
+    """How weights are trained."""
+
+    steps: int = Field(600, ge=0, description="optimiser steps")
+    batch: PositiveInt = Field(16, description="sentences a step")
+    learning_rate: PositiveFloat = Field(1e-3, description="the largest; warm-up, then a cosine")
+    dropout: float = Field(0.1, ge=0.0, lt=1.0)
+    checkpoint_every_steps: PositiveInt = 50
+
+
+class Distil(_Strict):
+    """A smaller model learns from a larger one: alpha * T^2 * KL + (1 - alpha) * cross-entropy of the data."""
+
+    temperature: float = Field(5.0, ge=3.0, le=7.0, description="softens both models' logits")
+    alpha: float = Field(0.4, ge=0.0, le=1.0, description="weight of what the teacher says; the data has the rest")
+    width: PositiveInt | None = Field(
+        None, description="features of a row; three quarters of the teacher's if left out"
+    )
+    layers: PositiveInt | None = Field(None, description="transformer layers; half of the teacher's if left out")
+    heads: PositiveInt | None = Field(None, description="attention heads; heads as wide as the teacher's if left out")
+    inner: PositiveInt | None = Field(
+        None, description="features inside a feed-forward block; in proportion if left out"
+    )
+    start: Literal["inherit", "random"] = Field(
+        "inherit", description="inherit: first weights are rows and columns of the teacher's"
+    )
+    cross_entropy_rise_max: float | None = Field(
+        None, ge=0.0, description="quality gate, nats above the teacher on held-out sentences; none if left out"
+    )
+    training: Training = Training()
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> Self:
+        if self.width is not None and self.width % 2:
+            raise ValueError("width is odd; positions are pairs of sine and cosine")
+        return self
+
+
+class Prune(_Strict):
+    """Channels of feed-forward blocks and attention heads are taken out, a few a round, with training in between."""
+
+    mlp_ratio: float = Field(
+        0.5, ge=0.0, lt=1.0, description="share of the feed-forward channels to take out in the end"
+    )
+    heads_ratio: float = Field(
+        0.0, ge=0.0, lt=1.0, description="share of the heads to take out, the same in every layer"
+    )
+    encoder_ratio: float = Field(
+        0.05, ge=0.0, le=0.3, description="SoVITS files: share of the text encoder's feed-forward channels"
+    )
+    round_ratio: float = Field(0.05, gt=0.0, le=1.0, description="share of the original that goes in a round")
+    importance: Literal["taylor", "magnitude"] = Field(
+        "taylor", description="taylor: what the loss would rise by, to first order; magnitude: norm of the weights"
+    )
+    channel_multiple: PositiveInt = Field(
+        8, description="what a layer keeps is a multiple of this: kernels work in eights"
+    )
+    smallest_ratio: float = Field(
+        0.125, gt=0.0, le=1.0, description="no layer keeps less than this share of its channels"
+    )
+    cross_entropy_rise_max: float = Field(0.1, ge=0.0, description="quality gate, nats on held-out sentences")
+    protect: tuple[str, ...] = Field(PROTECTED, description="globs over tensor names that must stay as they are")
+    training: Training = Training(steps=40, learning_rate=3e-4)
+    seed: int = 0
+
+
+def checked(kind: type[_Settings], values: dict[str, Any]) -> _Settings:
+    """Settings of a command; the error names the field.
+
+    Raises:
+        RecipeError: a value the schema does not accept.
+    """
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = ".".join(str(step) for step in first["loc"]) or "settings"
+        raise RecipeError(
+            f"{path}: {first['msg']} (found {first['input']!r})",
+            code="recipe/out-of-range",
+            where=f"{kind.__name__.lower()} → {path}",
+            hint=f"toolkit {kind.__name__.lower()} --help",
+        ) from error

@@ -1,0 +1,1 @@
+"""A budget instead of settings: searches the knobs recipes have for the best version that fits a device."""

@@ -1,0 +1,155 @@
+"""Tries one version: an ordinary conversion, measured but not timed on the host, and read off."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from converters.errors import ToolError
+from toolkit.errors import AuditError, RecipeError
+from toolkit.pipeline.events import Listener
+from toolkit.pipeline.run import Options, Outcome
+from toolkit.recipe.schema import Recipe
+from toolkit.results import Gate, Metric, Quality, RunResult
+from toolkit.results.search import Score, Version, Violation
+from toolkit.search.job import Job
+from toolkit.search.knobs import Subject, recipe_of
+
+_KEPT = ("results.json", "index.html", "report.md", "recipe.lock.yaml", "audio")
+_REFUSALS = (RecipeError, AuditError)
+"""A precision that cannot be had is an answer; everything else is an error and ends the search."""
+_SNR_CEILING_DB = 200.0
+_REASON_LENGTH = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """Where versions are tried.
+
+    Attributes:
+        job: the model.
+        subject: what is searched.
+        folder: where the versions' reports go, ``0007`` each.
+        listener: told about every version.
+    """
+
+    job: Job
+    subject: Subject
+    folder: Path
+    listener: Listener
+
+
+def try_version(bench: Bench, number: int, chosen: Mapping[str, str]) -> Version:
+    """Converts one version and keeps its report, not its files: the best one is converted again, from shared work.
+
+    Raises:
+        ToolError: anything that is no fault of the version's settings.
+    """
+    started = time.monotonic()
+    recipe = trial_recipe(bench.subject, chosen)
+    place = version_folder(bench.folder, number)
+    shutil.rmtree(place, ignore_errors=True)  # of an interrupted search
+    try:
+        outcome = bench.job.convert(recipe, place, Options(benchmark=False))
+    except _REFUSALS as error:
+        return Version(
+            number=number,
+            chosen=dict(chosen),
+            refused=_in_one_line(error),
+            refused_part=error.part,
+            seconds=time.monotonic() - started,
+        )
+    _keep_report(place)
+    return read_version(outcome, number, chosen, time.monotonic() - started)
+
+
+def version_folder(folder: Path, number: int) -> Path:
+    """Where a version's report is."""
+    return folder / f"{number:04d}"
+
+
+def trial_recipe(subject: Subject, chosen: Mapping[str, str]) -> Recipe:
+    """The version's recipe, judged on the few sentences of the search."""
+    recipe = recipe_of(subject, chosen)
+    utterances = min(recipe.quality.utterances, subject.intent.utterances)
+    return recipe.model_copy(update={"quality": recipe.quality.model_copy(update={"utterances": utterances})})
+
+
+def read_version(outcome: Outcome, number: int, chosen: Mapping[str, str], seconds: float) -> Version:
+    """What a conversion found, as the search compares it."""
+    result = outcome.result
+    failed = [gate for gate in result.gates if gate.status == "fail"]
+    return Version(
+        number=number,
+        chosen=dict(chosen),
+        size_bytes=result.size.total_bytes if result.size else None,
+        part_bytes={p.part: p.total_bytes for p in (result.size.parts if result.size else ()) if p.variant == "result"},
+        score=_score(outcome),
+        latency=result.estimates[-1] if result.estimates else None,
+        part_ms={each.part: each.ms for each in result.estimates[:-1]},
+        violations=tuple(_violation(gate) for gate in failed if gate.value is not None and gate.limit is not None),
+        unknown=tuple(
+            f"{gate.title}: {gate.explanation}" for gate in result.gates if gate.status in ("skipped", "error")
+        ),
+        seconds=seconds,
+    )
+
+
+def _score(outcome: Outcome) -> Score | None:
+    """Speaker similarity of the whole voice, else its predicted opinion, else the parts' agreement with torch."""
+    judged = outcome.judged
+    heard = _metrics(judged.whole_voice) if judged else {}
+    for name, title in (("resemblyzer_cosine", "speaker similarity"), ("distillmos", "predicted opinion")):
+        if name in heard:
+            metric = heard[name]
+            return Score(metric=name, title=f"{title} to the float voice", unit=metric.unit, value=metric.mean)
+    found = judged.output_snr_db if judged else _shipped_snr(outcome.result)
+    if found is None:
+        return None
+    snr = min(found, _SNR_CEILING_DB)
+    return Score(metric="output_snr_db", title="outputs against torch, worst", unit="dB", value=snr)
+
+
+def _shipped_snr(result: RunResult) -> float | None:
+    """Worst agreement of a shipped graph with torch, of conversions that put it among the hops."""
+    rows = [row.snr_db for row in result.parity if row.to == "shipped"]
+    known = [snr for snr in rows if snr is not None]
+    if not rows:
+        return None
+    return min(known, default=_SNR_CEILING_DB)
+
+
+def _metrics(quality: Quality | None) -> dict[str, Metric]:
+    return {metric.metric: metric for metric in quality.metrics} if quality else {}
+
+
+def _violation(gate: Gate) -> Violation:
+    value, limit = float(gate.value or 0.0), float(gate.limit or 0.0)
+    beyond = limit - value if gate.comparison == ">=" else value - limit
+    return Violation(
+        gate=gate.id,
+        title=gate.title.partition(" on ")[0] if gate.id == "estimated_latency" else gate.title,
+        value=value,
+        limit=limit,
+        unit=gate.unit,
+        excess_ratio=beyond / max(abs(limit), 1e-12),
+    )
+
+
+def _keep_report(place: Path) -> None:
+    for entry in place.iterdir():
+        if entry.name in _KEPT:
+            continue
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+def _in_one_line(error: ToolError) -> str:
+    words = " ".join(error.message.split())
+    shown = words if len(words) <= _REASON_LENGTH else f"{words[:_REASON_LENGTH]} …"
+    return f"{shown} [{error.code}]"
