@@ -43,9 +43,10 @@ def list_runs(
         typer.echo(json.dumps([asdict(entry) for entry in found], ensure_ascii=False, indent=1))
         return
     gates = {True: "PASS", False: "FAIL", None: "not judged"}
+    width = max((len(entry.model) for entry in found), default=0) + 2
     for entry in found:
         valid = "VALID" if entry.valid else "INVALID"
-        typer.echo(f"{entry.model:<32}{entry.started:<27}{gates[entry.passed]:<12}{valid:<9}{entry.sha256[:12]}")
+        typer.echo(f"{entry.model:<{width}}{entry.started:<27}{gates[entry.passed]:<12}{valid:<9}{entry.sha256[:12]}")
     typer.echo(f"{len(found)} result(s) in {database}")
 
 

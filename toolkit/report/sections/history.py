@@ -34,7 +34,8 @@ def build(result: RunResult, trends: Sequence[Trend] = ()) -> Section:
     elif not shown:
         blocks = (Note(text="The history holds no earlier result of this model to compare with.", tone="missing"),)
     else:
-        blocks = (_table(shown),)
+        changed = [trend for trend in shown if judged(trend) in ("better", "worse")]
+        blocks = (_table(changed + [trend for trend in shown if trend not in changed]),)
     return Section(id="history", title="History", blocks=blocks)
 
 
@@ -72,9 +73,9 @@ def _table(trends: list[Trend]) -> Table:
     return Table(
         columns=columns,
         rows=tuple(rows),
-        caption="Before: the last valid result of the same model at the same place. Marked only where the 95 % "
-        "intervals lie apart (times: by 5 % or more); ~ is no difference; no mark: no interval is known. Each line has "
-        "its own scale.",
+        caption="What changed stands first. Before: the last valid result of the same model at the same place. Marked "
+        "only where the 95 % intervals lie apart (times: by 5 % or more); ~ is no difference; no mark: no interval is "
+        "known. Each line has its own scale.",
         fold_after=_FOLD_AFTER,
         form="stacking",
     )
