@@ -124,7 +124,7 @@ def _placement(result: RunResult) -> list[Quantity]:
             share = x.delegated_ops / x.total_ops
             found.append(
                 Quantity(
-                    metric=f"operators on {x.delegate}",
+                    metric=f"share of operators on {x.delegate}",
                     part=x.part,
                     unit="ratio",
                     value=share,

@@ -11,7 +11,7 @@ from toolkit.report.format import quantity, sig3
 from toolkit.report.sparkline import sparkline
 from toolkit.results import RunResult, Trend
 
-_FOLD_AFTER = 18
+_FOLD_AFTER = 12
 _MARKS = {
     "better": ("+ better", "good"),
     "worse": ("− worse", "bad"),
