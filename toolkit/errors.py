@@ -10,6 +10,7 @@ ToolError
 ├── BenchError       a measurement could not be made
 ├── AuditError       asked and realised precision differ
 ├── VoiceError       the voice database, a voice in it or a features file is unusable
+├── HistoryError     the history of results, or a result in it, is unusable
 ├── EngineError      a speaking bundle, one of its graphs or its memory bound is unusable
 └── GateFailed       a quality, size or parity gate did not hold (exit code 1, artefacts kept)
 """
@@ -71,6 +72,12 @@ class VoiceError(ToolError):
     """The voice database, a voice in it or a features file is unusable."""
 
     code = "voices/unusable"
+
+
+class HistoryError(ToolError):
+    """The history of results, or a result in it, is unusable."""
+
+    code = "history/unusable"
 
 
 class EngineError(ToolError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,8 +92,10 @@ def race(
         for variant in order[shift:] + order[:shift]:
             samples[variant].append(sessions[variant].invoke_ms())
         rounds += 1
+    identity = uuid.uuid4().hex
     latencies = tuple(
-        _latency(sessions[v], samples[v], part, v, threads, plan, audio_seconds=audio_seconds) for v in order
+        _latency(sessions[v], samples[v], part, v, threads, plan, audio_seconds=audio_seconds, identity=identity)
+        for v in order
     )
     comparisons = tuple(_comparison(samples, part, baseline, v, threads) for v in order if v != baseline)
     return Race(latencies=latencies, comparisons=comparisons)
@@ -134,6 +137,7 @@ def _latency(
     plan: Plan,
     *,
     audio_seconds: float | None,
+    identity: str | None = None,
 ) -> Latency:
     stats = summarise(samples)
     reasons = plan.objections(stats)
@@ -150,6 +154,7 @@ def _latency(
         real_time_factor=stats.p50_ms / 1000.0 / audio_seconds if audio_seconds else None,
         valid=not reasons,
         reasons=reasons,
+        race=identity,
     )
 
 

@@ -16,12 +16,14 @@ import toolkit
 from converters.errors import ToolError
 from toolkit.cli import (
     bench,
+    compare,
     convert,
     data,
     distil,
     doctor,
     estimate,
     explain,
+    history,
     inspect,
     prune,
     recipe,
@@ -51,8 +53,10 @@ app.command("prune")(prune.prune)
 app.command("speak")(speak.speak)
 app.command("inspect")(inspect.inspect)
 app.command("bench")(bench.bench)
+app.command("compare")(compare.compare)
 app.command("estimate")(estimate.estimate)
 app.command("report")(report.report)
+app.add_typer(history.app, name="history")
 app.add_typer(recipe.app, name="recipe")
 app.add_typer(data.app, name="data")
 app.add_typer(train.app, name="train")
@@ -77,6 +81,8 @@ def _root(
 def run(arguments: list[str] | None = None) -> None:
     """Runs the command line and exits with its code."""
     signal.signal(signal.SIGTERM, _terminate)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # ignored under nohup
+        signal.signal(signal.SIGHUP, _terminate)  # a closed terminal must not leave files, here or on a phone
     sys.exit(outcome(arguments))
 
 

@@ -1,8 +1,10 @@
-"""``toolkit bench``: latency and memory of TFLite files, or of whole sentences with bundles, on the host CPU."""
+"""``toolkit bench``: latency and memory of TFLite files, or of whole sentences with bundles, here or on a phone."""
 
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,7 @@ from toolkit.cli.render import Terminal
 from toolkit.errors import BenchError
 
 if TYPE_CHECKING:
+    from toolkit.pipeline.phone_bench import PhoneOutcome
     from toolkit.pipeline.sentence_bench import SentenceBench
 
 
@@ -19,8 +22,10 @@ def bench(
     models: list[Path] = typer.Argument(
         help=".tflite files, or GPT-SoVITS bundles, which say a whole sentence; several take turns and are compared."
     ),
-    threads: list[int] = typer.Option([1, 2], "--threads", help="Thread counts; repeat the flag."),
-    runs: int = typer.Option(30, min=1, help="Files: measured runs per file and thread count."),
+    threads: list[int] = typer.Option(
+        [], "--threads", help="Thread counts; repeat the flag. [default: 1 and 2 here, 4 on a phone]"
+    ),
+    runs: int = typer.Option(30, min=1, help="Files: measured runs per file and thread count (on a phone: a process)."),
     warmup: int = typer.Option(3, min=0, help="Files: runs before measuring."),
     patience: float | None = typer.Option(
         None, min=0.1, help="Files: seconds that loading and running all once may take; by their size when left out."
@@ -30,9 +35,46 @@ def bench(
     rounds: int = typer.Option(5, min=1, help="Bundles: sentences that count."),
     voices: int = typer.Option(1, min=1, help="Bundles: voices that speak while memory is measured."),
     memory_mib: int = typer.Option(300, "--memory", min=1, help="Bundles: memory bound in MiB."),
+    device: str = typer.Option("", help="adb serial of a phone: measure there, with your benchmark_model."),
+    delegate: str = typer.Option("", help="Phone: nnapi, gpu, xnnpack or qnn."),
+    benchmark_model: Path | None = typer.Option(
+        None, envvar="TOOLKIT_BENCHMARK_MODEL", help="Phone: benchmark_model built for it."
+    ),
+    adb: Path | None = typer.Option(None, help="Phone: adb, when it is not on PATH."),
+    qnn_libraries: Path | None = typer.Option(None, help="Phone: folder of Qualcomm's Android libraries, for qnn."),
+    repeats: int = typer.Option(3, min=1, help="Phone: processes that are timed; their spread gives the interval."),
+    profile: str = typer.Option("stdout", help="Phone: form of the profile: stdout, csv or proto (newer tools)."),
+    full_delegation: bool = typer.Option(False, "--full-delegation", help="Phone: fail when the CPU would run a part."),
+    timeout: float = typer.Option(600.0, min=1.0, help="Phone: seconds one process may take."),
+    out: Path | None = typer.Option(
+        None, help="Run directory to write: a phone's result, or one for each file raced here. [phone: runs/phone]"
+    ),
     as_json: bool = typer.Option(False, "--json", help="JSON instead of text."),
 ) -> int:
-    """Measure latency (init, first, p50, p95; or phases of a sentence) and peak memory on the host CPU."""
+    """Measure latency (init, first, p50, p95; or phases of a sentence) and peak memory, here or on a phone."""
+    outcome: Any
+    if device:
+        outcome = _phone(
+            models,
+            device,
+            delegate,
+            benchmark_model,
+            adb,
+            out or Path("runs/phone"),
+            quiet=as_json,
+            threads=tuple(threads or [4]),
+            runs=runs,
+            warmup=max(1, warmup),
+            repeats=repeats,
+            profile=profile,
+            full_delegation=full_delegation,
+            timeout_seconds=timeout,
+            qnn_libraries=_libraries(qnn_libraries),
+        )
+        typer.echo(json.dumps(outcome.as_json(), indent=1) if as_json else outcome.as_text())
+        return 0
+    _refuse_phone_options({"--delegate": delegate, "--adb": adb, "--qnn-libraries": qnn_libraries})
+    threads = threads or [1, 2]
     folders = [path for path in models if path.is_dir()]
     if folders and len(folders) != len(models):
         raise BenchError(
@@ -41,15 +83,73 @@ def bench(
             where=", ".join(str(path) for path in models),
             hint="give .tflite files only, or bundle directories only",
         )
-    outcome: Any
+    if folders and out is not None:
+        raise typer.BadParameter("--out does nothing for bundles")
     if folders:
         outcome = _bundles(folders, max(threads), codes, phones, rounds, voices, memory_mib << 20, quiet=as_json)
     else:
         from toolkit.pipeline.benchmark import bench_files
 
-        outcome = bench_files(models, tuple(threads), runs, warmup, patience)
+        outcome = bench_files(models, tuple(threads), runs, warmup, patience, out=out, command=_command())
     typer.echo(json.dumps(outcome.as_json(), indent=1) if as_json else outcome.as_text())
     return 0
+
+
+def _phone(
+    models: list[Path],
+    serial: str,
+    delegate: str,
+    tool: Path | None,
+    adb: Path | None,
+    out: Path,
+    *,
+    quiet: bool,
+    **settings: Any,
+) -> PhoneOutcome:
+    from typing import get_args
+
+    from toolkit.bench.phone.command import PhonePlan
+    from toolkit.pipeline.events import StageClock
+    from toolkit.pipeline.phone_bench import bench_phone
+    from toolkit.results import PhoneDelegate
+
+    known = get_args(PhoneDelegate)
+    if delegate not in known:
+        raise typer.BadParameter(f"--device needs --delegate, one of {', '.join(known)}; got {delegate or 'none'}")
+    if tool is None:
+        raise BenchError(
+            "measuring on a phone needs benchmark_model, which has no binary release for all phones",
+            code="bench/no-benchmark-model",
+            hint="--benchmark-model PATH, or TOOLKIT_BENCHMARK_MODEL; toolkit explain bench/no-benchmark-model",
+        )
+    stage = f"phone {serial}"
+    plan = PhonePlan(delegate=delegate, **settings)  # type: ignore[arg-type]
+    with Terminal(quiet=quiet) as terminal, StageClock(terminal).stage(stage):
+        return bench_phone(
+            models,
+            serial=serial,
+            tool=tool,
+            plan=plan,
+            out=out,
+            command=_command(),
+            adb=adb,
+            on_progress=lambda done, total, note: terminal.progress(stage, done, total, note),
+        )
+
+
+def _libraries(folder: Path | None) -> tuple[Path, ...]:
+    return tuple(sorted(folder.glob("*.so"))) if folder is not None else ()
+
+
+def _refuse_phone_options(given: dict[str, object]) -> None:
+    """An option that would be ignored is an error."""
+    for option, value in given.items():
+        if value:
+            raise typer.BadParameter(f"{option} does nothing without --device")
+
+
+def _command() -> str:
+    return shlex.join(["toolkit", *sys.argv[1:]])
 
 
 def _bundles(

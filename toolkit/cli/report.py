@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
+if TYPE_CHECKING:
+    from toolkit.results import RunResult, Trend
 
-def report(run: Path = typer.Argument(help="Run or search directory, or its results.json or search.json.")) -> None:
+
+def report(
+    run: Path = typer.Argument(help="Run or search directory, or its results.json or search.json."),
+    history: Path | None = typer.Option(None, help="History database: earlier results of the model in section 9."),
+) -> None:
     """Render index.html and report.md from a run's results.json, or a search's page from its search.json."""
     from toolkit.report import write_report
     from toolkit.report.search_page import write_search
@@ -19,5 +26,15 @@ def report(run: Path = typer.Argument(help="Run or search directory, or its resu
         typer.echo(write_search(load_search(path), path.parent))
         return
     path = run / "results.json" if run.is_dir() else run
-    paths = write_report(load(path), path.parent)
+    result = load(path)
+    paths = write_report(result, path.parent, trends=_trends(result, history) if history else ())
     typer.echo(f"{paths.html}\n{paths.markdown}")
+
+
+def _trends(result: RunResult, database: Path) -> tuple[Trend, ...]:
+    """The model's trends up to this result, which need not have been added."""
+    from toolkit.history.database import History
+    from toolkit.history.trends import up_to
+
+    with History(database) as history:
+        return up_to(result, history)

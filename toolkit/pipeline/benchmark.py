@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +14,16 @@ from converters.spec import Arrays, Interface
 from converters.tflite_graph.read import read_tflite
 from toolkit.bench.guard import free_memory_bytes, guarded, seconds_for
 from toolkit.bench.host import measure, race
+from toolkit.bench.machine import environment
 from toolkit.bench.memory import peak_memory
 from toolkit.bench.operators import time_operators
 from toolkit.bench.plan import Plan
 from toolkit.bench.session import Session
 from toolkit.delegates.partition import tensor_bytes
 from toolkit.errors import BenchError
+from toolkit.pipeline.run_directory import MANIFEST, building, file_sha256, refuse_foreign_directory
 from toolkit.recipe.schema import Bench
-from toolkit.results import Latency, LatencyComparison, Memory, OpTime
+from toolkit.results import Latency, LatencyComparison, Memory, OpTime, Run, RunResult, Validity, save
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +148,14 @@ class FileBench:
 
 
 def bench_files(
-    models: list[Path], threads: tuple[int, ...], runs: int, warmup: int, patience_seconds: float | None = None
+    models: list[Path],
+    threads: tuple[int, ...],
+    runs: int,
+    warmup: int,
+    patience_seconds: float | None = None,
+    *,
+    out: Path | None = None,
+    command: str = "toolkit bench",
 ) -> FileBench:
     """Measures files on seeded noise; several are run in turns and compared with the first.
 
@@ -157,18 +167,25 @@ def bench_files(
         runs: measured runs of each file and thread count.
         warmup: runs before measuring.
         patience_seconds: how long loading and running all files once may take; by their size when left out.
+        out: where to write a result for each file; samples of one race pair in `toolkit compare`.
+        command: the command line, for those results.
 
     Raises:
         BenchError: a file cannot be loaded or run.
-        InputError: a file is missing, damaged or foreign.
+        InputError: a file is missing, damaged or foreign; ``out`` is something else, or cannot be written.
     """
+    if out is not None:
+        refuse_foreign_directory(out.absolute())
     plan = Plan(warmup_runs=warmup, min_runs=runs, max_runs=3 * runs, threads=threads)
     for path in models:
         _check_runnable(path)
     limit = patience_seconds or sum(seconds_for(path.stat().st_size) for path in models)
-    return guarded(
+    found = guarded(
         lambda ready: _bench_files(models, plan, ready), seconds=limit, where=", ".join(str(path) for path in models)
     )
+    if out is not None:
+        _write_each(found, {str(path): path for path in models}, out, command)
+    return found
 
 
 def _check_runnable(path: Path) -> None:
@@ -208,3 +225,28 @@ def _measured(models: list[Path], plan: Plan) -> FileBench:
             comparisons += found.comparisons
     memory = tuple(peak_memory(path, path.stem, name, threads=max(threads)) for name, path in named.items())
     return FileBench(latency=tuple(latency), comparisons=tuple(comparisons), memory=memory)
+
+
+def _write_each(found: FileBench, named: Mapping[str, Path], out: Path, command: str) -> None:
+    """One result a file, in a folder of its own: ``1-decoder/results.json``."""
+    digests = {name: file_sha256(path) for name, path in named.items()}
+    with building(out) as run:
+        for number, (name, path) in enumerate(named.items(), 1):
+            latency = tuple(e.model_copy(update={"variant": "result"}) for e in found.latency if e.variant == name)
+            memory = tuple(m.model_copy(update={"variant": "result"}) for m in found.memory if m.variant == name)
+            reasons = tuple(dict.fromkeys(reason for entry in latency for reason in entry.reasons))
+            result = RunResult(
+                run=Run(
+                    id=f"bench-{digests[name][:12]}",
+                    model=path.stem,
+                    command=command,
+                    started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+                    input_sha256={path.name: digests[name]},
+                ),
+                environment=environment(),
+                latency=latency,
+                memory=memory,
+                validity=Validity(valid=not reasons, reasons=reasons),
+            )
+            save(result, run.path / f"{number}-{path.stem}" / "results.json")
+        run.write_json(MANIFEST, {"schema": 1, "inputs": digests})

@@ -13,7 +13,7 @@ from toolkit.report.blocks import Player
 from toolkit.report.format import seconds, signed
 from toolkit.report.markdown import markdown
 from toolkit.report.view import page
-from toolkit.results import Clip, RunResult
+from toolkit.results import Clip, RunResult, Trend
 
 _EMBED_LIMIT_BYTES = 300_000
 _WITH_IMAGES = 3
@@ -27,13 +27,20 @@ class ReportPaths:
     markdown: Path
 
 
-def render(result: RunResult, run_directory: Path | None = None, *, embed_audio: bool = False) -> str:
+def render(
+    result: RunResult,
+    run_directory: Path | None = None,
+    *,
+    embed_audio: bool = False,
+    trends: tuple[Trend, ...] = (),
+) -> str:
     """The page as text.
 
     Args:
         result: what was measured.
         run_directory: where the clips' relative paths start; without it the page has no players.
         embed_audio: puts clips up to 300 kB each into the page instead of linking the files beside it.
+        trends: this model's quantities over time, for the history section.
     """
     loader = PackageLoader("toolkit.report", "templates")
     environment = Environment(
@@ -45,13 +52,15 @@ def render(result: RunResult, run_directory: Path | None = None, *, embed_audio:
     )
     players = _players(result, run_directory, embed=embed_audio) if run_directory else ()
     style, _, _ = loader.get_source(environment, "style.css")
-    return environment.get_template("page.html.j2").render(page=page(result, players), style=style)
+    return environment.get_template("page.html.j2").render(page=page(result, players, trends), style=style)
 
 
-def write_report(result: RunResult, run_directory: Path, *, embed_audio: bool = False) -> ReportPaths:
+def write_report(
+    result: RunResult, run_directory: Path, *, embed_audio: bool = False, trends: tuple[Trend, ...] = ()
+) -> ReportPaths:
     """Writes ``index.html`` and ``report.md`` into the run directory, each whole or not at all."""
     paths = ReportPaths(html=run_directory / "index.html", markdown=run_directory / "report.md")
-    _write(paths.html, render(result, run_directory, embed_audio=embed_audio))
+    _write(paths.html, render(result, run_directory, embed_audio=embed_audio, trends=trends))
     _write(paths.markdown, markdown(result))
     return paths
 

@@ -6,6 +6,7 @@ from collections import Counter
 
 from toolkit.report import selection as pick
 from toolkit.report.format import change, milliseconds, percent, quantity, sig3, signed, size
+from toolkit.report.sections import phone
 from toolkit.report.sections.verdict import objections, sentence, tally
 from toolkit.results import RunResult
 
@@ -62,6 +63,9 @@ def _numbers(result: RunResult) -> list[str]:
                 sig3(ratio.ratio) if ratio else "–",
             )
         )
+    there = phone.headline(result)
+    if there is not None:
+        rows.append(f"| latency mean, {there.part}, {there.where} | {milliseconds(there.avg_ms)} | – | – | – |")
     memory, before = pick.headline_memory(result), pick.headline_memory(result, "float32")
     if memory is not None:
         ratio_text = change(memory.over_runtime_bytes / before.over_runtime_bytes) if before else "–"

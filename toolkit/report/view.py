@@ -9,6 +9,7 @@ from toolkit.report.sections import (
     closing,
     delegation,
     fidelity,
+    history,
     latency,
     operators,
     precision,
@@ -17,7 +18,7 @@ from toolkit.report.sections import (
     tradeoff,
     verdict,
 )
-from toolkit.results import RunResult
+from toolkit.results import RunResult, Trend
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +45,8 @@ class Page:
     sections: tuple[Section, ...]
 
 
-def page(result: RunResult, players: tuple[Player, ...] = ()) -> Page:
-    """Builds the page; ``players`` are the clips whose files were found."""
+def page(result: RunResult, players: tuple[Player, ...] = (), trends: tuple[Trend, ...] = ()) -> Page:
+    """Builds the page; ``players`` are the clips whose files were found, ``trends`` earlier results of the model."""
     sections = (
         verdict.build(result),
         run.build(result),
@@ -56,7 +57,7 @@ def page(result: RunResult, players: tuple[Player, ...] = ()) -> Page:
         precision.build(result),
         size.build(result),
         tradeoff.build(result),
-        tradeoff.history(result),
+        history.build(result, trends),
         closing.warnings(result),
         closing.reproduce(result),
     )

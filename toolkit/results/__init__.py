@@ -18,6 +18,7 @@ from toolkit.results.fidelity import (
     Tried,
     Utterance,
 )
+from toolkit.results.history import Trend, TrendPoint
 from toolkit.results.measurement import (
     Latency,
     LatencyComparison,
@@ -29,12 +30,14 @@ from toolkit.results.measurement import (
     Size,
     Sparsity,
 )
+from toolkit.results.phone import Applied, PhoneBench, PhoneDelegate, PhoneLatency, PhoneOp, PhoneState, PhoneTiming
 from toolkit.results.provenance import Artifact, Device, Environment, Host, Run, Stage
 from toolkit.results.run_result import SCHEMA_VERSION, RunResult, json_schema, load, save, to_json
 from toolkit.results.verdict import Comparison, Gate, Recommendation, Status, Validity, Warn, judge
 
 __all__ = [
     "SCHEMA_VERSION",
+    "Applied",
     "Artifact",
     "Clip",
     "Comparison",
@@ -54,6 +57,12 @@ __all__ = [
     "OpTime",
     "Parity",
     "PartSize",
+    "PhoneBench",
+    "PhoneDelegate",
+    "PhoneLatency",
+    "PhoneOp",
+    "PhoneState",
+    "PhoneTiming",
     "Placement",
     "Point",
     "PrecisionOp",
@@ -67,6 +76,8 @@ __all__ = [
     "Stage",
     "Status",
     "TensorError",
+    "Trend",
+    "TrendPoint",
     "Tried",
     "Utterance",
     "Validity",

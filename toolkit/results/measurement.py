@@ -25,7 +25,10 @@ class LatencyStats(Record):
 
 
 class Latency(Record):
-    """One part (or ``total``) in one variant with one thread count. Samples are in run order."""
+    """One part (or ``total``) in one variant with one thread count. Samples are in run order.
+
+    Measurements with the same ``race`` were run in turns in one process: their samples pair, one by one.
+    """
 
     part: str
     variant: str
@@ -40,6 +43,7 @@ class Latency(Record):
     valid: bool
     reasons: tuple[str, ...] = ()
     estimated: bool = False
+    race: str | None = None
 
 
 class LatencyComparison(Record):

@@ -35,12 +35,15 @@ class Host(Record):
 
 
 class Device(Record):
-    """The phone that was asked for or measured on."""
+    """The phone that was asked for or measured on; ``build`` is Android's build fingerprint, ``serial`` adb's."""
 
     name: str
     soc: str | None = None
     android: str | None = None
     api_level: int | None = None
+    abi: str | None = None
+    build: str | None = None
+    serial: str | None = None
 
 
 class Environment(Record):

@@ -13,6 +13,7 @@ from toolkit.results.delegation import Placement
 from toolkit.results.estimate import LatencyEstimate
 from toolkit.results.fidelity import Clip, Parity, PrecisionOp, PrecisionOverride, Quality, TensorError, Tried
 from toolkit.results.measurement import Latency, LatencyComparison, Memory, OpTime, Point, Size, Sparsity
+from toolkit.results.phone import PhoneBench
 from toolkit.results.provenance import Artifact, Environment, Run, Stage
 from toolkit.results.record import Record
 from toolkit.results.verdict import Gate, Recommendation, Validity, Warn
@@ -38,6 +39,7 @@ class RunResult(Record):
     estimates: tuple[LatencyEstimate, ...] = ()
     op_times: tuple[OpTime, ...] = ()
     memory: tuple[Memory, ...] = ()
+    phone: PhoneBench | None = None
     size: Size | None = None
     sparsity: tuple[Sparsity, ...] = ()
     quality: Quality | None = None

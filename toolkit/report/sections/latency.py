@@ -6,7 +6,7 @@ from toolkit.report import charts
 from toolkit.report import selection as pick
 from toolkit.report.blocks import Block, Cell, Column, Figure, Grid, Legend, Note, Section, Table
 from toolkit.report.format import milliseconds, seconds, sig3
-from toolkit.report.sections import estimates
+from toolkit.report.sections import estimates, phone
 from toolkit.results import Latency, RunResult
 
 _SMALLEST_DIFFERENCE = 0.01
@@ -15,12 +15,13 @@ _SMALLEST_DIFFERENCE = 0.01
 
 def build(result: RunResult) -> Section:
     """Run-order plot, box plot, the table, and each part's share."""
+    measured = phone.blocks(result)
     if not result.latency:
-        blocks: tuple[Block, ...] = (pick.missing(result, "latency", "no benchmark was run"), *estimates.blocks(result))
-        return Section(id="latency", title="Latency", blocks=blocks)
+        nothing = (pick.missing(result, "latency", "no benchmark was run"),)
+        return Section(id="latency", title="Latency", blocks=(*(measured or nothing), *estimates.blocks(result)))
     wheres = sorted({x.where + (" (estimate)" if x.estimated else "") for x in result.latency})
     lead = f"Measured on the {'; '.join(wheres)}. A phone's numbers differ: compare ratios."
-    blocks = (*_plots(result), *_ratios(result), _table(result), *_parts(result), *estimates.blocks(result))
+    blocks = (*_plots(result), *_ratios(result), _table(result), *_parts(result), *measured, *estimates.blocks(result))
     return Section(id="latency", title="Latency", lead=lead, blocks=blocks)
 
 

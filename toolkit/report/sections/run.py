@@ -19,13 +19,16 @@ def build(result: RunResult) -> Section:
         identity.append(("peak memory of the run", size(run.peak_rss_bytes)))
     identity += [(f"seed: {name}", str(seed)) for name, seed in sorted(run.seeds.items())]
     memory = f", {size(env.host.memory_bytes)} memory" if env.host.memory_bytes else ""
+    here = "measured on" if result.phone is None else "measured from"
     place = [
-        ("measured on", f"{env.host.cpu}, {env.host.logical_cores} logical cores{memory}"),
+        (here, f"{env.host.cpu}, {env.host.logical_cores} logical cores{memory}"),
         ("system", env.host.os or "not recorded"),
         ("frequency governor", env.host.governor or "not readable here"),
         ("delegate asked for", env.delegate or "none"),
         ("phone", _phone(result)),
     ]
+    if result.phone is not None:
+        place = [("measured on", _phone(result)), *place[:2], place[3]]
     if env.lock_sha256:
         place.append(("lock sha256", env.lock_sha256))
     if env.container_digest:
@@ -56,4 +59,7 @@ def _phone(result: RunResult) -> str:
     device = result.environment.device
     if device is None:
         return "none: every time below is the host's"
-    return ", ".join(x for x in (device.name, device.soc, device.android and f"Android {device.android}") if x)
+    android = device.android and f"Android {device.android}"
+    api = device.api_level and f"API {device.api_level}"
+    serial = device.serial and f"serial {device.serial}"
+    return ", ".join(x for x in (device.name, device.soc, android, api, device.abi, serial) if x)

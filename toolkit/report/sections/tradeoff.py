@@ -1,4 +1,4 @@
-"""Sections 8 and 9: this result among others."""
+"""Section 8: this result among others."""
 
 from __future__ import annotations
 
@@ -28,9 +28,3 @@ def build(result: RunResult) -> Section:
         chart=chart, caption="Bubble area: bytes on disk. Dotted: results that no other beats on both axes."
     )
     return Section(id="tradeoff", title="Trade-off", blocks=(figure,))
-
-
-def history(result: RunResult) -> Section:
-    """Comparison with earlier runs: schema 1 holds one run, so this says what to do."""
-    why = pick.missing(result, "history", "this result holds one run; float32 is its baseline")
-    return Section(id="history", title="History", blocks=(why,))

@@ -8,6 +8,7 @@ from toolkit.report import charts
 from toolkit.report import selection as pick
 from toolkit.report.blocks import Block, Card, Cards, Cell, Column, Note, Section, Table
 from toolkit.report.format import change, milliseconds, percent, quantity, seconds, sig3, signed, size
+from toolkit.report.sections import phone
 from toolkit.results import Gate, RunResult
 
 _GLYPHS = {"pass": "✓", "fail": "✕", "skipped": "○", "error": "!"}
@@ -35,6 +36,9 @@ def sentence(result: RunResult) -> str:
         words.append(
             f"{milliseconds(latency.stats.p50_ms)}{part}{audio} on the {latency.where}, {latency.threads} threads"
         )
+    measured = phone.sentence(result)
+    if measured:
+        words.append(measured)
     placement = pick.headline_placement(result)
     if placement is not None:
         partitions = "one partition" if placement.partitions == 1 else f"{placement.partitions} partitions"
@@ -93,7 +97,9 @@ def _absent(title: str, why: str, href: str) -> Card:
 def _latency(result: RunResult) -> Card:
     found = pick.headline_latency(result)
     if found is None:
-        return _absent("Latency", pick.why_missing(result, "latency", "no benchmark was run"), "#latency")
+        return phone.latency_card(result) or _absent(
+            "Latency", pick.why_missing(result, "latency", "no benchmark was run"), "#latency"
+        )
     gate = pick.gate(result, "latency_ratio", "latency_p50", "latency")
     ratio = pick.comparison(result, found.part, found.threads)
     lines = []
@@ -115,7 +121,7 @@ def _latency(result: RunResult) -> Card:
 def _tail(result: RunResult) -> Card:
     found = pick.headline_latency(result)
     if found is None:
-        return _absent(
+        return phone.tail_card(result) or _absent(
             "Slowest twentieth (p95)", pick.why_missing(result, "latency", "no benchmark was run"), "#latency"
         )
     base = pick.counterpart(result, found)
@@ -142,7 +148,9 @@ def _tail(result: RunResult) -> Card:
 def _memory(result: RunResult) -> Card:
     found = pick.headline_memory(result)
     if found is None:
-        return _absent("Peak memory", pick.why_missing(result, "size", "no memory probe was run"), "#size")
+        return phone.memory_card(result) or _absent(
+            "Peak memory", pick.why_missing(result, "size", "no memory probe was run"), "#size"
+        )
     base = next((m for m in result.memory if m.part == found.part and m.variant == "float32"), None)
     gate = pick.gate(result, "memory", "peak_memory")
     lines = [f"{pick.base(found.part)}, {found.threads} threads; the runtime alone is not counted"]
@@ -222,7 +230,7 @@ def _quality(result: RunResult) -> Card:
 def _share(result: RunResult) -> Card:
     found = pick.headline_placement(result)
     if found is None:
-        return _absent(
+        return phone.share_card(result) or _absent(
             "On the delegate", pick.why_missing(result, "delegation", "no delegate was asked for"), "#delegation"
         )
     gate = pick.gate(result, "partitions")

@@ -1,0 +1,127 @@
+"""The history file: its tables, its version, and opening it so that a kill costs nothing but the killed command."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from pathlib import Path
+
+from toolkit.errors import HistoryError
+
+APPLICATION_ID = 0x464C4849  # "FLHI"; an SQLite file of another program is refused by it
+VERSION = 1
+BUSY_SECONDS = 30.0
+
+_TABLES = (
+    """CREATE TABLE run (
+        sha256 TEXT PRIMARY KEY NOT NULL,
+        id TEXT NOT NULL,
+        model TEXT NOT NULL,
+        started TEXT NOT NULL,
+        added TEXT NOT NULL,
+        valid INTEGER NOT NULL,
+        passed INTEGER,
+        content BLOB NOT NULL
+    ) WITHOUT ROWID""",
+    "CREATE INDEX run_model ON run (model, started, sha256)",
+    """CREATE TABLE quantity (
+        run_sha256 TEXT NOT NULL REFERENCES run (sha256) ON DELETE CASCADE,
+        part TEXT NOT NULL,
+        metric TEXT NOT NULL,
+        place TEXT NOT NULL,
+        unit TEXT NOT NULL,
+        value REAL NOT NULL,
+        low REAL,
+        high REAL,
+        higher_is_better INTEGER NOT NULL,
+        valid INTEGER NOT NULL,
+        PRIMARY KEY (run_sha256, part, metric, place)
+    ) WITHOUT ROWID""",
+)
+
+
+def open_history(path: Path, *, create: bool) -> sqlite3.Connection:
+    """A connection in autocommit mode, so that transactions stand in the code.
+
+    Write-ahead logging lets readers go on while one process writes; ``synchronous=FULL`` makes a commit survive a power
+    cut.
+
+    Raises:
+        HistoryError: no file there and ``create`` is off; not this program's; of another version.
+        sqlite3.Error: damaged, locked for half a minute, or the disk is full.
+    """
+    if not path.exists():
+        if not create:
+            raise HistoryError(
+                "no history there",
+                code="history/none",
+                where=str(path),
+                hint="toolkit history add RUN --database FILE makes it",
+            )
+        path.parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+    try:
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA trusted_schema = OFF")
+        _prepare(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    if _number(connection, "application_id") != APPLICATION_ID:
+        _create(connection, path)
+    version = _number(connection, "user_version")
+    if version != VERSION:
+        raise HistoryError(
+            f"written with schema {version}, this toolkit knows {VERSION}",
+            code="history/other-schema",
+            where=str(path),
+            hint="use the toolkit that wrote it, or add the runs to a new file; it was not touched",
+        )
+    _write_ahead(connection)
+
+
+def _create(connection: sqlite3.Connection, path: Path) -> None:
+    """Makes the tables in one transaction; another process may have done so in the meantime."""
+    _write_ahead(connection, only_if_empty=True)
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        if _number(connection, "application_id") != APPLICATION_ID:
+            if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                raise HistoryError(
+                    "an SQLite file, but no history of this toolkit",
+                    code="history/foreign",
+                    where=str(path),
+                    hint="give another --database; it was not touched",
+                )
+            for statement in _TABLES:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _write_ahead(connection: sqlite3.Connection, *, only_if_empty: bool = False) -> None:
+    """Switching the journal does not wait for other processes by itself, so it is tried as long as a write waits."""
+    if only_if_empty and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        return
+    deadline = time.monotonic() + BUSY_SECONDS
+    while connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+
+
+def _number(connection: sqlite3.Connection, name: str) -> int:
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
