@@ -11,6 +11,7 @@ from toolkit.engine.bundle import Bundle, GraphFact
 from toolkit.engine.compiled import CompiledFile
 from toolkit.engine.graphs import Graph, LiteFile
 from toolkit.engine.host_memory import lends_memory
+from toolkit.engine.memory import release_pages_of
 from toolkit.engine.residency import Residency
 
 # Where a delegate may run; the token loop stays on the CPU: it moves weights, it does not compute.
@@ -57,6 +58,7 @@ class GraphLoader:
         """
         with ExitStack() as stack:
             opened: dict[str, Graph] = {}
+            fresh: list[Path] = []
 
             def graph(fact: GraphFact) -> Graph:
                 if fact.name not in opened:
@@ -66,7 +68,7 @@ class GraphLoader:
                     file = stack.enter_context(
                         self.residency.using(
                             (str(bundle.folder), fact.file, where, in_place),
-                            lambda: _GraphsOfFile(self._open(bundle, fact.file, where, in_place)),
+                            lambda: self._loaded(bundle, fact.file, where, in_place, fresh),
                             _EXPANSION * bundle.files[fact.file].size_bytes,
                             group=str(bundle.folder),
                         )
@@ -75,6 +77,12 @@ class GraphLoader:
                 return opened[fact.name]
 
             yield graph
+            for path in fresh:  # it ran, so its weights are packed
+                release_pages_of(path)
+
+    def _loaded(self, bundle: Bundle, file: str, delegate: str, in_place: bool, fresh: list[Path]) -> _GraphsOfFile:
+        fresh.append(bundle.folder / file)
+        return _GraphsOfFile(self._open(bundle, file, delegate, in_place))
 
     def _open(self, bundle: Bundle, file: str, delegate: str, in_place: bool) -> OpenFile:
         known = (bundle.folder, file)

@@ -117,10 +117,16 @@ class Residency:
             Whether that was reached.
         """
         with self._lock:
+            if self.grown_bytes > limit_bytes:
+                self._release()  # what was freed and is still held by the C library is dropped before anything else
             while self.grown_bytes > limit_bytes:
                 if not self._drop_one(self.grown_bytes - limit_bytes):
                     return False
             return True
+
+    def make_room(self, wanted_bytes: int) -> None:
+        """Drops what is not in use until so much fits, as far as that goes: for what is needed for a moment only."""
+        self.shrink_to(max(0, self.bound_bytes - wanted_bytes))
 
     def drop(self, key: Hashable) -> None:
         """Forgets a key, e.g. because its delegate failed; one in use lives until its user is done."""

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 
 from toolkit.engine.buckets import BLOCKED, filled, smallest
-from toolkit.engine.bundle import Bundle
+from toolkit.engine.bundle import Bundle, GraphFact
 from toolkit.engine.cache import TokenCache
 from toolkit.engine.graphs import GraphSource
 from toolkit.engine.positions import position_rows
@@ -86,6 +86,7 @@ class SemanticDecoder:
         logits, keys, values = self._prefill(phones, prompt, bert)
         prefilled = self._clock()
         cache = TokenCache(self._bundle, self._graphs, keys, values)
+        del keys, values  # the cache has them; at full size they are tens of megabytes
         said = np.concatenate([prompt, np.empty(0, np.int32)]).astype(np.int32)
         most = min(self._facts.steps_max, limit or self._facts.steps_max)
         stopped: Literal["stop", "limit"] = "limit"
@@ -129,9 +130,7 @@ class SemanticDecoder:
         self, phones: np.ndarray, prompt: np.ndarray, bert: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         text, audio = len(phones), len(prompt)
-        fact = smallest(
-            self._bundle.of_kind("t2s_prefill"), {"phones": (1, text), "prompts": (1, audio)}, "the sentence"
-        )
+        fact = _prefill_graph(self._bundle, text, audio)
         text_rows, rows = fact.tensors["phones"].shape[1], fact.tensors["attention_bias"].shape[-1]
         last_row = text_rows + audio - 1 if audio else text - 1
         feeds = {
@@ -164,6 +163,25 @@ class SemanticDecoder:
         placed[0, :text] = position_rows(0, text, facts.width) * np.float32(facts.text_alpha)
         placed[0, text_rows : text_rows + audio] = position_rows(0, audio, facts.width) * np.float32(facts.audio_alpha)
         return placed
+
+
+def prefill_bytes(bundle: Bundle, text: int, audio: int) -> int:
+    """What a prefill takes for a moment beside its graph: keys and values as read, and the rows that are kept.
+
+    Args:
+        bundle: its graphs.
+        text: phones of the reference and the sentence.
+        audio: codes of the reference.
+
+    Raises:
+        EngineError: no bucket is long enough.
+    """
+    tensors = _prefill_graph(bundle, text, audio).tensors
+    return 2 * sum(int(np.prod(tensors[name].shape)) * np.dtype(tensors[name].dtype).itemsize for name in "kv")
+
+
+def _prefill_graph(bundle: Bundle, text: int, audio: int) -> GraphFact:
+    return smallest(bundle.of_kind("t2s_prefill"), {"phones": (1, text), "prompts": (1, audio)}, "the sentence")
 
 
 def prefill_bias(text: int, audio: int, text_rows: int, rows: int) -> np.ndarray:

@@ -18,7 +18,7 @@ from toolkit.engine.degrade import Ladder
 from toolkit.engine.loading import GraphLoader
 from toolkit.engine.memory import available_bytes
 from toolkit.engine.sampling import Sampler, SamplingSettings
-from toolkit.engine.semantic import SemanticCodes, SemanticDecoder
+from toolkit.engine.semantic import SemanticCodes, SemanticDecoder, prefill_bytes
 from toolkit.engine.singing import Singer
 from toolkit.engine.sound import pause
 from toolkit.errors import EngineError
@@ -205,6 +205,7 @@ class Engine:
                 hint="split the text into shorter sentences (--cut), or convert with longer buckets",
             )
         phones = np.concatenate([voice.arrays["prompt_phones"], sentence.phones]).astype(np.int32)
+        self._loader.residency.make_room(prefill_bytes(self.bundle, len(phones), len(voice.arrays["prompt_codes"])))
         with self._loader.using(self.bundle) as graphs:
             return SemanticDecoder(self.bundle, graphs, self._clock).decode(
                 phones, voice.arrays["prompt_codes"], sampler, bert=bert, limit=limit
