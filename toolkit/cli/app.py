@@ -14,7 +14,7 @@ from typer.exceptions import TyperException
 
 import toolkit
 from converters.errors import ToolError
-from toolkit.cli import bench, convert, data, doctor, explain, inspect, recipe, report, speak, voices
+from toolkit.cli import bench, convert, data, doctor, explain, inspect, recipe, report, serve, speak, voices
 from toolkit.errors import GateFailed
 
 EXIT_GATE = 1
@@ -35,6 +35,7 @@ app.command("speak")(speak.speak)
 app.command("inspect")(inspect.inspect)
 app.command("bench")(bench.bench)
 app.command("report")(report.report)
+app.command("serve")(serve.serve)
 app.add_typer(recipe.app, name="recipe")
 app.add_typer(data.app, name="data")
 app.add_typer(voices.app, name="voices")
