@@ -37,12 +37,13 @@ def serve(
     )
     with Terminal(quiet=True):  # LiteRT logs what it finds on descriptor 2
         server = open_page(given, litertjs=litertjs or default_directory(), port=port, settings=settings)
-        typer.echo(f"{server.url}  (this machine only; Ctrl-C ends it)")
-        if open_browser:
-            import webbrowser
-
-            webbrowser.open(server.url)
+        server.report = typer.echo  # descriptor 2 is LiteRT's for now
         try:
+            typer.echo(f"{server.url}  (this machine only; Ctrl-C ends it)")
+            if open_browser:
+                import webbrowser
+
+                webbrowser.open(server.url)
             server.serve_forever()
         except KeyboardInterrupt:
             typer.echo("stopped")

@@ -47,7 +47,9 @@ class GptSovitsVoice:
         self, folder: Path, *, user_id: str, database: Path, threads: int, memory_bytes: int, phones: str = ""
     ) -> None:
         if not user_id:
-            raise InputError("this bundle speaks as a user", where="toolkit serve", hint="give --user ID and --database")
+            raise InputError(
+                "this bundle speaks as a user", where="toolkit serve", hint="give --user ID and --database"
+            )
         residency = Residency(memory_bytes)
         self._bundle = read_bundle(folder)
         rung = rungs_of(self._bundle)[0]  # the CPU, and no other: a lighter vocoder would be another comparison
@@ -88,7 +90,7 @@ class GptSovitsVoice:
             label=f"{self._bundle.label} as {self._user_id}",
             said=text or phones,
             ways=("phones", "text"),
-            on_python="Text, tokens and noise come from Python: the token loop writes its cache in place.",
+            on_python="Text, tokens and noise come from Python; from there on the browser goes by itself.",
             sample_rate_hz=self._bundle.sample_rate_hz,
             graphs=tuple(_graph(self._bundle, fact, self._idle(fact, first)) for fact in self._bundle.graphs.values()),
             calls=tuple(first.values()),

@@ -22,7 +22,7 @@ class Recorder:
 
     Args:
         threads: of each model.
-        every: kinds of which every call is kept; of others the first.
+        every: kinds of which every call is kept, whatever its size; of others the first.
     """
 
     def __init__(self, threads: int, every: frozenset[str]) -> None:
@@ -61,7 +61,7 @@ class Recorder:
         """Adds the inputs that keep their last value; says why it cannot."""
         wanted = {name: fact for name, fact in graph.fact.tensors.items() if fact.role == "input"}
         size_bytes = sum(4 * int(np.prod(fact.shape)) for fact in wanted.values())
-        if size_bytes > MOST_CALL_BYTES:
+        if size_bytes > MOST_CALL_BYTES and graph.fact.kind not in self._every:
             return f"its inputs are {size_bytes >> 20} MiB, more than is sent to a page"
         for name, fact in wanted.items():
             if name in inputs:

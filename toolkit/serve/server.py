@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
+import traceback
 from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -42,6 +43,7 @@ class PageServer(ThreadingHTTPServer):
         self.site = site
         self.speaker = speaker
         self.speaking = Lock()
+        self.report: Callable[[str], object] = sys.stderr.write
         try:
             super().__init__((HOST, port), _Handler)
         except OSError as error:
@@ -60,9 +62,9 @@ class PageServer(ThreadingHTTPServer):
         return f"http://{HOST}:{self.server_port}/"
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A browser that goes away in mid-answer is no news; any other defect is printed by the standard library."""
+        """A browser that goes away in mid-answer is no news; any other exception is a defect, and said in the terminal."""
         if not isinstance(sys.exception(), ConnectionError):
-            super().handle_error(request, client_address)  # type: ignore[arg-type]
+            self.report(traceback.format_exc())
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -82,7 +84,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, *, send_body: bool) -> None:
         # A page of another origin can point a name of its own at 127.0.0.1; its requests still carry that name.
-        if self.headers.get("Host") not in (f"{HOST}:{self.server.server_port}", f"localhost:{self.server.server_port}"):
+        if self.headers.get("Host") not in (
+            f"{HOST}:{self.server.server_port}",
+            f"localhost:{self.server.server_port}",
+        ):
             self._refuse(HTTPStatus.FORBIDDEN, "this server answers to 127.0.0.1 only", send_body)
             return
         address = urlsplit(self.path)
@@ -115,6 +120,10 @@ class _Handler(BaseHTTPRequestHandler):
         except ToolError as error:
             self._refuse(HTTPStatus.UNPROCESSABLE_ENTITY, str(error), send_body)
             return
+        except Exception as error:
+            message = f"error[internal/unclassified]: {type(error).__name__}: {error}"
+            self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, message, send_body)
+            raise  # to the terminal, by handle_error
         self._head(HTTPStatus.OK, "application/octet-stream", len(body))
         if send_body:
             self.wfile.write(body)

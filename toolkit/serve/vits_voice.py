@@ -84,7 +84,7 @@ class VitsVoice:
             label=host.label,
             said=asked.get("text") or phonemes,
             ways=("phonemes", "text"),
-            on_python="Text, durations and noise come from Python, with the encoder's output they are made for.",
+            on_python="Text, durations and noise come from Python; from there on the browser goes by itself.",
             sample_rate_hz=host.sample_rate_hz,
             graphs=tuple(
                 graph if graph.name in calls else _idle(graph, "too long or too short for this sentence")

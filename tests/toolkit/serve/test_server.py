@@ -41,6 +41,8 @@ def run(tmp_path):
 def answered(asked):
     if asked.get("text") == "wrong":
         raise InputError("nothing to say", where="/sentence", hint="say something")
+    if asked.get("text") == "defect":
+        raise ZeroDivisionError("of our own making")
     return json.dumps(asked).encode()
 
 
@@ -144,6 +146,15 @@ def test_a_sentence_is_asked_for_by_query_and_errors_keep_their_code(server):
     status, _, body = ask(server, "/sentence?text=wrong")
     assert status == 422 and body.startswith(b"error[input/unusable]: nothing to say")
     assert ask(server, "/sentence?text=" + "a" * 5000)[0] == 414
+
+
+def test_a_defect_is_told_to_the_page_and_to_the_terminal(server):
+    told = []
+    server.report = told.append
+    status, _, body = ask(server, "/sentence?text=defect")
+    assert status == 500 and body.startswith(b"error[internal/unclassified]: ZeroDivisionError")
+    assert ask(server, "/sentence")[0] == 200
+    assert len(told) == 1 and "of our own making" in told[0]
 
 
 def test_a_taken_port_is_one_error(server):

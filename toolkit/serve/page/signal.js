@@ -35,8 +35,8 @@ export function wavFile(samples, sampleRateHz) {
   return new Blob([bytes], { type: "audio/wav" });
 }
 
-/** Path of a waveform's outline in a box 1000 wide and 120 high, drawn as loud as its loudest sample. */
-export function outline(samples, loudest) {
+/** Path of a waveform's outline in a box 1000 wide and 120 high; `loudest` fills it. Silence has a height of `least`. */
+export function outline(samples, loudest, least) {
   const columns = 500;
   const scale = loudest > 0 ? 58 / loudest : 0;
   const top = [];
@@ -50,8 +50,8 @@ export function outline(samples, loudest) {
       low = Math.min(low, samples[i]);
       high = Math.max(high, samples[i]);
     }
-    top.push(`${column * 2},${(60 - high * scale - 0.3).toFixed(1)}`);
-    bottom.unshift(`${column * 2},${(60 - low * scale + 0.3).toFixed(1)}`);
+    top.push(`${column * 2},${(60 - high * scale - least).toFixed(2)}`);
+    bottom.unshift(`${column * 2},${(60 - low * scale + least).toFixed(2)}`);
   }
   return `M${top.join("L")}L${bottom.join("L")}Z`;
 }

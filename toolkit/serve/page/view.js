@@ -15,6 +15,7 @@ function element(name, attributes = {}, ...inner) {
 
 const decibels = (value) => (value === Infinity ? "identical" : Number.isFinite(value) ? value.toFixed(1) : "no signal");
 const megabytes = (bytes) => (bytes < 1e6 ? `${(bytes / 1e3).toFixed(0)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
+const spell = (ms) => (ms < 10000 ? `${took(ms)} ms` : `${(ms / 1000).toFixed(1)} s`);
 const took = (ms) => (ms < 10 ? ms.toFixed(2) : ms < 100 ? ms.toFixed(1) : ms.toFixed(0));
 
 export function joined(parts) {
@@ -110,7 +111,7 @@ function cards(entries) {
 function waitingRow(graph) {
   const file = element("td", {}, element("code", {}, graph.file), element("small", {}, `${megabytes(graph.size_bytes)} · signature ${graph.signature}`));
   return element("tr", { "data-graph": graph.name, class: graph.idle ? "idle" : "" },
-    element("td", {}, graph.name), file, element("td", { class: "number" }, "–"), element("td", { class: "number" }, "–"),
+    element("td", {}, graph.name), file, element("td", { class: "number", "data-label": "SNR, dB" }, "–"), element("td", { class: "number", "data-label": "Latency here, ms" }, "–"),
     element("td", { class: "muted" }, graph.idle || "not run yet"));
 }
 
@@ -120,9 +121,9 @@ export function row(graph, measured, gpu) {
   const cells = rowOf(graph).children;
   cells[2].textContent = decibels(measured.snr_db);
   cells[2].className = "number strong";
-  cells[3].replaceChildren(took(measured.latency_ms), element("small", {}, `median of ${measured.runs}`));
+  cells[3].replaceChildren(took(measured.latency_ms), element("small", {}, measured.runs > 1 ? `median of ${measured.runs} runs` : "one run"));
   const where = !gpu ? "ran on the CPU" : measured.accelerated ? "ran, all of it on the GPU" : "ran, not all of it on the GPU";
-  cells[4].replaceChildren(where, element("small", {}, measured.load_ms > 1 ? `loaded in ${took(measured.load_ms)} ms` : "file was loaded already"));
+  cells[4].replaceChildren(where, element("small", {}, measured.load_ms > 1 ? `loaded in ${spell(measured.load_ms)}` : "file was loaded already"));
   cells[4].className = gpu && !measured.accelerated ? "bad" : "good";
 }
 
@@ -139,12 +140,12 @@ export function finish(spoken, result, runtime) {
   cards([
     ["Sound against Python", decibels(result.snr_db), "dB", "signal-to-noise ratio of the samples, each graph fed by the browser's own"],
     ["Graphs run here", `${ran}/${spoken.calls.length}`, "", failures ? "see the table for what failed" : "of those this sentence uses", failures ? "fail" : ""],
-    ["Real-time factor", result.real_time_factor.toFixed(2), "", `${took(result.chain_ms)} ms for ${result.audio_seconds.toFixed(2)} s of sound, flow and vocoder; measured in this browser`],
+    ["Real-time factor", result.real_time_factor.toFixed(2), "", `${spell(result.chain_ms)} for ${result.audio_seconds.toFixed(2)} s of sound, flow and vocoder; measured in this browser`],
   ]);
   play("browser-audio", result.samples, spoken.sample_rate_hz);
   const python = joined(spoken.utterances.map((one) => one.audio.data));
   draw([["", result.samples], ["difference", result.samples.map((sample, i) => sample - python[i])]]);
-  byId("waves-caption").textContent = "The browser's samples, and in front of them what they differ from Python's, at the same scale.";
+  byId("waves-caption").textContent = "The browser's samples; in front of them, in red and at the same scale, what Python's differ by. From about 40 dB up there is nothing to see.";
   const facts = [
     ["Backend", byId("backend").selectedOptions[0].textContent],
     ...(runtime.gpu ? [["GPU", `${runtime.device || "not named by the browser"}${runtime.jspi ? "" : " · no JSPI: a graph runs whole on the GPU or not at all"}`]] : []),
@@ -170,7 +171,7 @@ function draw(layers) {
     ...layers.map(([tone, samples]) => {
       const path = document.createElementNS(SVG, "path");
       path.setAttribute("class", tone);
-      path.setAttribute("d", outline(samples, loudest));
+      path.setAttribute("d", outline(samples, loudest, tone ? 0 : 0.3));
       return path;
     }),
   );
