@@ -62,7 +62,7 @@ class PageServer(ThreadingHTTPServer):
         return f"http://{HOST}:{self.server_port}/"
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A browser that goes away in mid-answer is no news; any other exception is a defect, and said in the terminal."""
+        """A browser that goes away in mid-answer is no news; anything else is a defect, and said in the terminal."""
         if not isinstance(sys.exception(), ConnectionError):
             self.report(traceback.format_exc())
 

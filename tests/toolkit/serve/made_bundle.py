@@ -115,7 +115,8 @@ def _durations() -> bytes:
     given = [
         onnx.numpy_helper.from_array(np.array(value, dtype), name)
         for name, value, dtype in (
-            ("zero", [0], np.int64), ("one", [1], np.int64), ("axis", [1], np.int64), ("width", 0.2, np.float32), ("middle", 1.35, np.float32),
+            ("zero", [0], np.int64), ("one", [1], np.int64), ("axis", [1], np.int64),
+            ("width", 0.2, np.float32), ("middle", 1.35, np.float32),
         )
     ]  # fmt: skip
     graph = helper.make_graph(

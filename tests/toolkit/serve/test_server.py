@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import queue
 import re
 import signal
 import socket
@@ -149,12 +150,12 @@ def test_a_sentence_is_asked_for_by_query_and_errors_keep_their_code(server):
 
 
 def test_a_defect_is_told_to_the_page_and_to_the_terminal(server):
-    told = []
-    server.report = told.append
+    told = queue.Queue()
+    server.report = told.put
     status, _, body = ask(server, "/sentence?text=defect")
     assert status == 500 and body.startswith(b"error[internal/unclassified]: ZeroDivisionError")
     assert ask(server, "/sentence")[0] == 200
-    assert len(told) == 1 and "of our own making" in told[0]
+    assert "of our own making" in told.get(timeout=10) and told.empty()
 
 
 def test_a_taken_port_is_one_error(server):
