@@ -85,7 +85,9 @@ class GptSovitsVoice:
             if piece.rung != "pause":
                 waves.setdefault(piece.sentence, []).append(piece.samples)
         calls = self._recorder.calls
-        first = {call.graph: call for call in reversed(calls)}
+        first: dict[str, Call] = {}
+        for call in calls:
+            first.setdefault(call.graph, call)
         return Spoken(
             label=f"{self._bundle.label} as {self._user_id}",
             said=text or phones,
