@@ -67,7 +67,7 @@ def inspect(
         ran = found["executed"]
         typer.echo(f"{ran['how']}: " + ("accepted whole" if ran["accepted"] else f"refused: {_shown(ran['reason'])}"))
         for name, level in ran["snr_db"].items():
-            typer.echo(f"  {_shown(name)}: {level} dB against the reference kernels, on seeded noise")
+            typer.echo(f"  {_shown(name)}: {level} dB against the reference kernels, on seeded noise, masks full")
 
 
 def _executed(model: Path) -> dict[str, object]:

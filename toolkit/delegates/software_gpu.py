@@ -54,7 +54,7 @@ def execute_on_gpu(model: Path, *, signature: str = "", seed: int = 0) -> Execut
     Args:
         model: a ``.tflite`` file.
         signature: which of its graphs; the first when empty.
-        seed: of the inputs: normal numbers for floats, 0 and 1 for integers (ids and indices that always exist).
+        seed: of the inputs: normal numbers for floats, ones for masks, 0 and 1 for integers (ids that always exist).
 
     Raises:
         DelegateError: no software GPU is installed, or its process ended without an answer.

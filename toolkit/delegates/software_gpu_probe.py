@@ -21,7 +21,7 @@ def main(model: str, answer: str, signature: str, seed: int) -> None:
     key = signature or keys[0]
     runner = reference.get_signature_runner(key)
     numbers = np.random.default_rng(seed)
-    inputs = {name: _made(numbers, detail) for name, detail in sorted(runner.get_input_details().items())}
+    inputs = {name: _made(numbers, name, detail) for name, detail in sorted(runner.get_input_details().items())}
     try:
         found = _on_gpu(model, key, inputs, runner.get_output_details())
     except RuntimeError as error:
@@ -32,8 +32,10 @@ def main(model: str, answer: str, signature: str, seed: int) -> None:
     _write(answer, {"reason": np.array(""), **levels})
 
 
-def _made(numbers: np.random.Generator, detail: dict[str, Any]) -> np.ndarray:
+def _made(numbers: np.random.Generator, name: str, detail: dict[str, Any]) -> np.ndarray:
     shape, dtype = tuple(detail["shape"]), np.dtype(detail["dtype"])
+    if name.endswith("mask"):  # presence of frames; noise there would be multiplied in dozens of times
+        return np.ones(shape, dtype)
     if np.issubdtype(dtype, np.floating):
         return numbers.standard_normal(shape).astype(dtype)
     if dtype == np.int8:
