@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.toolkit.delegates.small_graphs import convert, weights
+from toolkit.cli.app import outcome
 from toolkit.delegates import software_gpu
 from toolkit.delegates.place import place
 from toolkit.delegates.software_gpu import execute_on_gpu
@@ -91,3 +92,15 @@ def test_without_a_driver_it_is_one_error(tmp_path, monkeypatch):
     with pytest.raises(DelegateError) as caught:
         execute_on_gpu(tmp_path / "model.tflite")
     assert caught.value.code == "delegate/no-software-gpu" and "libvulkan1" in caught.value.hint
+
+
+@needs_gpu
+def test_inspect_shows_it_with_its_label(tmp_path, capsys):
+    assert outcome(["inspect", str(_file(tmp_path, RIGHT["product"])), "--delegate", "gpu", "--execute"]) == 0
+    printed = capsys.readouterr().out
+    assert f"{software_gpu.LABEL}: accepted whole" in printed and "dB against the reference kernels" in printed
+
+
+def test_execution_is_of_the_gpu_only(tmp_path, capsys):
+    assert outcome(["inspect", str(tmp_path / "m.tflite"), "--delegate", "nnapi", "--execute"]) == 2
+    assert "--execute goes with --delegate gpu" in capsys.readouterr().err
