@@ -12,6 +12,7 @@ ToolError
 ├── VoiceError       the voice database, a voice in it or a features file is unusable
 ├── HistoryError     the history of results, or a result in it, is unusable
 ├── EngineError      a speaking bundle, one of its graphs or its memory bound is unusable
+├── ServeError       the local page cannot be served
 └── GateFailed       a quality, size or parity gate did not hold (exit code 1, artefacts kept)
 """
 
@@ -84,6 +85,12 @@ class EngineError(ToolError):
     """A speaking bundle, one of its graphs or its memory bound is unusable."""
 
     code = "engine/unusable"
+
+
+class ServeError(ToolError):
+    """The local page cannot be served."""
+
+    code = "serve/failed"
 
 
 class GateFailed(ToolError):

@@ -28,6 +28,7 @@ from toolkit.cli import (
     prune,
     recipe,
     report,
+    serve,
     speak,
     train,
     voices,
@@ -56,6 +57,7 @@ app.command("bench")(bench.bench)
 app.command("compare")(compare.compare)
 app.command("estimate")(estimate.estimate)
 app.command("report")(report.report)
+app.command("serve")(serve.serve)
 app.add_typer(history.app, name="history")
 app.add_typer(recipe.app, name="recipe")
 app.add_typer(data.app, name="data")

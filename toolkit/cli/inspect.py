@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from pathlib import Path
 from typing import Literal
@@ -17,15 +18,22 @@ def inspect(
     ),
     android: str = typer.Option("12", help="Android version, API level or NNAPI feature level."),
     ops: bool = typer.Option(False, "--ops", help="List every operator."),
+    execute: bool = typer.Option(
+        False, "--execute", help="With --delegate gpu: also run it on a software GPU against the reference kernels."
+    ),
     as_json: bool = typer.Option(False, "--json", help="JSON instead of text."),
 ) -> None:
     """Show operators, precision, sizes and placement of a TFLite file; version and parts of a checkpoint."""
+    if execute and delegate != "gpu":
+        raise typer.BadParameter("--execute goes with --delegate gpu")
     if model.suffix in (".ckpt", ".pth"):
         _checkpoint(model, as_json)
         return
     from toolkit.pipeline.inspection import inspect_tflite
 
     found = inspect_tflite(model, None if delegate == "none" else delegate, android)
+    if execute:
+        found["executed"] = _executed(model)
     if as_json:
         typer.echo(json.dumps(found, indent=1))
         return
@@ -55,6 +63,19 @@ def inspect(
                 typer.echo(f"    fix: {fallback['fix']}")
         for note in placement["notes"]:
             typer.echo(f"  note: {_shown(note)}")
+    if "executed" in found:
+        ran = found["executed"]
+        typer.echo(f"{ran['how']}: " + ("accepted whole" if ran["accepted"] else f"refused: {_shown(ran['reason'])}"))
+        for name, level in ran["snr_db"].items():
+            typer.echo(f"  {_shown(name)}: {level} dB against the reference kernels, on seeded noise, masks full")
+
+
+def _executed(model: Path) -> dict[str, object]:
+    from toolkit.delegates.software_gpu import LABEL, execute_on_gpu
+
+    result = execute_on_gpu(model)
+    levels = {name: round(level, 1) if math.isfinite(level) else str(level) for name, level in result.snr_db.items()}
+    return {"how": LABEL, "accepted": result.accepted, "reason": result.reason, "snr_db": levels}
 
 
 def _shown(name: str) -> str:

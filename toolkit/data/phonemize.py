@@ -39,7 +39,7 @@ def espeak_phonemes(text: str, language: str = "en-us") -> str:
         if not words.strip():
             continue
         run = subprocess.run(
-            [program, "-q", "-v", language, "--ipa", words.strip()], capture_output=True, text=True, check=False
+            [program, "-q", "-v", language, "--ipa", "--", words.strip()], capture_output=True, text=True, check=False
         )
         if run.returncode != 0:
             raise ForeignToolFailed(

@@ -82,7 +82,7 @@ def speak_as_user(
     bundle = read_bundle(folder)
     with VoiceDatabase(database) as voices:
         voice = voices.read(user_id)
-    written = _sentences(bundle, text, phones, language or voice.language, settings.cut)
+    written = written_sentences(bundle, text, phones, language or voice.language, settings.cut)
     patience = Patience(deadline_factor=settings.deadline_factor, headroom_factor=settings.deadline_factor / 2)
     loader = GraphLoader(residency, threads=settings.threads)
     engine = Engine(bundle, loader, Ladder(rungs_of(bundle, settings.delegate), patience))
@@ -94,7 +94,13 @@ def speak_as_user(
     return _lines(out, report, residency, settings.threads)
 
 
-def _sentences(bundle: Bundle, text: str, phones: str, language: str, cut: str) -> list[tuple[str, Phones]]:
+def written_sentences(bundle: Bundle, text: str, phones: str, language: str, cut: str) -> list[tuple[str, Phones]]:
+    """Sentences as they are written and their phones, of a text or of phones with ``|`` between sentences.
+
+    Raises:
+        EngineError: a phone is unknown, or nothing is left to say.
+        ExtraMissing: the text's language needs packages that are not installed.
+    """
     if phones:
         written = [part.strip() for part in phones.split("|") if part.strip()]
         return [(part, Phones(ids=parsed_phones(part, bundle.symbols))) for part in written]
