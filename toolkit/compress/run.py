@@ -133,7 +133,7 @@ def quantise(
     ``sparse`` is what pruned it, if anything did: its zeros survive fine-tuning.
     """
     tell = on_progress or (lambda stage, done, total, fact: None)
-    lean = streamline(relayered, calibration[:3])
+    lean = streamline(relayered, calibration)
     relayered = lean.relayered
     if lean.dropped:
         tell("streamline", 1, 1, f"{len(lean.dropped)} mask multiplications dropped, {lean.snr_db:.0f} dB")

@@ -21,6 +21,7 @@ _MASK = "mask"
 _HOMOGENEOUS = frozenset({"LeakyReLU", "ReLU"})
 _LINEAR = frozenset({"Conv2D", "Conv2DTranspose", "Dense"})
 MIN_SNR_DB = 60.0
+_JUDGES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,17 +44,18 @@ def streamline(relayered: RelayeredModel, calibration: Sequence[Arrays], min_snr
 
     Without them the padding is not silent inside the part, and leaks into as many last frames as the receptive field
     is long. The difference inside the mask is measured; above ``min_snr_db`` the smaller graph is used, else the part
-    stays as it is.
+    stays as it is. Only inputs with padding can tell: without one among ``calibration`` nothing is dropped.
     """
     masks = mask_layers(relayered.model)
-    if not masks:
+    padded = [arrays for arrays in calibration if _MASK in arrays and not np.all(arrays[_MASK])][:_JUDGES]
+    if not masks or not padded:
         return Streamlined(relayered=relayered, dropped=(), snr_db=float("inf"))
     dropped: dict[str, float] = {}
     smaller = rewire.rebuild(relayered.model, lambda *found: _visit(relayered.model, masks, dropped, *found))
     rewire.copy_weights(relayered.model, smaller)
     _fold_factors(relayered.model, smaller, dropped)
     candidate = replace(relayered, model=smaller)
-    ratio = masked_snr_db(relayered, candidate, calibration)
+    ratio = masked_snr_db(relayered, candidate, padded)
     if ratio < min_snr_db or not dropped:
         return Streamlined(relayered=relayered, dropped=(), snr_db=ratio)
     names = tuple(relayered.torch_names.get(name, name) for name in dropped)

@@ -123,18 +123,24 @@ def bench_bundles(
     """
     total = rounds + 1 + len(folders)
     speakers = {
-        str(folder): engine_speaker(read_bundle(folder), codes=codes, phones=phones, threads=threads)
-        for folder in folders
+        name: engine_speaker(read_bundle(folder), codes=codes, phones=phones, threads=threads)
+        for name, folder in zip(_names(folders), folders, strict=True)
     }
     times = race_sentences(speakers, rounds, lambda done, of: on_progress(done, total, "sentences"))
     speakers.clear()
     memory = {}
-    for number, folder in enumerate(folders):
-        memory[str(folder)] = in_child(
-            "toolkit.bench.sentence_probe", folder, codes, phones, threads, voices, bound_bytes
-        )
+    for number, (name, folder) in enumerate(zip(_names(folders), folders, strict=True)):
+        memory[name] = in_child("toolkit.bench.sentence_probe", folder, codes, phones, threads, voices, bound_bytes)
         on_progress(rounds + 2 + number, total, "memory")
     return SentenceBench(
         codes=codes, threads=threads, times=times, memory=memory, voices=voices, bound_bytes=bound_bytes,
         where=machine.where(),
     )  # fmt: skip
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    """Each folder, numbered where it was given before: a bundle raced with itself shows what noise is."""
+    names = [str(folder) for folder in folders]
+    return [
+        name if names.index(name) == at else f"{name} ({names[: at + 1].count(name)})" for at, name in enumerate(names)
+    ]

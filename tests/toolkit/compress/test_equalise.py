@@ -73,3 +73,11 @@ def test_masks_stay_when_dropping_them_is_heard():
     assert kept.dropped == () and len(kept.relayered.model.layers) == len(small_vocoder().model.layers)
     dropped = streamline(small_vocoder(), CALIBRATION, min_snr_db=-100.0)
     assert dropped.dropped == ("dec/Mul_1", "dec/Mul_2")
+
+
+def test_masks_stay_when_no_input_has_padding_to_judge_by():
+    """Sentences that fill the bucket are equal with and without masks; shorter ones would not be."""
+    full = [{**arrays, "mask": np.ones_like(arrays["mask"])} for arrays in CALIBRATION]
+    assert streamline(small_vocoder(), full).dropped == ()
+    assert streamline(small_vocoder(), [*full, *CALIBRATION], min_snr_db=500.0).dropped == ()
+    assert streamline(small_vocoder(), [*full, *CALIBRATION], min_snr_db=-100.0).dropped

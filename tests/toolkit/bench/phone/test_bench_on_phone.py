@@ -386,6 +386,8 @@ def test_cancelled_run_ends_the_tool_and_cleans_phone_and_directory(desk, number
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stderr=subprocess.PIPE,
         text=True,
+        # What a parent ignores (nohup: SIGHUP) its children ignore, and so does the command then, on purpose.
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 60
     while not (desk.phone.state / "running-pid").exists() and time.monotonic() < deadline:
