@@ -44,18 +44,19 @@ def streamline(relayered: RelayeredModel, calibration: Sequence[Arrays], min_snr
 
     Without them the padding is not silent inside the part, and leaks into as many last frames as the receptive field
     is long. The difference inside the mask is measured; above ``min_snr_db`` the smaller graph is used, else the part
-    stays as it is. Only inputs with padding can tell: without one among ``calibration`` nothing is dropped.
+    stays as it is. Inputs with padding judge, where ``calibration`` has any: one that fills the bucket cannot tell.
     """
     masks = mask_layers(relayered.model)
-    padded = [arrays for arrays in calibration if _MASK in arrays and not np.all(arrays[_MASK])][:_JUDGES]
-    if not masks or not padded:
+    padded = [arrays for arrays in calibration if _MASK in arrays and not np.all(arrays[_MASK])]
+    judges = (padded or list(calibration))[:_JUDGES]
+    if not masks:
         return Streamlined(relayered=relayered, dropped=(), snr_db=float("inf"))
     dropped: dict[str, float] = {}
     smaller = rewire.rebuild(relayered.model, lambda *found: _visit(relayered.model, masks, dropped, *found))
     rewire.copy_weights(relayered.model, smaller)
     _fold_factors(relayered.model, smaller, dropped)
     candidate = replace(relayered, model=smaller)
-    ratio = masked_snr_db(relayered, candidate, padded)
+    ratio = masked_snr_db(relayered, candidate, judges)
     if ratio < min_snr_db or not dropped:
         return Streamlined(relayered=relayered, dropped=(), snr_db=ratio)
     names = tuple(relayered.torch_names.get(name, name) for name in dropped)
