@@ -22,8 +22,15 @@ from toolkit.history.quantities import quantities
 from toolkit.history.schema import open_history
 from toolkit.results import RunResult, to_json
 from toolkit.results.history import Trend, TrendPoint
+from toolkit.sqlite_file import Failure, failure, transaction
 
 _MAX_RESULT_BYTES = 1 << 30
+_FAILURES: dict[Failure, tuple[str, str]] = {
+    "full": ("output/disk-full", "free some; the history is as it was before"),
+    "locked": ("history/locked", "another process has been writing for half a minute; try again"),
+    "damaged": ("history/damaged", "restore a copy of the file, or add the runs to a new one"),
+    "unusable": ("history/unusable", "check the path, its permissions and the disk"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,15 +178,8 @@ class History:
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         """All of the block or nothing."""
-        with self._translated():
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:  # a full disk has rolled it back already
-                    self._connection.execute("ROLLBACK")
-                raise
+        with self._translated(), transaction(self._connection):
+            yield
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -213,13 +213,5 @@ def _point(row: list[object]) -> TrendPoint:
 
 
 def _operational(error: sqlite3.OperationalError, path: Path) -> HistoryError:
-    text = str(error)
-    if "full" in text:
-        code, hint = "output/disk-full", "free some; the history is as it was before"
-    elif "locked" in text or "busy" in text:
-        code, hint = "history/locked", "another process has been writing for half a minute; try again"
-    elif "no such table" in text or "no such column" in text or "malformed" in text:
-        code, hint = "history/damaged", "restore a copy of the file, or add the runs to a new one"
-    else:
-        code, hint = "history/unusable", "check the path, its permissions and the disk"
-    return HistoryError(f"SQLite: {text}", code=code, where=str(path), hint=hint)
+    code, hint = _FAILURES[failure(error)]
+    return HistoryError(f"SQLite: {error}", code=code, where=str(path), hint=hint)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from pathlib import Path
 
 from toolkit.errors import HistoryError
+from toolkit.sqlite_file import BUSY_SECONDS, is_empty, pragma, transaction, write_ahead
 
 APPLICATION_ID = 0x464C4849  # "FLHI"; an SQLite file of another program is refused by it
 VERSION = 1
-BUSY_SECONDS = 30.0
 
 _TABLES = (
     """CREATE TABLE run (
@@ -72,9 +71,9 @@ def open_history(path: Path, *, create: bool) -> sqlite3.Connection:
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    if _number(connection, "application_id") != APPLICATION_ID:
+    if pragma(connection, "application_id") != APPLICATION_ID:
         _create(connection, path)
-    version = _number(connection, "user_version")
+    version = pragma(connection, "user_version")
     if version != VERSION:
         raise HistoryError(
             f"written with schema {version}, this toolkit knows {VERSION}",
@@ -82,16 +81,16 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
             where=str(path),
             hint="use the toolkit that wrote it, or add the runs to a new file; it was not touched",
         )
-    _write_ahead(connection)
+    write_ahead(connection)
 
 
 def _create(connection: sqlite3.Connection, path: Path) -> None:
     """Makes the tables in one transaction; another process may have done so in the meantime."""
-    _write_ahead(connection, only_if_empty=True)
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        if _number(connection, "application_id") != APPLICATION_ID:
-            if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+    if is_empty(connection):
+        write_ahead(connection)
+    with transaction(connection):
+        if pragma(connection, "application_id") != APPLICATION_ID:
+            if not is_empty(connection):
                 raise HistoryError(
                     "an SQLite file, but no history of this toolkit",
                     code="history/foreign",
@@ -102,26 +101,3 @@ def _create(connection: sqlite3.Connection, path: Path) -> None:
                 connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {VERSION}")
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-
-
-def _write_ahead(connection: sqlite3.Connection, *, only_if_empty: bool = False) -> None:
-    """Switching the journal does not wait for other processes by itself, so it is tried as long as a write waits."""
-    if only_if_empty and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-        return
-    deadline = time.monotonic() + BUSY_SECONDS
-    while connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)
-
-
-def _number(connection: sqlite3.Connection, name: str) -> int:
-    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])

@@ -20,10 +20,17 @@ import numpy as np
 
 import toolkit
 from toolkit.errors import VoiceError
+from toolkit.sqlite_file import Failure, failure, transaction
 from toolkit.voices.features import RULES, VoiceFeatures, checked_features
 from toolkit.voices.identifier import checked_id
 from toolkit.voices.schema import open_database
 
+_FAILURES: dict[Failure, tuple[str, str]] = {
+    "full": ("output/disk-full", "free some; the database is as it was before"),
+    "locked": ("voices/locked", "another process has been writing for half a minute; try again"),
+    "damaged": ("voices/damaged", "restore a copy of it, or enrol the voices into a new one"),
+    "unusable": ("voices/unusable", "check the path, its permissions and the disk"),
+}
 _SUMMARY = "id, language, model_sha256, features_sha256, consent, provenance, enrolled_at"
 
 
@@ -205,15 +212,8 @@ class VoiceDatabase:
     @contextmanager
     def _transaction(self, *, write: bool = True) -> Iterator[None]:
         """All of the block or nothing; a reader sees one state throughout."""
-        with self._translated():
-            self._connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
-            try:
-                yield
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:  # a full disk has rolled it back already
-                    self._connection.execute("ROLLBACK")
-                raise
+        with self._translated(), transaction(self._connection, write=write):
+            yield
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -232,16 +232,8 @@ class VoiceDatabase:
 
 
 def _operational(error: sqlite3.OperationalError, path: Path) -> VoiceError:
-    text = str(error)
-    if "full" in text:
-        code, hint = "output/disk-full", "free some; the database is as it was before"
-    elif "locked" in text or "busy" in text:
-        code, hint = "voices/locked", "another process has been writing for half a minute; try again"
-    elif "no such table" in text or "no such column" in text or "malformed" in text:
-        code, hint = "voices/damaged", "restore a copy of it, or enrol the voices into a new one"
-    else:
-        code, hint = "voices/unusable", "check the path, its permissions and the disk"
-    return VoiceError(f"SQLite: {text}", code=code, where=str(path), hint=hint)
+    code, hint = _FAILURES[failure(error)]
+    return VoiceError(f"SQLite: {error}", code=code, where=str(path), hint=hint)
 
 
 def _summary(row: tuple[Any, ...]) -> VoiceSummary:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import time
 from pathlib import Path
 
 from toolkit.errors import VoiceError
+from toolkit.sqlite_file import BUSY_SECONDS, is_empty, pragma, transaction, write_ahead
 
 APPLICATION_ID = 0x464C564F  # "FLVO"; an SQLite file of another program is refused by it
 VERSION = 1
-_BUSY_SECONDS = 30.0
 
 _TABLES = (
     """CREATE TABLE voice (
@@ -56,7 +55,7 @@ def open_database(path: Path, *, create: bool) -> sqlite3.Connection:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Readable by its owner only, from the first moment: it holds voices. SQLite's side files inherit the mode.
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
     try:
         _prepare(connection, path)
     except BaseException:
@@ -66,18 +65,18 @@ def open_database(path: Path, *, create: bool) -> sqlite3.Connection:
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    connection.execute(f"PRAGMA busy_timeout = {int(_BUSY_SECONDS * 1000)}")
+    connection.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA secure_delete = ON")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA trusted_schema = OFF")
-    if _pragma(connection, "application_id") == APPLICATION_ID:
+    if pragma(connection, "application_id") == APPLICATION_ID:
         _reach_version(connection, path)
-        _write_ahead(connection)
+        write_ahead(connection)
         return
-    if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+    if not is_empty(connection):
         # Another process may have created the tables between the two reads.
-        if _pragma(connection, "application_id") != APPLICATION_ID:
+        if pragma(connection, "application_id") != APPLICATION_ID:
             raise VoiceError(
                 "an SQLite file, but no voice database",
                 code="voices/not-a-database",
@@ -86,39 +85,17 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
             )
         _reach_version(connection, path)
         return
-    _write_ahead(connection)
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        if _pragma(connection, "application_id") != APPLICATION_ID:  # several processes may create it at once
+    write_ahead(connection)
+    with transaction(connection):
+        if pragma(connection, "application_id") != APPLICATION_ID:  # several processes may create it at once
             for statement in _TABLES:
                 connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {VERSION}")
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-
-
-def _write_ahead(connection: sqlite3.Connection) -> None:
-    """Switching the journal does not wait for other processes by itself, so it is tried as long as a write waits."""
-    if connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
-        return
-    deadline = time.monotonic() + _BUSY_SECONDS
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-        else:
-            return
 
 
 def _reach_version(connection: sqlite3.Connection, path: Path) -> None:
-    found = _pragma(connection, "user_version")
+    found = pragma(connection, "user_version")
     if found > VERSION:
         raise VoiceError(
             f"written by a newer toolkit: schema {found}, this one knows {VERSION}",
@@ -135,19 +112,9 @@ def _reach_version(connection: sqlite3.Connection, path: Path) -> None:
                 where=str(path),
                 hint="export its voices with the toolkit that wrote it",
             )
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            if _pragma(connection, "user_version") == found:
+        with transaction(connection):
+            if pragma(connection, "user_version") == found:
                 for statement in steps:
                     connection.execute(statement)
                 connection.execute(f"PRAGMA user_version = {found + 1}")
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
-        found = _pragma(connection, "user_version")
-
-
-def _pragma(connection: sqlite3.Connection, name: str) -> int:
-    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+        found = pragma(connection, "user_version")
