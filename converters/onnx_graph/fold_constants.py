@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 
 from converters.errors import ShapeNotStatic, UnsupportedOp
-from converters.frameworks import onnxruntime
 from converters.onnx_graph.graph import Graph, Node
 from converters.onnx_graph.pass_types import PassResult, RewriteOptions
+from converters.onnx_graph.run import graph_session
 
 NAME = "fold_constants"
 _ROUNDS = 12
@@ -92,16 +92,9 @@ def _fold_computed(graph: Graph) -> int:
     part = Graph()
     part.opset, part.nodes, part.constants, part.outputs = graph.opset, cone, graph.constants, wanted
     part.shapes, part.dtypes = graph.shapes, graph.dtypes
-    runtime = onnxruntime()
-    options = runtime.SessionOptions()
-    options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 3
-    # Large constants are fed: written into the model they would be copied four times, all weights of a transformer.
-    model = part.to_model(large_constants=False).SerializeToString()
-    session = runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    fed = {value.name: np.ascontiguousarray(graph.constants[value.name]) for value in session.get_inputs()}
+    session, held = graph_session(part)
     origins = {name: _parameter_name(graph, cone, name) for name in wanted}
-    for name, value in zip(wanted, session.run(wanted, fed), strict=True):
+    for name, value in zip(wanted, session.run(wanted, held), strict=True):
         array = np.asarray(value)
         graph.constants[name] = array
         graph.shapes[name], graph.dtypes[name] = array.shape, array.dtype

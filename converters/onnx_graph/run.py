@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -74,11 +74,11 @@ def _set_field(message: Any, field: Any, value: Any) -> None:
         setattr(message, field.name, value)
 
 
-def _feeds(session: Any, interface: Interface, arrays: Arrays, skip: Collection[str] = ()) -> dict[str, np.ndarray]:
+def _feeds(session: Any, interface: Interface, arrays: Arrays, held: Arrays) -> dict[str, np.ndarray]:
     """Arrays in torch layout to what the graph's own inputs expect; unread inputs may have been folded away."""
-    feeds = {}
+    feeds = dict(held)
     for node in session.get_inputs():
-        if node.name in skip:
+        if node.name in held:
             continue
         if node.name not in arrays:
             raise InputError(f"no array given for input {node.name!r}", where=interface.spec.name)
@@ -90,28 +90,28 @@ def _feeds(session: Any, interface: Interface, arrays: Arrays, skip: Collection[
 
 def onnx_runner(model: Any, interface: Interface) -> Runner:
     """A runner of ``model``; arrays go in and come out in torch layout."""
-    session = _session(model)
-    names = [o.name for o in session.get_outputs()]
-
-    def run(arrays: Arrays) -> dict[str, np.ndarray]:
-        values = session.run(names, _feeds(session, interface, arrays))
-        return {
-            name: interface.layouts[name].to_torch(value) if name in interface.layouts else value
-            for name, value in zip(names, values, strict=True)
-        }
-
-    return run
+    return _runner(_session(model), interface, {})
 
 
 def graph_runner(graph: Graph, interface: Interface) -> Runner:
     """A runner of a graph as it stands; its large constants are read where they are, not copied into a model."""
+    session, held = graph_session(graph)
+    return _runner(session, interface, held)
+
+
+def graph_session(graph: Graph) -> tuple[Any, dict[str, np.ndarray]]:
+    """A session of a graph, and its large constants, to be fed: in a model they would be copied four times."""
     model = graph.to_model(large_constants=False).SerializeToString()
     session = onnxruntime().InferenceSession(model, _options(), providers=["CPUExecutionProvider"])
-    names = [o.name for o in session.get_outputs()]
     held = {v.name: np.ascontiguousarray(a) for v in session.get_inputs() if (a := graph.constant(v.name)) is not None}
+    return session, held
+
+
+def _runner(session: Any, interface: Interface, held: Arrays) -> Runner:
+    names = [o.name for o in session.get_outputs()]
 
     def run(arrays: Arrays) -> dict[str, np.ndarray]:
-        values = session.run(names, {**_feeds(session, interface, arrays, skip=held.keys()), **held})
+        values = session.run(names, _feeds(session, interface, arrays, held))
         return {
             name: interface.layouts[name].to_torch(value) if name in interface.layouts else value
             for name, value in zip(names, values, strict=True)
@@ -134,5 +134,5 @@ def intermediates(
             present.add(node.output[0])
     session = _session(exposed)
     outputs = [n.output[0] for n in wanted]
-    values = session.run(outputs, _feeds(session, interface, arrays))
+    values = session.run(outputs, _feeds(session, interface, arrays, {}))
     return {node.name: value for node, value in zip(wanted, values, strict=True)}
