@@ -18,6 +18,7 @@ from toolkit.compress import rewire
 from toolkit.compress.keras_qat import Ranges, WrapOptions, trained_ranges, unwrap_weights, weight_variables, wrap
 from toolkit.compress.precision import PrecisionPlan
 from toolkit.compress.windows import Batch, Windows
+from toolkit.whole_file import whole_file
 
 if TYPE_CHECKING:
     import tf_keras
@@ -176,9 +177,8 @@ class _Trainer:
         """Writes everything a later run needs to go on from here."""
         directory.mkdir(parents=True, exist_ok=True)
         arrays = {f"{kind}{i}": v.numpy() for kind, group in self._state().items() for i, v in enumerate(group)}
-        scratch = directory / f"{_CHECKPOINT}.partial.npz"
-        np.savez(scratch, step=step, losses=np.asarray(losses), task=self._identity, **arrays)
-        scratch.replace(directory / _CHECKPOINT)
+        with whole_file(directory / _CHECKPOINT) as scratch:
+            np.savez(scratch, step=step, losses=np.asarray(losses), task=self._identity, **arrays)
 
     def restore(self, directory: Path | None) -> tuple[int, list[float]]:
         """Takes up a checkpoint of the same part, weights and settings, if there is one."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from toolkit.errors import DataError
+from toolkit.whole_file import whole_file
 
 
 def read_wave(path: Path | str) -> tuple[np.ndarray, int]:
@@ -49,11 +50,10 @@ def write_wave(path: Path | str, wave: np.ndarray, sample_rate_hz: int) -> None:
     import soundfile
 
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.part{path.suffix}")
     path.parent.mkdir(parents=True, exist_ok=True)
     pcm = np.round(np.clip(wave, -1.0, 1.0).astype(np.float64) * 32767.0).astype(np.int16)
-    soundfile.write(str(temporary), pcm, sample_rate_hz, subtype="PCM_16")
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        soundfile.write(str(temporary), pcm, sample_rate_hz, subtype="PCM_16")
 
 
 def resample(wave: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:

@@ -22,6 +22,7 @@ from toolkit.data.manifest import (
 )
 from toolkit.data.phonemize import espeak_phonemes
 from toolkit.models.voice import Buckets, Voice
+from toolkit.whole_file import whole_file
 
 TEXT_ORIGIN = "written for this project"
 TEXT_LICENCE = "CC0-1.0"
@@ -79,9 +80,8 @@ def _lines(path: Path) -> list[str]:
 
 
 def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _sentence(voice: Voice, name: str, split: Split, text: str) -> Sentence:

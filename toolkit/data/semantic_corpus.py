@@ -20,6 +20,7 @@ import numpy as np
 from toolkit.errors import DataError
 from toolkit.models.gpt_sovits.semantic_batch import Pair
 from toolkit.text.symbols import ids_of
+from toolkit.whole_file import whole_file
 
 _PHONES_FILE: Final = "2-name2text.txt"
 _CODES_FILE: Final = "6-name2semantic.tsv"
@@ -86,9 +87,8 @@ def save_corpus(corpus: SemanticCorpus, path: Path) -> None:
             np.save(content, array)
             archive.writestr(zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), content.getvalue(),
                              compress_type=zipfile.ZIP_DEFLATED)  # fmt: skip
-    scratch = path.with_name(f".{path.name}.part")
-    scratch.write_bytes(held.getvalue())
-    scratch.replace(path)
+    with whole_file(path) as scratch:
+        scratch.write_bytes(held.getvalue())
 
 
 def load_corpus(path: Path | str, symbols: int = 732) -> SemanticCorpus:

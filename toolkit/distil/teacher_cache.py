@@ -19,6 +19,7 @@ from torch import Tensor
 
 from toolkit.models.gpt_sovits.semantic import SemanticModel
 from toolkit.models.gpt_sovits.semantic_batch import Pair, batch_logits, batch_of
+from toolkit.whole_file import whole_file
 
 _SHARD: Final = 64
 _VERSION: Final = b"teacher logits 1"
@@ -87,9 +88,8 @@ def _digest(teacher: SemanticModel, pairs: Sequence[Pair]) -> str:
 
 def _write(path: Path, rows: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.part.npz")
-    np.savez(scratch, rows=rows, sha256=hashlib.sha256(rows.tobytes()).hexdigest())
-    scratch.replace(path)
+    with whole_file(path) as scratch:
+        np.savez(scratch, rows=rows, sha256=hashlib.sha256(rows.tobytes()).hexdigest())
 
 
 def _read(path: Path | None, count: int, vocabulary: int) -> np.ndarray | None:

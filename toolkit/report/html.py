@@ -6,14 +6,14 @@ import base64
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-
 from toolkit.report import mel
 from toolkit.report.blocks import Player
 from toolkit.report.format import seconds, signed
 from toolkit.report.markdown import markdown
+from toolkit.report.template import filled_template
 from toolkit.report.view import page
 from toolkit.results import Clip, RunResult, Trend
+from toolkit.whole_file import whole_file
 
 _EMBED_LIMIT_BYTES = 300_000
 _WITH_IMAGES = 3
@@ -42,17 +42,8 @@ def render(
         embed_audio: puts clips up to 300 kB each into the page instead of linking the files beside it.
         trends: this model's quantities over time, for the history section.
     """
-    loader = PackageLoader("toolkit.report", "templates")
-    environment = Environment(
-        loader=loader,
-        autoescape=select_autoescape(default=True),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     players = _players(result, run_directory, embed=embed_audio) if run_directory else ()
-    style, _, _ = loader.get_source(environment, "style.css")
-    return environment.get_template("page.html.j2").render(page=page(result, players, trends), style=style)
+    return filled_template("page.html.j2", page(result, players, trends))
 
 
 def write_report(
@@ -67,9 +58,8 @@ def write_report(
 
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _players(result: RunResult, directory: Path, *, embed: bool) -> tuple[Player, ...]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-
 from toolkit.report.blocks import Block, Cell, Code, Column, Facts, Figure, Grid, Legend, Note, Section, Table
 from toolkit.report.format import count, seconds, sig3, size
 from toolkit.report.pareto_chart import Dot, pareto_chart
+from toolkit.report.template import filled_template
 from toolkit.results.search import SearchResult, Version
+from toolkit.whole_file import whole_file
 
 _MEGABYTE = 1e6
 _LEGEND = (
@@ -40,24 +40,14 @@ class _Page:
 
 def render_search(result: SearchResult) -> str:
     """The page as text."""
-    loader = PackageLoader("toolkit.report", "templates")
-    environment = Environment(
-        loader=loader,
-        autoescape=select_autoescape(default=True),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    style, _, _ = loader.get_source(environment, "style.css")
-    return environment.get_template("search.html.j2").render(page=_page(result), style=style)
+    return filled_template("search.html.j2", _page(result))
 
 
 def write_search(result: SearchResult, directory: Path) -> Path:
     """Writes ``index.html`` of a search, whole or not at all; returns its path."""
     page = directory / "index.html"
-    temporary = directory / f".{page.name}.tmp"
-    temporary.write_text(render_search(result), encoding="utf-8")
-    temporary.replace(page)
+    with whole_file(page) as temporary:
+        temporary.write_text(render_search(result), encoding="utf-8")
     return page
 
 

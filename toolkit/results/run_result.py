@@ -17,6 +17,7 @@ from toolkit.results.phone import PhoneBench
 from toolkit.results.provenance import Artifact, Environment, Run, Stage
 from toolkit.results.record import Record
 from toolkit.results.verdict import Gate, Recommendation, Validity, Warn
+from toolkit.whole_file import whole_file
 
 SCHEMA_VERSION = 1
 
@@ -66,9 +67,8 @@ def to_json(result: RunResult) -> str:
 def save(result: RunResult, path: Path) -> None:
     """Writes ``results.json`` whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(to_json(result), encoding="utf-8")
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        temporary.write_text(to_json(result), encoding="utf-8")
 
 
 def load(path: Path) -> RunResult:

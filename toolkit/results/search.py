@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 from converters.errors import InputError
 from toolkit.results.estimate import LatencyEstimate
 from toolkit.results.record import Record
+from toolkit.whole_file import whole_file
 
 SEARCH_FILE = "search.json"
 
@@ -121,9 +122,8 @@ class SearchResult(Record):
 def save_search(result: SearchResult, path: Path) -> None:
     """Writes ``search.json`` whole or not at all."""
     text = json.dumps(result.model_dump(mode="json", by_alias=True), indent=1, ensure_ascii=False)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text + "\n", encoding="utf-8")
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def load_search(path: Path) -> SearchResult:

@@ -22,6 +22,7 @@ from toolkit.text.symbols import COUNT_V2, ids_of
 from toolkit.train.pronunciation import spoken_form
 from toolkit.train.sentences import corpus_texts
 from toolkit.train.speech_codes import Codebook, fit_codebook, speech_features
+from toolkit.whole_file import whole_file
 
 SentenceProgress = Callable[[int, int], None]
 """``on_progress(said, of)``."""
@@ -133,9 +134,8 @@ def _listen(
 
 def _write_shard(path: Path, heard: Iterator[np.ndarray]) -> None:
     found = list(heard)
-    scratch = path.with_name(f".{path.name}.part.npz")
-    np.savez(scratch, frames=np.concatenate(found), lengths=np.array([len(frames) for frames in found]))
-    scratch.replace(path)
+    with whole_file(path) as scratch:
+        np.savez(scratch, frames=np.concatenate(found), lengths=np.array([len(frames) for frames in found]))
 
 
 def _identity(voice: Voice, settings: CorpusSettings, forms: Sequence[tuple[list[str], str]]) -> str:

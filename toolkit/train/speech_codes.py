@@ -20,6 +20,7 @@ from torch import nn
 from toolkit.errors import DataError
 from toolkit.quality.extras import load_judge
 from toolkit.quality.resample import to_judge_rate
+from toolkit.whole_file import whole_file
 
 CODES_PER_SECOND: Final = 25
 FEATURES: Final = 256
@@ -51,9 +52,8 @@ class Codebook:
 
     def save(self, path: Path) -> None:
         """Writes it to an ``.npz`` file, whole or not at all."""
-        scratch = path.with_name(f".{path.name}.part.npz")
-        np.savez(scratch, mean=self.mean, deviation=self.deviation, centres=self.centres)
-        scratch.replace(path)
+        with whole_file(path) as scratch:
+            np.savez(scratch, mean=self.mean, deviation=self.deviation, centres=self.centres)
 
 
 def fit_codebook(frames: np.ndarray, codes: int, seed: int) -> Codebook:

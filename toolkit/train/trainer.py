@@ -22,6 +22,7 @@ from toolkit.errors import GateFailed
 from toolkit.models.gpt_sovits.semantic import SemanticModel
 from toolkit.models.gpt_sovits.semantic_batch import Pair, SemanticBatch, batch_logits, batch_of
 from toolkit.recipe.shrinking import Training
+from toolkit.whole_file import whole_file
 
 StepProgress = Callable[[int, int, float], None]
 """``on_progress(step, steps, loss)`` after every step."""
@@ -181,7 +182,6 @@ class _State:
     def save(self, directory: Path, step: int, losses: list[float]) -> None:
         """Writes everything a later run needs to go on from here."""
         directory.mkdir(parents=True, exist_ok=True)
-        scratch = directory / f".{CHECKPOINT}.part"
         content: dict[str, Any] = {
             "identity": self.identity,
             "step": step,
@@ -190,8 +190,8 @@ class _State:
             "average": self.average,
             "optimiser": self.optimiser.state_dict(),
         }
-        torch.save(content, scratch)
-        scratch.replace(directory / CHECKPOINT)
+        with whole_file(directory / CHECKPOINT) as scratch:
+            torch.save(content, scratch)
 
     def restore(self, directory: Path | None) -> tuple[int, list[float]]:
         """Takes up a checkpoint of the same weights, data and settings, if there is one."""

@@ -16,6 +16,7 @@ import torch
 
 from toolkit.errors import CheckpointError
 from toolkit.models.gpt_sovits.semantic import SemanticModel
+from toolkit.whole_file import whole_file
 
 
 def semantic_file_bytes(
@@ -62,6 +63,6 @@ def write_semantic(
     path: Path, model: SemanticModel, info: str, config: Mapping[str, Any], dtype: torch.dtype = torch.float16
 ) -> Path:
     """Writes the file, whole or not at all; see ``semantic_file_bytes``."""
-    scratch = path.with_name(f".{path.name}.part")
-    scratch.write_bytes(semantic_file_bytes(model, info, config, dtype))
-    return scratch.replace(path)
+    with whole_file(path) as scratch:
+        scratch.write_bytes(semantic_file_bytes(model, info, config, dtype))
+    return path

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from converters.errors import InputError
 from toolkit.models.vits.durations import OnnxDurations
 from toolkit.models.vits.speech import InferenceDefaults, Speech
+from toolkit.whole_file import whole_file
 
 DURATION_FILE = "duration.onnx"
 VOICE_FILE = "voice.json"
@@ -102,9 +103,8 @@ def write_host(host: Host, directory: Path) -> tuple[Path, Path]:
     directory.mkdir(parents=True, exist_ok=True)
     paths = (directory / DURATION_FILE, directory / VOICE_FILE)
     for path, content in zip(paths, (host.durations.model, text.encode()), strict=True):
-        temporary = path.with_name(f".{path.name}.part")
-        temporary.write_bytes(content)
-        temporary.replace(path)
+        with whole_file(path) as temporary:
+            temporary.write_bytes(content)
     return paths
 
 
