@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from converters.keras_to_tflite import TfliteOptions, to_tflite
 from converters.spec import Arrays
-from toolkit.compress.audit import AuditReport, audit, operators_asking
+from toolkit.compress.audit import AuditReport, audit
 from toolkit.compress.calibrate import TensorStatistics, observe_statistics, search_ranges
 from toolkit.compress.equalise import equalise
 from toolkit.compress.finetune import Finetuned, finetune
@@ -21,7 +21,7 @@ from toolkit.compress.quantised_tensors import WEIGHTED, quantised_tensors, tied
 from toolkit.compress.restore_floats import restore_floats
 from toolkit.compress.rewire import computing_layers
 from toolkit.compress.streamline import streamline
-from toolkit.compress.weight_only import store_int8_storage, store_int8_weights
+from toolkit.compress.weight_only import store_as, store_int8_storage, store_int8_weights
 from toolkit.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -245,10 +245,7 @@ def store_float16(content: bytes, plan: PrecisionPlan, relayered: RelayeredModel
     """The file with the constants of operators that are asked to be float16 stored so."""
     from converters.tflite_graph.float16_constants import float16_constants
 
-    if not plan.layers_asking("float16"):
-        return content
-    chosen = operators_asking(content, plan, "float16")
-    return float16_constants(content, lambda operator: operator.index in chosen)
+    return store_as("float16", content, plan, float16_constants)
 
 
 def _known(relayered: RelayeredModel, plan: PrecisionPlan, because: str) -> tuple[RelayeredModel, PrecisionPlan]:

@@ -8,30 +8,41 @@ that merged signatures share one copy.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from converters.tflite_graph.read import TfliteOp
 from toolkit.compress.audit import operators_asking
 from toolkit.compress.precision import PrecisionPlan
+from toolkit.recipe.schema import Precision
+
+Narrow = Callable[[bytes, Callable[[TfliteOp], bool]], bytes]
+"""Stores the constants of the operators chosen in another form."""
+
+
+def store_as(precision: Precision, content: bytes, plan: PrecisionPlan, narrow: Narrow) -> bytes:
+    """The file with the constants of operators that are asked to have ``precision`` stored so.
+
+    Args:
+        precision: of the plan.
+        content: the part's file, those operators still in float32.
+        plan: what is asked of each layer.
+        narrow: stores them.
+    """
+    if not plan.layers_asking(precision):
+        return content
+    chosen = operators_asking(content, plan, precision)
+    return narrow(content, lambda operator: operator.index in chosen)
 
 
 def store_int8_weights(content: bytes, plan: PrecisionPlan) -> bytes:
-    """The file with the matrices of operators that are asked to be ``int8-weights`` stored so.
-
-    Args:
-        content: the part's file, those operators still in float32.
-        plan: what is asked of each layer.
-    """
+    """``int8-weights``: matrices that are multiplied by as they are stored; arguments as for ``store_as``."""
     from converters.tflite_graph.int8_weights import int8_weights
 
-    if not plan.layers_asking("int8-weights"):
-        return content
-    chosen = operators_asking(content, plan, "int8-weights")
-    return int8_weights(content, lambda operator: operator.index in chosen)
+    return store_as("int8-weights", content, plan, int8_weights)
 
 
 def store_int8_storage(content: bytes, plan: PrecisionPlan) -> bytes:
-    """The file with the kernels of operators that are asked to be ``int8-storage`` stored so; arguments as above."""
+    """``int8-storage``: kernels that are widened while loading; arguments as for ``store_as``."""
     from converters.tflite_graph.int8_storage import int8_storage
 
-    if not plan.layers_asking("int8-storage"):
-        return content
-    chosen = operators_asking(content, plan, "int8-storage")
-    return int8_storage(content, lambda operator: operator.index in chosen)
+    return store_as("int8-storage", content, plan, int8_storage)
