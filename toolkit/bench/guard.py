@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from converters.errors import ToolError
+from toolkit.engine.memory import available_bytes
 from toolkit.errors import BenchError
 
 T = TypeVar("T")
@@ -32,14 +33,6 @@ _READY = "every file has run once"
 def seconds_for(size_bytes: int) -> float:
     """How long loading and running files of this size once may take: 6 s, and 1 s more for every 10 MB."""
     return _LEAST_SECONDS + size_bytes / _SLOWEST_SHARE_BYTES_PER_SECOND
-
-
-def free_memory_bytes() -> int:
-    """Memory that can be had without swapping."""
-    for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    raise BenchError("this system does not say how much memory is free", code="bench/failed")
 
 
 def guarded(work: Callable[[Callable[[], None]], T], *, seconds: float, where: str) -> T:
@@ -74,7 +67,7 @@ def _child(work: Callable[[Callable[[], None]], Any], unused: Connection, answer
     os.dup2(said, 2)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    most = _address_space_bytes() + int(free_memory_bytes() * _SHARE_OF_FREE_MEMORY)
+    most = _address_space_bytes() + int(available_bytes() * _SHARE_OF_FREE_MEMORY)
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     try:
         answers.send(("result", work(lambda: answers.send((_READY, None)))))

@@ -12,7 +12,7 @@ import numpy as np
 
 from converters.spec import Arrays, Interface
 from converters.tflite_graph.read import read_tflite
-from toolkit.bench.guard import free_memory_bytes, guarded, seconds_for
+from toolkit.bench.guard import guarded, seconds_for
 from toolkit.bench.host import measure, race
 from toolkit.bench.machine import environment
 from toolkit.bench.memory import peak_memory
@@ -20,6 +20,7 @@ from toolkit.bench.operators import time_operators
 from toolkit.bench.plan import Plan
 from toolkit.bench.session import Session
 from toolkit.delegates.partition import tensor_bytes
+from toolkit.engine.memory import available_bytes
 from toolkit.errors import BenchError
 from toolkit.pipeline.run_directory import MANIFEST, building, file_sha256, refuse_foreign_directory
 from toolkit.recipe.schema import Bench
@@ -192,7 +193,7 @@ def _check_runnable(path: Path) -> None:
     """Raises for a file that is damaged or cannot fit into memory, without running it."""
     graph = read_tflite(path)
     largest = max((tensor_bytes(graph, tensor.index) for tensor in graph.tensors), default=0)
-    free = free_memory_bytes()
+    free = available_bytes()
     if largest > free:
         raise BenchError(
             f"one tensor alone holds {largest / 1e9:.1f} GB; {free / 1e9:.1f} GB are free",

@@ -72,13 +72,7 @@ def semantic_groups(config: SemanticConfig) -> tuple[Group, ...]:
     heads, each = config.heads, config.head_width
     found = []
     for layer, inner in enumerate(config.inners):
-        place = f"h.layers.{layer}"
-        channels = (
-            Member(name=f"{place}.linear1.weight", axis=0, split=(inner,)),
-            Member(name=f"{place}.linear1.bias", axis=0, split=(inner,)),
-            Member(name=f"{place}.linear2.weight", axis=1, split=(inner,)),
-        )
-        found.append(Group(place=place, kind="mlp", count=inner, members=channels))
+        found.append(_channels(f"h.layers.{layer}", "linear1", "linear2", inner))
     for layer in range(config.layers):
         place = f"h.layers.{layer}"
         parts = (
@@ -96,14 +90,18 @@ def encoder_groups(stacks: Mapping[str, EncoderConfig]) -> tuple[Group, ...]:
     for name, stack in stacks.items():
         inner = stack.filter_channels
         for layer in range(stack.layers):
-            place = f"enc_p.{name}.ffn_layers.{layer}"
-            channels = (
-                Member(name=f"{place}.conv_1.weight", axis=0, split=(inner,)),
-                Member(name=f"{place}.conv_1.bias", axis=0, split=(inner,)),
-                Member(name=f"{place}.conv_2.weight", axis=1, split=(inner,)),
-            )
-            found.append(Group(place=place, kind="mlp", count=inner, members=channels))
+            found.append(_channels(f"enc_p.{name}.ffn_layers.{layer}", "conv_1", "conv_2", inner))
     return tuple(found)
+
+
+def _channels(place: str, first: str, second: str, inner: int) -> Group:
+    """The channels between the two layers of a feed-forward block."""
+    members = (
+        Member(name=f"{place}.{first}.weight", axis=0, split=(inner,)),
+        Member(name=f"{place}.{first}.bias", axis=0, split=(inner,)),
+        Member(name=f"{place}.{second}.weight", axis=1, split=(inner,)),
+    )
+    return Group(place=place, kind="mlp", count=inner, members=members)
 
 
 def cut(weights: Mapping[str, Tensor], keeps: Mapping[Group, Tensor]) -> dict[str, Tensor]:

@@ -7,7 +7,8 @@ import time
 import numpy as np
 import pytest
 
-from toolkit.bench.guard import free_memory_bytes, guarded, seconds_for
+from toolkit.bench.guard import guarded, seconds_for
+from toolkit.engine.memory import available_bytes
 from toolkit.errors import BenchError
 
 
@@ -64,7 +65,7 @@ def test_guarded_passes_errors_on_with_their_code():
 
 def test_guarded_refuses_more_memory_than_is_free():
     with pytest.raises(BenchError) as caught:
-        guarded(lambda ready: np.ones(free_memory_bytes() // 4), seconds=20, where="a.tflite")
+        guarded(lambda ready: np.ones(available_bytes() // 4), seconds=20, where="a.tflite")
     assert caught.value.code == "bench/too-large"
 
 
