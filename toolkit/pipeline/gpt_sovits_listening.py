@@ -76,14 +76,14 @@ def listen(asked: Listening, recipe: Recipe, run: RunDirectory, clock: StageCloc
     sentences = [sentence for sentence, _ in chosen]
     name, seed = "speak held-out sentences", recipe.quality.seed
     floats: list[SpokenSentence] = []
-    paired = []
+    paired, loader = [], GraphLoader(Residency(_UNBOUND))
     with clock.stage(name) as stage:
         for number, (sentence, phones) in enumerate(chosen):
             limit = longest_codes(bundle, len(phones))
             floats.append(speech.speak(phones, number=number, seed=seed, codes_max=limit))
-            paired.append(_sung(bundle, speech, phones, floats[-1].codes, [seed, number, 1]))
+            paired.append(_sung(bundle, loader, speech, phones, floats[-1].codes, [seed, number, 1]))
             clock.listener.progress(name, number + 1, len(chosen), sentence.name)
-        whole = _said(bundle, speech, [phones for _, phones in chosen], seed)
+        whole = _said(bundle, loader, speech, [phones for _, phones in chosen], seed)
         seconds = sum(len(one.samples) for one in floats) / bundle.sample_rate_hz
         stage.fact = f"{len(chosen)} sentences, {seconds:.0f} s"
     reference = _waves([one.samples for one in floats])
@@ -125,9 +125,11 @@ def _fits(bundle: Bundle, phones: int) -> bool:
         return False
 
 
-def _said(bundle: Bundle, speech: TorchSpeech, phones: Sequence[np.ndarray], seed: int) -> list[np.ndarray]:
+def _said(
+    bundle: Bundle, loader: GraphLoader, speech: TorchSpeech, phones: Sequence[np.ndarray], seed: int
+) -> list[np.ndarray]:
     """The sentences as the bundle says them."""
-    engine = Engine(bundle, GraphLoader(Residency(_UNBOUND)), Ladder(rungs_of(bundle), _NEVER))
+    engine = Engine(bundle, loader, Ladder(rungs_of(bundle), _NEVER))
     said: list[list[np.ndarray]] = [[np.zeros(0, np.float32)] for _ in phones]
     for piece in engine.speak(speech.voice, [Spoken(phones=one) for one in phones], seed=seed):
         if piece.rung != "pause":
@@ -136,10 +138,14 @@ def _said(bundle: Bundle, speech: TorchSpeech, phones: Sequence[np.ndarray], see
 
 
 def _sung(
-    bundle: Bundle, speech: TorchSpeech, phones: np.ndarray, codes: np.ndarray, seed: Sequence[int]
+    bundle: Bundle,
+    loader: GraphLoader,
+    speech: TorchSpeech,
+    phones: np.ndarray,
+    codes: np.ndarray,
+    seed: Sequence[int],
 ) -> np.ndarray:
     """The codes torch chose, made sound by the shipped graphs."""
-    loader = GraphLoader(Residency(_UNBOUND))
     styles = {name: array for name, array in speech.voice.arrays.items() if name in ("ge", "ge_text")}
     with loader.using(bundle) as graphs:
         draw = np.random.default_rng(list(seed))
