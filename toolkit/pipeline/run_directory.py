@@ -68,12 +68,7 @@ def building(out: Path) -> Iterator[RunDirectory]:
         out.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
     except OSError as error:
-        raise InputError(
-            f"cannot write there: {error.strerror}",
-            code="output/not-writable",
-            where=str(out),
-            hint="choose another place with --out",
-        ) from error
+        raise not_writable(out, error) from error
     try:
         yield RunDirectory(temporary)
         temporary.chmod(0o755)
@@ -82,15 +77,25 @@ def building(out: Path) -> Iterator[RunDirectory]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def refuse_foreign_directory(out: Path) -> None:
-    """Raises InputError when ``out`` holds anything but an earlier run."""
+def not_writable(out: Path, error: OSError) -> InputError:
+    """The error for a place that cannot be written to."""
+    return InputError(
+        f"cannot write there: {error.strerror}",
+        code="output/not-writable",
+        where=str(out),
+        hint="choose another place with --out",
+    )
+
+
+def refuse_foreign_directory(out: Path, *, what: str = "run", mark: str = MANIFEST) -> None:
+    """Raises InputError when ``out`` holds anything but an earlier ``what``, known by the file ``mark``."""
     if not out.exists():
         return
     if not out.is_dir():
         raise InputError("is a file, not a directory", code="output/exists", where=str(out), hint="use another --out")
-    if any(out.iterdir()) and not (out / MANIFEST).is_file():
+    if any(out.iterdir()) and not (out / mark).is_file():
         raise InputError(
-            "holds files that are not an earlier run (no manifest.json)",
+            f"holds files that are not an earlier {what} (no {mark})",
             code="output/exists",
             where=str(out),
             hint="empty it, or choose another place with --out",

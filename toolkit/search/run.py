@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from converters import frameworks
-from converters.errors import InputError
 from toolkit.estimate.devices import find_device
 from toolkit.pipeline.events import Listener
 from toolkit.pipeline.run import Options
+from toolkit.pipeline.run_directory import not_writable, refuse_foreign_directory
 from toolkit.recipe import load as recipes
 from toolkit.recipe.schema import Recipe
 from toolkit.results import RunResult
@@ -112,24 +112,11 @@ def search(
 
 
 def _prepare(out: Path) -> None:
-    if out.exists() and not out.is_dir():
-        raise InputError("is a file, not a directory", code="output/exists", where=str(out), hint="use another --out")
-    if out.is_dir() and any(out.iterdir()) and not (out / STUDY).is_file():
-        raise InputError(
-            f"holds files that are not an earlier search (no {STUDY})",
-            code="output/exists",
-            where=str(out),
-            hint="empty it, or choose another place with --out",
-        )
+    refuse_foreign_directory(out, what="search", mark=STUDY)
     try:
         (out / VERSIONS).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(
-            f"cannot write there: {error.strerror}",
-            code="output/not-writable",
-            where=str(out),
-            hint="choose another place with --out",
-        ) from error
+        raise not_writable(out, error) from error
 
 
 def _identity(job: Job, base: Recipe, intent: Intent, positions: dict[str, tuple[str, ...]]) -> str:

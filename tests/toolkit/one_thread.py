@@ -1,0 +1,12 @@
+"""Small matrices are faster on one thread, and give the same bits wherever they are multiplied."""
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
