@@ -21,6 +21,8 @@ from toolkit.pipeline.inspection import PLACEMENTS, inspect_tflite
 FILES = originals()
 INSPECTED, BENCHED, THROUGH_THE_COMMAND = 1200, 1000, 12
 CRASHES_LITERT = "bench/crashed"
+# Sizes read past the damage differ from process to process: now and then a file computes for minutes, and is stopped.
+PATIENCE_S, TOO_LONG = 8.0, "bench/too-slow"
 
 
 @pytest.fixture
@@ -72,14 +74,14 @@ def test_bench_runs_or_refuses_a_thousand_damaged_files(path, monkeypatch):
     for name, content in mutations(FILES, BENCHED):
         path.write_bytes(content)
         try:
-            assert benchmark.bench_files([path], (1,), runs=1, warmup=0) == "measured"
+            assert benchmark.bench_files([path], (1,), runs=1, warmup=0, patience_seconds=PATIENCE_S) == "measured"
             outcomes["ran"] += 1
         except ToolError as error:
             assert error.message and error.where == str(path), name
             outcomes[error.code] += 1
     assert outcomes.total() == BENCHED
-    assert set(outcomes) <= {"ran", "input/unusable", "bench/unloadable", "bench/too-large", CRASHES_LITERT}, outcomes
-    assert outcomes["ran"] and outcomes[CRASHES_LITERT] and outcomes["input/unusable"] > BENCHED // 2
+    assert set(outcomes) <= {"ran", "input/unusable", "bench/unloadable", "bench/too-large", CRASHES_LITERT, TOO_LONG}
+    assert outcomes[TOO_LONG] < 5 and outcomes["ran"] and outcomes[CRASHES_LITERT] and outcomes["input/unusable"] > BENCHED // 2
 
 
 def test_without_the_checks_damage_reaches_the_reader(monkeypatch):
