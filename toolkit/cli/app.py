@@ -30,6 +30,7 @@ from toolkit.cli import (
     report,
     serve,
     speak,
+    stack,
     train,
     voices,
 )
@@ -51,6 +52,7 @@ app = typer.Typer(
 app.command("convert")(convert.convert)
 app.command("distil")(distil.distil)
 app.command("prune")(prune.prune)
+app.command("stack")(stack.stack)
 app.command("speak")(speak.speak)
 app.command("inspect")(inspect.inspect)
 app.command("bench")(bench.bench)
