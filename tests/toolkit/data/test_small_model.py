@@ -31,16 +31,18 @@ def test_it_is_as_good_as_its_card_says(model, corpus):
     assert found.predictions == wanted["predictions"]
 
 
-def test_judgement_sees_a_layer_less(model, corpus):
-    """Twin: without its last layer the model is not what the card says."""
+def test_judgement_sees_feed_forward_blocks_that_say_nothing(model, corpus):
+    """Twin: without its feed-forward blocks the model is not what the card says."""
     wanted = judge_semantic(model, corpus.evaluation[:4]).cross_entropy_nats
-    last = model.h.layers[-1].linear2.weight
-    kept = last.clone()
-    last.zero_()
+    weights = [layer.linear2.weight for layer in model.h.layers]
+    kept = [weight.clone() for weight in weights]
+    for weight in weights:
+        weight.zero_()
     try:
         assert judge_semantic(model, corpus.evaluation[:4]).cross_entropy_nats > wanted + 0.1
     finally:
-        last.copy_(kept)
+        for weight, was in zip(weights, kept, strict=True):
+            weight.copy_(was)
 
 
 def test_no_sentence_is_both_trained_on_and_held_out(corpus):
