@@ -28,6 +28,7 @@ from toolkit.cli import (
     prune,
     recipe,
     report,
+    sensitivity,
     serve,
     speak,
     stack,
@@ -53,6 +54,7 @@ app.command("convert")(convert.convert)
 app.command("distil")(distil.distil)
 app.command("prune")(prune.prune)
 app.command("stack")(stack.stack)
+app.command("sensitivity")(sensitivity.sensitivity)
 app.command("speak")(speak.speak)
 app.command("inspect")(inspect.inspect)
 app.command("bench")(bench.bench)
