@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import subprocess
 import sys
 import time
@@ -87,11 +88,13 @@ def convert(pair: tuple[Path, Path, Path], out: Path, more: list[str]) -> dict[s
         time.sleep(0.25)
     if child.returncode not in (0, 1):
         raise subprocess.CalledProcessError(child.returncode, command)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)  # what other jobs on the machine do not stretch
     sizes = {path.name: path.stat().st_size for path in sorted((out / "bundle").glob("*.tflite"))}
     return {
         "command": command[1:],
         "exit_code": child.returncode,
         "wall_seconds": round(time.perf_counter() - started, 1),
+        "cpu_seconds": round(used.ru_utime + used.ru_stime, 1),
         "peak_tree_bytes": peak,
         "peak_after_seconds": round(at, 1),
         "files_bytes": sizes,

@@ -20,6 +20,7 @@ from toolkit.pipeline.gpt_sovits_finish import Started, finish
 from toolkit.pipeline.gpt_sovits_listeners import ListenerPaths, listeners_of, listening_facts, listening_graphs
 from toolkit.pipeline.gpt_sovits_listening import Listening
 from toolkit.pipeline.gpt_sovits_precision import GraphPrecision
+from toolkit.pipeline.gpt_sovits_rules import check_recipe
 from toolkit.pipeline.run import Outcome
 from toolkit.pipeline.run_directory import RunDirectory, building, refuse_foreign_directory
 from toolkit.pipeline.shipping import Shipped
@@ -79,7 +80,7 @@ def convert_pair(
         CheckpointError: a file is damaged, foreign, of a version that does not convert, or the two do not belong
             together.
         ParityError: a hop diverges from torch.
-        RecipeError: a precision rule matches nothing.
+        RecipeError: a glob of the recipe matches nothing, or it has settings for a part there is none of.
         AuditError: a precision was not realised.
         VoiceError: the voice's style is not of this model.
     """
@@ -95,6 +96,7 @@ def convert_pair(
         stage.fact = f"{pair.gpt.info or pair.gpt.path.name}; {pair.sovits.info or pair.sovits.path.name}"
     semantic = semantic_model(pair.gpt, share=True)
     heard = listeners_of(listeners, pair.sovits, semantic.config)
+    check_recipe(recipe, semantic, pair.sovits, heard)
     repro = out.with_name(f"{out.name}-repro")
     resume = out.with_name(f".{out.name}.resume")
     precision = GraphPrecision(recipe, _speech(pair, semantic, features, recipe.seed), clock, resume)
