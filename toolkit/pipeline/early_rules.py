@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from converters.onnx_graph.name_nodes import ROOT
 from toolkit.compress.torch_globs import refuse_hopeless
+from toolkit.delegates.runtime import parse_release
 from toolkit.errors import RecipeError
 from toolkit.recipe.schema import Part, Recipe
 
@@ -58,6 +59,16 @@ def check_names(recipe: Recipe, known: Iterable[str]) -> None:
                 where=f"parts.{name}",
                 hint=f"the parts are {', '.join(names)}",
             )
+
+
+def check_release(recipe: Recipe) -> None:
+    """Refuses a release of the runtime that is none.
+
+    Raises:
+        DelegateError: it is none.
+    """
+    if recipe.delegate.runtime:
+        parse_release(recipe.delegate.runtime)
 
 
 def check_voice(recipe: Recipe, parts: Iterable[SourcePart]) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from converters.errors import InputError
 from converters.memory import release_unused_memory
+from toolkit.delegates.runtime import check_runtime
 from toolkit.errors import CheckpointError, VoiceError
 from toolkit.pipeline.chosen_voice import ChosenVoice, chosen_voice
 from toolkit.pipeline.events import Listener, StageClock
@@ -228,6 +229,7 @@ def convert_graph(
         ParityError: a hop diverges from torch.
         RecipeError: a precision rule matches nothing.
         AuditError: a precision was not realised.
+        DelegateError: the runtime the recipe asks for is too old for the graph.
     """
     part = SourcePart(
         name=graph.kind,
@@ -240,6 +242,7 @@ def convert_graph(
     floats = convert_float(part, recipe, clock, repro)
     directory.write_bytes(f"float32/{graph.name}.tflite", floats.tflite)
     compressed, lost = precision.give(graph, floats)
+    check_runtime(compressed.tflite, part.key, recipe.delegate.runtime)
     shipped = Shipped(
         name=graph.kind,
         bucket=graph.bucket,

@@ -6,7 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from toolkit.engine.bundle import KINDS
-from toolkit.pipeline.early_rules import Paths, check_globs, check_names, module_paths
+from toolkit.pipeline.early_rules import Paths, check_globs, check_names, check_release, module_paths
 from toolkit.recipe.schema import GptSovits, Recipe
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def check_recipe(
     """
     settings = recipe.gpt_sovits or GptSovits()
     check_names(recipe, KINDS)
+    check_release(recipe)
     parts = _semantic_parts(semantic, features=settings.text_features)
     if sovits is not None:
         parts |= _sovits_parts(sovits)

@@ -33,6 +33,7 @@ from toolkit.results.measurement import (
 from toolkit.results.phone import Applied, PhoneBench, PhoneDelegate, PhoneLatency, PhoneOp, PhoneState, PhoneTiming
 from toolkit.results.provenance import Artifact, Device, Environment, Host, Run, Stage
 from toolkit.results.run_result import SCHEMA_VERSION, RunResult, json_schema, load, save, to_json
+from toolkit.results.runtime import OperatorAge, RuntimeNeed
 from toolkit.results.verdict import Comparison, Gate, Recommendation, Status, Validity, Warn, judge
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "MetricValue",
     "OpPlacement",
     "OpTime",
+    "OperatorAge",
     "Parity",
     "PartSize",
     "PhoneBench",
@@ -71,6 +73,7 @@ __all__ = [
     "Recommendation",
     "Run",
     "RunResult",
+    "RuntimeNeed",
     "Size",
     "Sparsity",
     "Stage",

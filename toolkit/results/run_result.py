@@ -16,6 +16,7 @@ from toolkit.results.measurement import Latency, LatencyComparison, Memory, OpTi
 from toolkit.results.phone import PhoneBench
 from toolkit.results.provenance import Artifact, Environment, Run, Stage
 from toolkit.results.record import Record
+from toolkit.results.runtime import RuntimeNeed
 from toolkit.results.verdict import Gate, Recommendation, Validity, Warn
 from toolkit.whole_file import whole_file
 
@@ -35,6 +36,7 @@ class RunResult(Record):
     precision: tuple[PrecisionOp, ...] = ()
     overrides: tuple[PrecisionOverride, ...] = ()
     delegation: tuple[Placement, ...] = ()
+    runtimes: tuple[RuntimeNeed, ...] = ()
     latency: tuple[Latency, ...] = ()
     comparisons: tuple[LatencyComparison, ...] = ()
     estimates: tuple[LatencyEstimate, ...] = ()

@@ -53,7 +53,7 @@ class _Deadly(ToyFile):
 def test_a_bundle_that_crashes_litert_is_one_error(bench, monkeypatch) -> None:
     crash = _Deadly(lambda: os.kill(os.getpid(), signal.SIGSEGV))
     monkeypatch.setattr(loading, "CompiledFile", lambda path, *, threads: crash)
-    with pytest.raises(BenchError, match="crashed .SIGSEGV") as caught:
+    with pytest.raises(BenchError, match=r"crashed .SIGSEGV") as caught:
         bench()
     assert caught.value.code == "bench/crashed" and "one" in caught.value.where and "two" in caught.value.where
 

@@ -21,6 +21,7 @@ def build(result: RunResult) -> Section:
         blocks += _bars(result.size)
     blocks += _memory(result)
     blocks += _sparsity(result)
+    blocks += _runtimes(result)
     blocks += _files(result)
     counted = result.size.includes.rstrip(".") if result.size is not None else ""
     lead = f"Counted in the total: {counted}." if counted else ""
@@ -150,6 +151,31 @@ def _sparsity(result: RunResult) -> list[Block]:
     )
     caption = "Zeros make the compressed download smaller. Unstructured zeros make no delegate faster."
     return [Heading(text="Sparsity"), Table(columns=columns, rows=rows, caption=caption, fold_after=12)]
+
+
+def _runtimes(result: RunResult) -> list[Block]:
+    if not result.runtimes:
+        return []
+    rows = tuple(
+        (
+            Cell(text=need.file, mono=True),
+            Cell(text=need.release or "unknown", tone="" if need.release else "bad"),
+            Cell(text=", ".join(f"{age.op} version {age.version}" for age in need.newest) or "–"),
+            Cell(text=", ".join(need.unknown) or "–", tone="bad" if need.unknown else "muted"),
+        )
+        for need in result.runtimes
+    )
+    columns = (
+        Column(title="File"),
+        Column(title="Oldest TFLite runtime", number=True),
+        Column(title="Because of"),
+        Column(title="In no release known here"),
+    )
+    caption = (
+        "An app with an older runtime cannot load the file, whatever the delegate. Releases are TensorFlow's numbers, "
+        f"which LiteRT goes on counting. Read from {result.runtimes[0].source}; no phone was asked."
+    )
+    return [Heading(text="Runtime"), Table(columns=columns, rows=rows, caption=caption)]
 
 
 def _files(result: RunResult) -> list[Block]:
