@@ -98,6 +98,7 @@ def assemble(found: Findings) -> RunResult:
         overrides=overrides(recipe, found.shipped),
         delegation=judged.placements,
         runtimes=runtime_needs(found.directory / "bundle"),
+        sentence=judged.sentence,
         latency=judged.measured.latency,
         comparisons=judged.measured.comparisons,
         estimates=judged.estimates,

@@ -39,15 +39,20 @@ def file_of(kind: str) -> str:
 
 
 def write_engine_bundle(
-    run: RunDirectory, graphs: Sequence[BundleGraph], facts: Mapping[str, Any], recipe: Recipe
+    run: RunDirectory,
+    graphs: Sequence[BundleGraph],
+    facts: Mapping[str, Any],
+    recipe: Recipe,
+    folder: str = "bundle",
 ) -> dict[str, int]:
-    """Writes ``bundle/``; returns the size in bytes of each of its files.
+    """Writes a bundle; returns the size in bytes of each of its files.
 
     Args:
         run: the run directory.
         graphs: every graph.
         facts: what ``engine.json`` says besides files and graphs (see `toolkit.engine.bundle`).
         recipe: whose digest goes into every file.
+        folder: where in the run.
     """
     from converters.tflite_graph.merge import merge_signatures
     from converters.tflite_graph.metadata import write_metadata
@@ -58,7 +63,7 @@ def write_engine_bundle(
         merged = merge_signatures([(graph.name, graph.tflite) for graph in inside])
         names = {layer: torch_name for graph in inside for layer, torch_name in graph.torch_names.items()}
         path = run.write_bytes(
-            f"bundle/{name}",
+            f"{folder}/{name}",
             write_metadata(
                 merged,
                 {
@@ -77,5 +82,5 @@ def write_engine_bundle(
         }
         for graph in graphs
     }
-    run.write_json(f"bundle/{ENGINE_FILE}", {"format": FORMAT, **facts, "files": files, "graphs": described})
+    run.write_json(f"{folder}/{ENGINE_FILE}", {"format": FORMAT, **facts, "files": files, "graphs": described})
     return {name: fact["size_bytes"] for name, fact in files.items()}

@@ -34,6 +34,7 @@ from toolkit.results.phone import Applied, PhoneBench, PhoneDelegate, PhoneLaten
 from toolkit.results.provenance import Artifact, Device, Environment, Host, Run, Stage
 from toolkit.results.run_result import SCHEMA_VERSION, RunResult, json_schema, load, save, to_json
 from toolkit.results.runtime import OperatorAge, RuntimeNeed
+from toolkit.results.sentence import Sentence, SentencePhases
 from toolkit.results.verdict import Comparison, Gate, Recommendation, Status, Validity, Warn, judge
 
 __all__ = [
@@ -74,6 +75,8 @@ __all__ = [
     "Run",
     "RunResult",
     "RuntimeNeed",
+    "Sentence",
+    "SentencePhases",
     "Size",
     "Sparsity",
     "Stage",

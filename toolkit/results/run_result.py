@@ -17,6 +17,7 @@ from toolkit.results.phone import PhoneBench
 from toolkit.results.provenance import Artifact, Environment, Run, Stage
 from toolkit.results.record import Record
 from toolkit.results.runtime import RuntimeNeed
+from toolkit.results.sentence import Sentence
 from toolkit.results.verdict import Gate, Recommendation, Validity, Warn
 from toolkit.whole_file import whole_file
 
@@ -37,6 +38,7 @@ class RunResult(Record):
     overrides: tuple[PrecisionOverride, ...] = ()
     delegation: tuple[Placement, ...] = ()
     runtimes: tuple[RuntimeNeed, ...] = ()
+    sentence: Sentence | None = None
     latency: tuple[Latency, ...] = ()
     comparisons: tuple[LatencyComparison, ...] = ()
     estimates: tuple[LatencyEstimate, ...] = ()

@@ -109,6 +109,6 @@ def test_every_operator_of_a_bundle_carries_a_path_that_was_asked(run: Path, fil
     known = {path for each in parts.values() for path in each()}
     facts = [read_metadata(file) for file in sorted((run / "bundle").glob("*.tflite"))]
     inputs = {name for graph in read_bundle(run / "bundle").graphs.values() for name in graph.tensors}
-    names = {name for fact in facts for name in fact["torch_names"].values()} - inputs
+    names = {name for fact in facts for name in fact["torch_names"].values()}
     assert len(names) > 300
-    assert {name.partition("/")[0] for name in names} <= known
+    assert {name.partition("/")[0] for name in names} - inputs <= known  # what turns an input round is no operator

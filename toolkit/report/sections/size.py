@@ -103,7 +103,7 @@ def _memory(result: RunResult) -> list[Block]:
     top = max(m.over_runtime_bytes for m in result.memory)
     rows = tuple(
         (
-            Cell(text=m.part),
+            Cell(text=pick.part_title(result, m.part)),
             Cell(text=pick.VARIANT_TITLES.get(m.variant, m.variant)),
             Cell(text=str(m.threads)),
             Cell(
@@ -126,7 +126,8 @@ def _memory(result: RunResult) -> list[Block]:
         Column(title="Over the runtime", number=True),
         Column(title="Whole process", number=True),
     )
-    return [Heading(text="Memory"), Table(columns=columns, rows=rows, caption=f"How: {result.memory[0].how}.")]
+    how = "; ".join(dict.fromkeys(m.how for m in result.memory))
+    return [Heading(text="Memory"), Table(columns=columns, rows=rows, caption=f"How: {how}.")]
 
 
 def _sparsity(result: RunResult) -> list[Block]:
