@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from converters.spec import Interface
+from toolkit.delegates.runtime import runtime_need
 from toolkit.engine.bundle import ENGINE_FILE, FORMAT
 from toolkit.pipeline.artefacts import interface_facts
 from toolkit.pipeline.run_directory import RunDirectory, file_sha256
@@ -73,7 +74,11 @@ def write_engine_bundle(
                 },
             ),
         )
-        files[name] = {"sha256": file_sha256(path), "size_bytes": path.stat().st_size}
+        files[name] = {
+            "sha256": file_sha256(path),
+            "size_bytes": path.stat().st_size,
+            "runtime": runtime_need(path, name).release,  # for an app that chooses its runtime; this engine has one
+        }
     described = {
         graph.name: {
             "file": file_of(graph.kind),

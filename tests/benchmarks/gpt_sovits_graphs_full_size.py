@@ -1,13 +1,15 @@
-"""HuBERT, RoBERTa and ERes2NetV2 at full size, seeded random weights: what their graphs cost to make. Prints JSON.
+"""Graphs of GPT-SoVITS at full size, seeded random weights, each kind alone: what it costs to make. Prints JSON.
 
 Run by hand; pytest does not collect it:
 
-    python tests/benchmarks/listeners_full_size.py --out /tmp/listeners --sovits /tmp/full/v2Pro.pth [--only ssl …]
+    python tests/benchmarks/gpt_sovits_graphs_full_size.py --out /tmp/graphs --gpt /tmp/full/v2Pro.ckpt \\
+        --sovits /tmp/full/v2Pro.pth [--only ssl vocoder_stream …]
 
-Writes the three pretrained models' files in the form users have them in, converts each graph of enrolment and of
-Chinese text in a process of its own (as `toolkit convert --ssl --bert --sv` does one after the other), samples that
-process's memory four times a second, and enrols a made-up recording once with the graphs and once in torch. The weights
-are random: agreement is that of arithmetic, and says nothing of a voice.
+The pair is written by ``gpt_sovits_full_size.py``. HuBERT, RoBERTa and ERes2NetV2 are written here, in the form users have
+them in. Each kind is converted for many voices (the style is an input), with the default recipe, in a process of its own
+whose memory is sampled four times a second; `toolkit convert` does the same one after the other. At last a made-up
+recording is enrolled once with the graphs and once in torch. The weights are random: agreement is that of arithmetic,
+and says nothing of a voice.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 CHARACTERS = "今天气真不错我们去公园走一吧，。"
 SAID = "今天天气真不错，我们去公园走一走吧。"
-KINDS = ("ssl", "code_extractor", "style_encoder", "speaker_encoder", "bert")
+LISTENING = ("ssl", "code_extractor", "style_encoder", "speaker_encoder", "bert")
+SINGING = ("text_encoder", "flow", "vocoder_stream")
+KINDS = (*SINGING, *LISTENING)
 
 
 def models(folder: Path) -> dict[str, Path]:
@@ -107,7 +111,7 @@ def convert(kind: str, arguments: argparse.Namespace) -> dict[str, Any]:
     from toolkit.recipe.load import load
 
     recipe, clock, out = load("gpt-sovits"), StageClock(Silent()), arguments.out
-    precision = GraphPrecision(recipe, None, clock, out / "resume")  # type: ignore[arg-type]  # no sentence is said
+    precision = GraphPrecision(recipe, _speech(kind, arguments), clock, out / "resume")
     found: dict[str, Any] = {}
     with building(out / f"run_{kind}") as directory:
         for graph in _graphs(kind, arguments, recipe):
@@ -129,6 +133,18 @@ def convert(kind: str, arguments: argparse.Namespace) -> dict[str, Any]:
     return {"graphs": found, "stage_seconds": stages}
 
 
+def _speech(kind: str, arguments: argparse.Namespace) -> Any:
+    """Sentences to choose ranges by, for what sings; nothing that listens says any."""
+    from toolkit.models.gpt_sovits.calibration import SpokenSentences
+    from toolkit.models.gpt_sovits.checkpoint import read_checkpoint
+    from toolkit.pipeline.gpt_sovits import semantic_model
+
+    if kind in LISTENING:
+        return None
+    semantic = semantic_model(read_checkpoint(arguments.gpt, "gpt"), share=True)
+    return SpokenSentences(semantic, read_checkpoint(arguments.sovits, "sovits"))
+
+
 def _graphs(kind: str, arguments: argparse.Namespace, recipe: Any) -> Iterator[Any]:
     """The graphs of a kind at the recipe's lengths; only what they need is read."""
     from toolkit.models.gpt_sovits import listener_graphs as made
@@ -136,11 +152,17 @@ def _graphs(kind: str, arguments: argparse.Namespace, recipe: Any) -> Iterator[A
     from toolkit.models.gpt_sovits.checkpoint import read_checkpoint
     from toolkit.models.gpt_sovits.eres2net import load_speaker_encoder
     from toolkit.models.gpt_sovits.hubert import load_hubert
-    from toolkit.models.gpt_sovits.sovits_graphs import SovitsBuckets, enrolment_graphs
+    from toolkit.models.gpt_sovits.sovits_graphs import SovitsBuckets, enrolment_graphs, sovits_graphs
     from toolkit.models.gpt_sovits.state_dict import read_state_dict
 
-    paths, settings = models(arguments.out), recipe.gpt_sovits
-    if kind == "ssl":
+    settings = recipe.gpt_sovits
+    paths = models(arguments.out) if kind in LISTENING else {}
+    if kind in SINGING:
+        wanted = {"text_encoder": "text", "flow": "flow", "vocoder_stream": "vocoder_stream"}[kind]
+        none: dict[str, tuple[Any, ...]] = {"text": (), "flow": (), "vocoder_stream": ()}
+        lengths = SovitsBuckets(**{**none, wanted: getattr(settings, wanted)})
+        yield from sovits_graphs(read_checkpoint(arguments.sovits), lengths)
+    elif kind == "ssl":
         yield from made.ssl_graphs(load_hubert(read_state_dict(paths["ssl"])), settings.ssl_samples)
     elif kind == "speaker_encoder":
         yield from made.speaker_graphs(load_speaker_encoder(read_state_dict(paths["sv"])), settings.speaker_frames)
@@ -209,6 +231,7 @@ def in_process(kind: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """One kind in a process of its own, with the memory it took."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     words = ["--out", str(arguments.out), "--sovits", str(arguments.sovits), "--one", kind]
+    words += ["--gpt", str(arguments.gpt)] if arguments.gpt else []
     started, peak = time.perf_counter(), 0
     child = psutil.Popen([sys.executable, __file__, *words], cwd=ROOT, stdout=subprocess.PIPE)
     while child.poll() is None:
@@ -234,7 +257,8 @@ def main() -> None:
     """Writes, converts, enrols, prints."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--sovits", type=Path, required=True, help="v2Pro .pth; see gpt_sovits_full_size.py")
+    parser.add_argument("--sovits", type=Path, required=True, help="v2Pro or v2ProPlus .pth")
+    parser.add_argument("--gpt", type=Path, help=".ckpt: what sings is given its precision on sentences it says")
     parser.add_argument("--only", nargs="*", default=(*KINDS, "enrol"), choices=(*KINDS, "enrol"))
     parser.add_argument("--one", choices=(*KINDS, "enrol"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -243,7 +267,8 @@ def main() -> None:
         found = enrol(arguments) if arguments.one == "enrol" else convert(arguments.one, arguments)
         sys.stdout.write(json.dumps(found) + "\n")
         return
-    models(arguments.out)
+    if arguments.gpt is None and set(arguments.only) & set(SINGING):
+        parser.error("--gpt is needed for what sings")
     for kind in arguments.only:
         sys.stdout.write(json.dumps({kind: in_process(kind, arguments)}, indent=1) + "\n")
         sys.stdout.flush()
