@@ -5,11 +5,11 @@ Run by hand; pytest does not collect it:
     python tests/benchmarks/gpt_sovits_graphs_full_size.py --out /tmp/graphs --gpt /tmp/full/v2Pro.ckpt \\
         --sovits /tmp/full/v2Pro.pth [--only ssl vocoder_stream …]
 
-The pair is written by ``gpt_sovits_full_size.py``. HuBERT, RoBERTa and ERes2NetV2 are written here, in the form users have
-them in. Each kind is converted for many voices (the style is an input), with the default recipe, in a process of its own
-whose memory is sampled four times a second; `toolkit convert` does the same one after the other. At last a made-up
-recording is enrolled once with the graphs and once in torch. The weights are random: agreement is that of arithmetic,
-and says nothing of a voice.
+The pair is written by ``gpt_sovits_full_size.py``. HuBERT, RoBERTa and ERes2NetV2 are written here, in the form users
+have them in. Each kind is converted for many voices (the style is an input), with the default recipe, in a process of
+its own whose memory is sampled four times a second; `toolkit convert` does the same one after the other. At last a
+made-up recording is enrolled once with the graphs and once in torch. The weights are random: agreement is that of
+arithmetic, and says nothing of a voice.
 """
 
 from __future__ import annotations
