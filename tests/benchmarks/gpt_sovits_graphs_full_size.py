@@ -110,7 +110,7 @@ def convert(kind: str, arguments: argparse.Namespace) -> dict[str, Any]:
     from toolkit.pipeline.run_directory import building
     from toolkit.recipe.load import load
 
-    recipe, clock, out = load("gpt-sovits"), StageClock(Silent()), arguments.out
+    recipe, clock, out = load("gpt-sovits", tuple(arguments.set)), StageClock(Silent()), arguments.out
     precision = GraphPrecision(recipe, _speech(kind, arguments), clock, out / "resume")
     found: dict[str, Any] = {}
     with building(out / f"run_{kind}") as directory:
@@ -232,6 +232,7 @@ def in_process(kind: str, arguments: argparse.Namespace) -> dict[str, Any]:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     words = ["--out", str(arguments.out), "--sovits", str(arguments.sovits), "--one", kind]
     words += ["--gpt", str(arguments.gpt)] if arguments.gpt else []
+    words += [word for change in arguments.set for word in ("--set", change)]
     started, peak = time.perf_counter(), 0
     child = psutil.Popen([sys.executable, __file__, *words], cwd=ROOT, stdout=subprocess.PIPE)
     while child.poll() is None:
@@ -259,6 +260,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--sovits", type=Path, required=True, help="v2Pro or v2ProPlus .pth")
     parser.add_argument("--gpt", type=Path, help=".ckpt: what sings is given its precision on sentences it says")
+    parser.add_argument("--set", action="append", default=[], help="a change of the recipe, as of toolkit convert")
     parser.add_argument("--only", nargs="*", default=(*KINDS, "enrol"), choices=(*KINDS, "enrol"))
     parser.add_argument("--one", choices=(*KINDS, "enrol"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
