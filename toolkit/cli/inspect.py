@@ -6,7 +6,7 @@ import json
 import math
 from collections import Counter
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import typer
 
@@ -40,6 +40,7 @@ def inspect(
     typer.echo(
         f"{model}  {found['size_bytes']:,} bytes  {len(found['ops'])} operators  {found['macs']:,} multiply-adds"
     )
+    typer.echo(_runtime(found["runtime"]))
     if found["graphs"] > 1:
         typer.echo(f"  the first of {found['graphs']} graphs")
     for entry in found["tensors"]:
@@ -76,6 +77,13 @@ def _executed(model: Path) -> dict[str, object]:
     result = execute_on_gpu(model)
     levels = {name: round(level, 1) if math.isfinite(level) else str(level) for name, level in result.snr_db.items()}
     return {"how": LABEL, "accepted": result.accepted, "reason": result.reason, "snr_db": levels}
+
+
+def _runtime(need: dict[str, Any]) -> str:
+    """The oldest runtime, and what asks for it."""
+    newest = ", ".join(f"{age['op']} version {age['version']}" for age in need["newest"])
+    unknown = f"; no release known for {', '.join(map(_shown, need['unknown']))}" if need["unknown"] else ""
+    return f"  loads in TFLite {need['release'] or '?'} or later" + (f" ({newest})" if newest else "") + unknown
 
 
 def _shown(name: str) -> str:

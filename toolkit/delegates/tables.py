@@ -33,6 +33,12 @@ def xnnpack_table() -> dict[str, Any]:
 
 
 @cache
+def runtime_table() -> dict[str, Any]:
+    """The release each version of an operator came with (``FindMinimumRuntimeVersionForOp``), by operator."""
+    return _read("runtime_versions.json")
+
+
+@cache
 def hint_table() -> dict[str, Any]:
     """Advice by operator and kind of rule, and by kind of rule alone."""
     return _read("hints.json")

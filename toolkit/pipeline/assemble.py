@@ -12,6 +12,7 @@ from pathlib import Path
 
 from toolkit.bench.machine import environment
 from toolkit.delegates.levels import level_title, parse_level
+from toolkit.delegates.runtime import runtime_needs
 from toolkit.pipeline.events import StageRecord
 from toolkit.pipeline.evidence import Judged
 from toolkit.pipeline.listening import summary
@@ -96,6 +97,8 @@ def assemble(found: Findings) -> RunResult:
         precision=tuple(row for part in found.shipped for row in part.audit),
         overrides=overrides(recipe, found.shipped),
         delegation=judged.placements,
+        runtimes=runtime_needs(found.directory / "bundle"),
+        sentence=judged.sentence,
         latency=judged.measured.latency,
         comparisons=judged.measured.comparisons,
         estimates=judged.estimates,

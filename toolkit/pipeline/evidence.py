@@ -26,7 +26,7 @@ from toolkit.pipeline.run_directory import RunDirectory
 from toolkit.pipeline.shipping import Shipped, file_stem
 from toolkit.pipeline.sources import Source
 from toolkit.recipe.schema import Recipe
-from toolkit.results import Clip, Gate, LatencyEstimate, PartSize, Placement, Quality, Size
+from toolkit.results import Clip, Gate, LatencyEstimate, PartSize, Placement, Quality, Sentence, Size
 
 _SHUFFLED_PARTS = ("flow", "decoder", "model")
 _UNTIMED = {"latency": "this run is one of a search's, which are not timed on the host; the search's best one is"}
@@ -51,6 +51,7 @@ class Judged:
     gates: tuple[Gate, ...]
     output_snr_db: float | None
     estimates: tuple[LatencyEstimate, ...] = ()
+    sentence: Sentence | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

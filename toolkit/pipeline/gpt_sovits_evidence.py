@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from converters.spec import Arrays
 from toolkit.delegates.levels import parse_level
@@ -17,6 +17,7 @@ from toolkit.pipeline.events import StageClock
 from toolkit.pipeline.evidence import DELEGATES, SCRATCH, Heard, Judged, float_macs, op_counts
 from toolkit.pipeline.gates import Evidence, judge_gates
 from toolkit.pipeline.gpt_sovits_precision import Fidelity
+from toolkit.pipeline.gpt_sovits_sentence import MeasuredSentence
 from toolkit.pipeline.run_directory import RunDirectory
 from toolkit.pipeline.shipping import Shipped
 from toolkit.recipe.schema import Recipe
@@ -84,9 +85,23 @@ def choice_notes(graphs: Sequence[ConvertedGraph]) -> tuple[Warn, ...]:
 
 
 def judge_pair(
-    graphs: Sequence[ConvertedGraph], recipe: Recipe, run: RunDirectory, clock: StageClock, heard: Heard
+    graphs: Sequence[ConvertedGraph],
+    recipe: Recipe,
+    run: RunDirectory,
+    clock: StageClock,
+    heard: Heard,
+    said: MeasuredSentence,
 ) -> Judged:
-    """Measures what the report shows and holds it against the recipe's gates."""
+    """Measures what the report shows and holds it against the recipe's gates.
+
+    Args:
+        graphs: all of them.
+        recipe: benchmark and gates.
+        run: holds the float files.
+        clock: told about every stage.
+        heard: held-out sentences.
+        said: the whole sentence, which leads what was measured.
+    """
     with clock.stage("delegate placement") as stage:
         level = parse_level(recipe.delegate.android)
         placements = tuple(
@@ -102,6 +117,12 @@ def judge_pair(
         )
         threads = max(recipe.bench.threads)
         stage.fact = ", ".join(f"{c.part} ×{c.ratio:.2f}" for c in measured.comparisons if c.threads == threads)
+    measured = replace(
+        measured,
+        latency=(*said.latency, *measured.latency),
+        comparisons=(*said.comparisons, *measured.comparisons),
+        memory=(*said.memory, *measured.memory),
+    )
     with clock.stage("size") as stage:
         sizes = _sizes(parts)
         stage.fact = f"{sum(size.total_bytes for size in sizes if size.variant == 'result'):,} bytes before sharing"
@@ -136,7 +157,8 @@ def judge_pair(
         size=size,
         quality=heard.quality,
         whole_voice=None,
-        missing=heard.missing,
+        missing={**heard.missing, **({"sentence": said.missing} if said.missing else {})},
+        sentence=said.sentence,
         clips=heard.clips,
         gates=judge_gates(recipe.gates, rows, evidence),
         output_snr_db=worst,

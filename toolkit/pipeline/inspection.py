@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from converters.tflite_graph.read import TfliteGraph, read_tflite
 from toolkit.delegates.levels import DEPRECATION_NOTE, parse_level
 from toolkit.delegates.place import place_graph
+from toolkit.delegates.runtime import runtime_need
 from toolkit.pipeline.evidence import DELEGATES
 from toolkit.results import DelegateName, Placement
 
@@ -35,6 +36,7 @@ def inspect_tflite(path: Path, delegate: str | None, android: str) -> dict[str, 
         "size_bytes": path.stat().st_size,
         "graphs": graph.graphs,
         "macs": sum(macs.values()),
+        "runtime": runtime_need(path, path.name).model_dump(mode="json"),
         "tensors": [*_tensors(graph, graph.inputs, "input"), *_tensors(graph, graph.outputs, "output")],
         "ops": [
             {

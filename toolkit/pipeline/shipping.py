@@ -12,6 +12,7 @@ from pathlib import Path
 from converters.errors import ToolError
 from converters.spec import Interface
 from toolkit.data import Manifest
+from toolkit.delegates.runtime import check_runtime
 from toolkit.pipeline.events import StageClock
 from toolkit.pipeline.float_chain import FloatPart
 from toolkit.pipeline.parts import calibration_inputs
@@ -70,6 +71,7 @@ def ship(
     Raises:
         RecipeError: a rule matches nothing, or asks for what cannot be realised.
         AuditError: the flatbuffer does not have the precision that was asked for.
+        DelegateError: the runtime the recipe asks for is too old for a part.
     """
     reuse = reuse or Reuse()
     calibration = manifest.sha256 if manifest else ""
@@ -117,6 +119,7 @@ def _ship(
             on_progress=progress,
             float_file=part.tflite,
         )
+        check_runtime(compressed.tflite, key, recipe.delegate.runtime)
         kinds = Counter(row.realised for row in compressed.audit.rows)
         stage.fact = f"{len(compressed.tflite):,} bytes; " + ", ".join(f"{n} {kind}" for kind, n in kinds.most_common())
     return Shipped(

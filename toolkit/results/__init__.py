@@ -34,6 +34,8 @@ from toolkit.results.phone import Applied, PhoneBench, PhoneDelegate, PhoneLaten
 from toolkit.results.provenance import Artifact, Device, Environment, Host, Run, Stage
 from toolkit.results.record import to_json
 from toolkit.results.run_result import SCHEMA_VERSION, RunResult, json_schema, load, save
+from toolkit.results.runtime import OperatorAge, RuntimeNeed
+from toolkit.results.sentence import Sentence, SentencePhases
 from toolkit.results.verdict import Comparison, Gate, Recommendation, Status, Validity, Warn, judge
 
 __all__ = [
@@ -56,6 +58,7 @@ __all__ = [
     "MetricValue",
     "OpPlacement",
     "OpTime",
+    "OperatorAge",
     "Parity",
     "PartSize",
     "PhoneBench",
@@ -72,6 +75,9 @@ __all__ = [
     "Recommendation",
     "Run",
     "RunResult",
+    "RuntimeNeed",
+    "Sentence",
+    "SentencePhases",
     "Size",
     "Sparsity",
     "Stage",

@@ -14,6 +14,8 @@ from toolkit.results.measurement import Latency, LatencyComparison, Memory, OpTi
 from toolkit.results.phone import PhoneBench
 from toolkit.results.provenance import Artifact, Environment, Run, Stage
 from toolkit.results.record import Record, load_record, save_record
+from toolkit.results.runtime import RuntimeNeed
+from toolkit.results.sentence import Sentence
 from toolkit.results.verdict import Gate, Recommendation, Validity, Warn
 
 SCHEMA_VERSION = 1
@@ -32,6 +34,8 @@ class RunResult(Record):
     precision: tuple[PrecisionOp, ...] = ()
     overrides: tuple[PrecisionOverride, ...] = ()
     delegation: tuple[Placement, ...] = ()
+    runtimes: tuple[RuntimeNeed, ...] = ()
+    sentence: Sentence | None = None
     latency: tuple[Latency, ...] = ()
     comparisons: tuple[LatencyComparison, ...] = ()
     estimates: tuple[LatencyEstimate, ...] = ()
