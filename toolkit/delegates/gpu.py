@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from toolkit.delegates.gpu_checks import INTERPRETERS
 from toolkit.delegates.gpu_rules import CLASSIC_LIMITS, NEVER_RAISED, REFUSALS, unreachable
+from toolkit.delegates.gpu_start_failures import start_failure
 from toolkit.delegates.gpu_wrong_results import wrong_result
 from toolkit.delegates.op_view import OpView
 from toolkit.delegates.tables import commit, gpu_table
@@ -32,12 +33,7 @@ def judge_op(view: OpView, layer: Layer) -> Verdict:
     """
     entry = gpu_table()["ops"].get(view.op.kind)
     if entry is None or not entry[layer]["supported"]:
-        line = "3080" if layer == "classic_v2" else "6766"
-        return Verdict(
-            refusals=(
-                Refusal(kind="no_parser", source=_source(layer, line), message=f"the delegate has no {view.op.kind}"),
-            )
-        )
+        return Verdict(refusals=(_no_parser(view, layer, entry[layer] if entry else {}),))
     rules = entry[layer]
     broken = [
         *_name(view, layer, rules),
@@ -46,8 +42,19 @@ def judge_op(view: OpView, layer: Layer) -> Verdict:
         *_own_checks(view, layer, rules),
         *_tensors(view, layer),
     ]
-    warning = wrong_result(view) if not broken else None
+    if layer == "mldrift" and not broken:
+        failure = start_failure(view)
+        broken += [failure] if failure else []
+    warning = wrong_result(view, classic=layer == "classic_v2") if not broken else None
     return Verdict(refusals=tuple(broken), warnings=(warning,) if warning else ())
+
+
+def _no_parser(view: OpView, layer: Layer, rules: dict[str, Any]) -> Refusal:
+    if "unknown_to_compat_line" in rules:
+        source = _source("compat", rules["unknown_to_compat_line"])
+        return Refusal(kind="no_parser", source=source, message=f"Not supported op {view.op.kind}")
+    line = "3080" if layer == "classic_v2" else "6766"
+    return Refusal(kind="no_parser", source=_source(layer, line), message=f"the delegate has no {view.op.kind}")
 
 
 def _name(view: OpView, layer: Layer, rules: dict[str, Any]) -> list[Refusal]:

@@ -10,14 +10,14 @@ import numpy as np
 
 from toolkit.delegates.op_view import OpView
 
-_SPREAD = {1: (0,), 2: (0, 3), 3: (0, 2, 3), 4: (0, 1, 2, 3)}
+SPREAD = {1: (0,), 2: (0, 3), 3: (0, 2, 3), 4: (0, 1, 2, 3)}
 """Axes of batch, height, width and channels that a tensor's axes become, by its rank."""
 
 
 def bhwc(shape: tuple[int, ...]) -> tuple[int, int, int, int]:
     """A shape of rank 0 to 4 as the delegate spreads it over batch, height, width and channels."""
     full = [1, 1, 1, 1]
-    for axis, size in zip(_SPREAD.get(len(shape), ()), shape, strict=False):
+    for axis, size in zip(SPREAD.get(len(shape), ()), shape, strict=False):
         full[axis] = size
     return full[0], full[1], full[2], full[3]
 
@@ -34,7 +34,7 @@ def output_mismatch(view: OpView) -> bool:
     starts, ends, strides = [0, 0, 0, 0], list(bhwc(shape)), [1, 1, 1, 1]
     count = min(counts)
     # With the batch left out the parameters belong to the last axes of height, width and channels.
-    axes = _SPREAD[count] if count == len(shape) else tuple(range(4 - count, 4))
+    axes = SPREAD[count] if count == len(shape) else tuple(range(4 - count, 4))
     for target, given in zip((starts, ends, strides), values, strict=True):
         for axis, value in zip(axes, np.ravel(given if given is not None else ()), strict=True):
             target[axis] = int(value)
@@ -53,4 +53,4 @@ def output_mismatch(view: OpView) -> bool:
 
 def _mask(mask: int, rank: int) -> int:
     """A mask over a tensor's axes as one over batch, height, width and channels."""
-    return sum((mask >> place & 1) << axis for place, axis in enumerate(_SPREAD[rank]))
+    return sum((mask >> place & 1) << axis for place, axis in enumerate(SPREAD[rank]))

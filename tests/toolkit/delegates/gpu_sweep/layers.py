@@ -85,6 +85,14 @@ CONVOLUTIONS = (
             ((1, 1, 24, 12), (12, 1, 3, 4)),
             ((1, 1, 24, 8), (12, 1, 3, 4)),
             ((1, 1, 24, 24), (8, 1, 3, 12)),
+            ((1, 1, 24, 6), (8, 1, 3, 3)),
+            ((1, 1, 24, 10), (8, 1, 3, 5)),
+            ((1, 1, 24, 20), (8, 1, 3, 10)),
+            ((1, 1, 24, 4), (8, 1, 3, 2)),
+            ((1, 1, 24, 4), (8, 1, 3, 1)),
+            ((1, 1, 24, 16), (12, 1, 3, 8)),
+            ((1, 1, 24, 16), (6, 1, 3, 8)),
+            ((1, 1, 24, 16), (2, 1, 3, 8)),
         )
         for padding, *more in (("SAME",), ("VALID",))
     ),
@@ -287,6 +295,12 @@ RESIZED = tuple(
 )
 MORE = (
     of("DEPTH_TO_SPACE", floats(1, 3, 4, 8), block_size=2),
+    of("DEPTH_TO_SPACE", floats(1, 3, 4, 12), block_size=2),
+    of("DEPTH_TO_SPACE", floats(1, 3, 4, 9), block_size=3),
+    of("SPACE_TO_DEPTH", floats(1, 4, 6, 1), block_size=2),
+    of("CUMSUM", floats(9), const(0)),
+    of("CUMSUM", floats(2, 5, 3), const(-2), note="axis -2"),
+    of("CUMSUM", floats(2, 6), const(-1), note="axis -1"),
     of("SPACE_TO_DEPTH", floats(1, 4, 6, 3), block_size=2),
     of("ONE_HOT", int32(1, 1, 6, 1), const(8), const(np.float32(1), "FLOAT32"), const(np.float32(0), "FLOAT32"),
        to=floats(), axis=-1, ranges={0: (0, 7)}),
@@ -301,6 +315,10 @@ MORE = (
     of("CUMSUM", floats(1, 4, 5, 8), const(2)),
     of("CUMSUM", floats(2, 6), const(1)),
     of("CUMSUM", floats(2, 5, 3), const(1)),
+    of("CUMSUM", floats(2, 5, 3), const(0), note="axis 0"),
+    of("CUMSUM", floats(2, 6), const(0), note="axis 0"),
+    of("CUMSUM", floats(1, 4, 5, 7), const(3)),
+    of("CUMSUM", floats(2, 5, 3), const(-1), note="axis -1"),
     of("CUMSUM", floats(1, 4, 5, 8), const(-1), note="axis -1"),
     of("CUMSUM", floats(1, 4, 5, 8), const(2), exclusive=True, note="exclusive"),
     of("CUMSUM", floats(1, 4, 5, 8), const(2), reverse=True, note="reversed"),

@@ -51,6 +51,21 @@ SHAPED = (
     _reshape(int8(1, 4, 5, 8), 1, 20, 1, 8),
     _reshape(int32(1, 4, 5, 8), 4, 40),
     *(
+        _reshape(floats(*before), *after)
+        for before, after in (
+            ((1, 4, 5, 6), (1, 5, 4, 6)),
+            ((1, 4, 5, 7), (1, 1, 20, 7)),
+            ((1, 4, 5, 3), (1, 1, 5, 12)),
+            ((1, 1, 33, 1), (1, 33)),
+            ((2, 5, 3), (1, 1, 10, 3)),
+            ((2, 4, 5, 6), (8, 30)),
+        )
+    ),
+    *(
+        of("TRANSPOSE", floats(*shape), const(list(order)), note=str(order))
+        for shape, order in (((1, 4, 5, 7), (0, 3, 1, 2)), ((1, 1, 33, 6), (0, 1, 3, 2)), ((5, 7), (1, 0)))
+    ),
+    *(
         of("TRANSPOSE", floats(*shape), const(list(order)), note=str(order))
         for shape, order in (
             ((1, 4, 5, 8), (0, 2, 1, 3)),
@@ -87,6 +102,10 @@ SLICED = (
     _strided(floats(1, 4, 5, 8), [0, 1, 0], [1, 3, 5], [1, 1, 1]),
     _strided(floats(2, 5, 3), [0, 1], [2, 4], [1, 1]),
     _strided(floats(1, 4, 5, 8), [0, 0, 0], [1, 4, 5], [1, 1, 1], begin_mask=7, end_mask=7),
+    _strided(floats(1, 4, 5, 8), [0, 0, 1, 0], [1, 4, 99, 8], [1, 1, 1, 1]),
+    _strided(floats(1, 4, 5, 8), [0, 0, 1, 0], [1, 4, 99, 8], [1, 1, 1, 1], end_mask=4),
+    _strided(floats(1, 4, 5, 8), [0, 0, -2, 0], [1, 4, -1, 8], [1, 1, 1, 1]),
+    _strided(floats(1, 4, 5, 8), [0, 0, -99, 0], [1, 4, 3, 8], [1, 1, 1, 1]),
     _strided(floats(2, 5, 3), [1, 0, 0], [2, 5, 3], [1, 1, 1]),
     _strided(floats(2, 5, 3), [0, 0, 0], [2, 5, 3], [1, 2, 1]),
     _strided(int32(1, 4, 5, 8), [0, 0, 1, 2], [1, 4, 4, 6], [1, 1, 1, 1]),
@@ -137,6 +156,13 @@ PADDED = (
     of("PAD", floats(2, 5, 3), _pads((0, 0), (0, 0), (1, 2)), note="channels"),
     of("PAD", floats(1, 5, 8), _pads((0, 0), (1, 2), (0, 0))),
     of("PAD", floats(1, 5, 8), _pads((1, 1), (1, 2), (0, 0)), note="batch"),
+    of("PAD", floats(2, 4, 5, 8), _pads((0, 0), (1, 2), (3, 0), (0, 0))),
+    of("MIRROR_PAD", floats(1, 5, 8), _pads((0, 0), (1, 2), (0, 0)), mode="REFLECT"),
+    of("MIRROR_PAD", floats(2, 5, 8, 4), _pads((0, 0), (1, 2), (0, 0), (0, 0)), mode="REFLECT"),
+    of("MIRROR_PAD", floats(1, 4, 5, 6), _pads((0, 0), (0, 0), (0, 0), (2, 3)), mode="REFLECT", note="channels"),
+    of("PADV2", floats(1, 5, 8), _pads((0, 0), (1, 2), (0, 0)), const(np.float32(0.5), "FLOAT32")),
+    of("PADV2", floats(1, 4, 5, 6), _pads((0, 0), (1, 2), (3, 0), (1, 2)), const(np.float32(0.5), "FLOAT32")),
+    of("PADV2", floats(1, 4, 5, 6), _pads((1, 0), (1, 2), (3, 0), (1, 2)), const(np.float32(0.5), "FLOAT32"), note="batch"),
     of("PAD", floats(4, 6), _pads((0, 0), (1, 2))),
     of("PAD", floats(9), _pads((1, 2))),
     of("PAD", int8(1, 4, 5, 8), _pads((0, 0), (1, 2), (3, 0), (0, 0)), version=2),
@@ -156,7 +182,10 @@ PADDED = (
 PICKED = (
     *(
         of("GATHER", floats(*shape), const([2, 1, 0, 1]), axis=axis, note=f"axis {axis}")
-        for axis, shape in ((3, (1, 4, 5, 8)), (2, (1, 4, 5, 8)), (1, (1, 4, 5, 8)), (0, (3, 4)), (1, (4, 6)), (1, (2, 5, 3)))
+        for axis, shape in (
+            *((3, (1, 4, 5, 8)), (2, (1, 4, 5, 8)), (1, (1, 4, 5, 8)), (0, (3, 4)), (1, (4, 6)), (1, (2, 5, 3))),
+            *((3, (1, 4, 5, 7)), (2, (2, 5, 3)), (0, (3, 4, 5, 6))),
+        )
     ),
     of("GATHER", floats(9, 4), int32(5), axis=0, ranges={1: (0, 8)}),
     of("GATHER", numbers(9, 4), int32(5), to=floats(), axis=0, ranges={1: (0, 8)}),
@@ -165,7 +194,8 @@ PICKED = (
     of("GATHER", floats(2, 5, 3), const([[2, 1], [0, 1]]), axis=1, note="rank 2 indices"),
     *(
         of("TILE", floats(*shape), const(list(times)), note=str(times))
-        for shape, times in (((1, 4, 5, 8), (1, 1, 2, 1)), ((1, 4, 5, 8), (1, 2, 1, 3)), ((4, 6), (2, 1)), ((2, 5, 3), (1, 1, 2)))
+        for shape, times in (((1, 4, 5, 8), (1, 1, 2, 1)), ((1, 4, 5, 8), (1, 2, 1, 3)), ((4, 6), (2, 1)), ((2, 5, 3), (1, 1, 2)),
+                              ((2, 4, 5, 6), (2, 1, 1, 2)), ((4, 6), (1, 3)), ((9,), (2,)))
     ),
     *(
         of("REVERSE_V2", floats(*shape), const([axis]), note=f"axis {axis}")
@@ -174,10 +204,22 @@ PICKED = (
             (1, (2, 5, 3)), (0, (2, 5, 3)), (2, (2, 5, 8)), (0, (9,)))
     ),
     of("REVERSE_V2", floats(1, 4, 5, 8), const([1, 2]), note="two axes"),
-    of("TOPK_V2", floats(1, 4, 5, 8), const(3), to=(floats(), int32())),
-    of("TOPK_V2", floats(2, 9), const(2), to=(floats(), int32())),
     *(
-        of("ARG_MAX", floats(*shape), const(axis), to=int32(), output_type="INT32", note=f"axis {axis}")
+        of("TOPK_V2", floats(*shape), const(count), to=(floats(), int32()), note=f"{count}", ranges={0: (-3.0, -1.0)})
+        for count, shape in (
+            *((2, (1, 4, 5, channels)) for channels in (2, 3, 4, 5, 6, 8, 9)),
+            (3, (1, 4, 5, 8)),
+            (2, (20, 9)),
+            (2, (9,)),
+            (2, (8,)),
+            (1, (2, 5, 3)),
+            (1, (2, 5, 8)),
+        )
+    ),
+    *(
+        # Negative throughout: the zeros that fill the last four channels would win.
+        of("ARG_MAX", floats(*shape), const(axis), to=int32(), output_type="INT32", note=f"axis {axis}",
+           ranges={0: (-3.0, -1.0)})
         for axis, shape in (
             (3, (1, 4, 5, 8)),
             (1, (2, 9)),
@@ -186,15 +228,16 @@ PICKED = (
             (1, (2, 5, 3)),
             (0, (2, 5, 3)),
             (2, (2, 5, 8)),
-            (2, (1, 5, 3)),
             (1, (2, 5, 8)),
-            (3, (1, 4, 5, 7)),
             (3, (2, 4, 5, 7)),
-            (1, (1, 4, 5, 8)),
+            (1, (1, 4, 5, 7)),
             (1, (6, 9)),
             (0, (6, 9)),
+            (0, (9,)),
+            *((3, (1, 4, 5, channels)) for channels in (1, 2, 3, 4, 5, 6, 12)),
         )
     ),
+    of("ARG_MAX", floats(6, 8), const(1), to=int32(), output_type="INT32"),
     of("ARG_MAX", floats(2, 9), const(1), to=Slot(dtype="INT64"), output_type="INT64", note="int64"),
     of("DYNAMIC_UPDATE_SLICE", floats(1, 4, 5, 8), floats(1, 1, 5, 8), int32(4), ranges={2: (0, 0)}),
     of("DYNAMIC_UPDATE_SLICE", floats(4, 6), floats(2, 6), int32(2), ranges={2: (0, 0)}),

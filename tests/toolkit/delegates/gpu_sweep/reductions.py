@@ -6,11 +6,20 @@ from tests.toolkit.delegates.gpu_sweep.case import Case, boolean, const, floats,
 from tests.toolkit.delegates.op_examples import Slot
 
 
-def _reduced(kind: str, slot: Slot, axes: list[int], *, keep: bool = True, **more: object) -> Case:
-    note = f"axes {axes}" + (" kept" if keep else "")
+def _reduced(
+    kind: str,
+    slot: Slot,
+    axes: list[int],
+    *,
+    keep: bool = True,
+    ranges: tuple[float, float] | None = None,
+    tag: str = "",
+    **more: object,
+) -> Case:
+    note = f"axes {axes}" + (" kept" if keep else "") + (f" {tag}" if tag else "")
     # A product of many normal numbers is too small to be told from nothing.
-    ranges = {0: (0.9, 1.1)} if kind == "REDUCE_PROD" else {}
-    return of(kind, slot, const(axes), note=note, keep_dims=keep, ranges=ranges, **more)  # type: ignore[arg-type]
+    span = ranges or ((0.9, 1.1) if kind == "REDUCE_PROD" else None)
+    return of(kind, slot, const(axes), note=note, keep_dims=keep, ranges={0: span} if span else {}, **more)  # type: ignore[arg-type]
 
 
 _KINDS = ("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN", "REDUCE_PROD")
@@ -33,6 +42,12 @@ CASES = (
         for number, kind in enumerate(_KINDS[2:])
         for turn in range(4)
     ),
+    *(
+        _reduced(kind, floats(*shape), [axis], ranges=(-3.0, -1.0), tag="negative")
+        for kind in _KINDS
+        for axis, shape in ((3, (1, 4, 5, 7)), (2, (1, 4, 5, 7)), (1, (4, 6)), (2, (2, 5, 3)))
+    ),
+    *(_reduced(kind, floats(1, 4, 5, 3), [3], ranges=(1.0, 3.0), tag="positive") for kind in _KINDS),
     *(_reduced(kind, int8(1, 4, 5, 8), [1, 2], version=2) for kind in ("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN")),
     _reduced("SUM", int8(1, 4, 5, 8, scale=0.002), [3], version=2, to=int8(scale=0.02)),
     _reduced("MEAN", int8(1, 4, 5, 8, zero=7), [3], version=2, to=int8(scale=0.04)),
