@@ -2,10 +2,10 @@
 
 LiteRT's GPU accelerator chooses ``CalculationsPrecision::F16`` where the GPU has float16 (delegate_opencl.cc:660-665,
 LiteRT f67457790c9c): all data and all arithmetic in float16, the accumulators of convolutions and matrix products
-included. Its kernels take four input channels at a time (``tflite/delegates/gpu/common/precision.h``: "calculates 4 mads
-in F16, sum them, then ... add to accumulator"), kernel position by kernel position. The model here rounds each sum of
-four products once, and the accumulator after every addition. The order of additions inside a real kernel differs by
-GPU, so levels agree to a decibel or two, not bits.
+included. Its kernels take four input channels at a time (``tflite/delegates/gpu/common/precision.h``: "calculates 4
+mads in F16, sum them, then ... add to accumulator"), kernel position by kernel position. The model here rounds each
+sum of four products once, and the accumulator after every addition. Real kernels add in an order that differs by GPU,
+so levels agree to a decibel or two, not bits.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What float16 costs a graph on a phone's GPU, emulated on the host operator by operator.
 
-A phone GPU computes in float16 by default; the software GPU has no float16 arithmetic. Here the graph runs twice side by
-side: once in float32 and once with every float tensor, constants included, rounded to float16 after each operator, sums
-of products made as `float16_arithmetic` says. An emulation, not a measurement: real kernels add in another order.
+A phone GPU computes in float16 by default; the software GPU has no float16 arithmetic. Here the graph runs twice side
+by side: once in float32 and once with every float tensor, constants included, rounded to float16 after each operator,
+sums of products made as `float16_arithmetic` says. An emulation, not a measurement: real kernels add in another order.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from toolkit.errors import DelegateError
 
 Accumulator = Literal["float16", "float32"]
 MODEL = {
-    "float16": "float16 emulated on the host: every tensor and constant rounded, four products summed and rounded once, "
+    "float16": "float16 emulated on the host: every tensor and constant rounded, sums of four products rounded, "
     "accumulators float16 (ML Drift's F16, the default on phones)",
     "float32": "float16 emulated on the host: every tensor and constant rounded, accumulators float32 "
     "(close to ML Drift's F32_F16)",
@@ -222,8 +222,7 @@ class _Single:
             ) from error
         made = interpreter.get_output_details()
         return {
-            index: interpreter.get_tensor(detail["index"])
-            for index, detail in zip(self.op.outputs, made, strict=True)
+            index: interpreter.get_tensor(detail["index"]) for index, detail in zip(self.op.outputs, made, strict=True)
         }
 
     def _constant(self, index: int) -> np.ndarray | None:

@@ -107,6 +107,9 @@ def _own_checks(view: OpView, layer: Layer, rules: dict[str, Any]) -> list[Refus
     broken = _run(rules.get("checks", ()), view, layer, enhanced=True)
     broken += _limits(view, layer, rules.get("extra_support_checks", ()), at_start=False)
     broken += _limits(view, layer, rules.get("parse_time_limits", ()), at_start=True)
+    if rules.get("parser") == "ElementwiseOperationParser" and layer == "mldrift" and len(view.inputs) == 2:
+        scalars = [i for i, t in enumerate(view.inputs) if t is not None and not t.shape and t.data is None]
+        broken += [_rankless(index) for index in scalars if any(t is not None and t.shape for t in view.inputs)]
     for message in dict.fromkeys(rules.get("rejects", ())):
         if message in NEVER_RAISED or unreachable(view.op.kind, message):
             continue
@@ -116,6 +119,12 @@ def _own_checks(view: OpView, layer: Layer, rules: dict[str, Any]) -> list[Refus
             first, last = rules["is_supported_lines"]
             broken.append(Refusal(kind="reject", message=message, source=_source(layer, f"{first}-{last}")))
     return broken
+
+
+def _rankless(index: int) -> Refusal:
+    message = f"input{index} has rank 0: bad input dims size: 0."
+    source = f"ml_drift_delegate/tflite/operation_parser.cc:271@{commit(gpu_table())}"
+    return Refusal(kind="rank", message=message, source=source)
 
 
 def _limits(view: OpView, layer: Layer, limits: Any, *, at_start: bool) -> list[Refusal]:

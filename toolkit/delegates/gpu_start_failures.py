@@ -22,11 +22,14 @@ def start_failure(view: OpView) -> Refusal | None:
     if ends:
         message = f"{ends}: the accelerator ends the process"
         return Refusal(kind=ENDS_THE_PROCESS, message=message, source=_MEASURED, at_start=True)
-    if view.op.kind in ("SELECT", "SELECT_V2") and not aligned_condition(view):
-        if bhwc(view.shape("input0") or ())[0] > 1 and bhwc(view.shape("output0") or ())[0] == 1:
-            message = "a condition of lower rank is taken for a batch: Failed to initialize kernel"
-            return Refusal(kind="condition_rank", message=message, source=_MEASURED, at_start=True)
+    if view.op.kind in ("SELECT", "SELECT_V2") and not aligned_condition(view) and _batched_condition(view):
+        message = "a condition of lower rank is taken for a batch: Failed to initialize kernel"
+        return Refusal(kind="condition_rank", message=message, source=_MEASURED, at_start=True)
     return None
+
+
+def _batched_condition(view: OpView) -> bool:
+    return bhwc(view.shape("input0") or ())[0] > 1 and bhwc(view.shape("output0") or ())[0] == 1
 
 
 def _ends_the_process(view: OpView) -> str:

@@ -1,7 +1,7 @@
 """The shape LiteRT's GPU accelerator expects of a STRIDED_SLICE: it refuses where the file has another.
 
-Transcribed from ``ml_drift_delegate/tflite/model_builder.cc`` (5271-5328 and 5416-5440): parameters for all axes but the
-first are taken to leave the batch out, and ends beyond an axis are not brought back to its length.
+Transcribed from ``ml_drift_delegate/tflite/model_builder.cc`` (5271-5328 and 5416-5440): parameters for all axes but
+one are taken to leave the batch out, and ends beyond an axis are not brought back to its length.
 """
 
 from __future__ import annotations

@@ -154,7 +154,8 @@ def _last_channels(view: OpView, axes: tuple[int, ...]) -> bool:
 
 def _reversed(view: OpView) -> str:
     axes = view.integers("input1")
-    wrong = axes is not None and _last_channels(view, tuple(int(axis) for axis in axes.ravel()))
+    several = bhwc(view.shape("input0") or ())[3] > _SLICE
+    wrong = several and axes is not None and _last_channels(view, tuple(int(axis) for axis in axes.ravel()))
     return f"reverses channels whose number does not divide by {_SLICE}: shifted on the GPU" if wrong else ""
 
 
@@ -181,6 +182,10 @@ def aligned_condition(view: OpView) -> bool:
     return bhwc(condition) == bhwc((1,) * (len(made) - len(condition)) + condition)
 
 
+def _row_softmax(view: OpView) -> str:
+    return "of rank 1: every value is taken by itself" if len(view.shape("input0") or ()) == 1 else ""
+
+
 def _misplaced_condition(view: OpView) -> str:
     return "" if aligned_condition(view) else "a condition of lower rank is laid along other axes"
 
@@ -200,6 +205,7 @@ _RULES: dict[str, tuple[Rule, int]] = {
     "REVERSE_V2": (_reversed, 0),
     "SELECT": (_misplaced_condition, 0),
     "SELECT_V2": (_misplaced_condition, 0),
+    "SOFTMAX": (_row_softmax, 0),
     "SUM": (_quantised_sum, 0),
     "TOPK_V2": (_top_channels, 0),
     "TRANSPOSE_CONV": (_transposed_convolution, 5739),

@@ -86,5 +86,9 @@ def _operator(model: Any, op: TfliteOp, options: dict[str, Any]) -> Any:
             if not hasattr(made.builtinOptions, field):
                 raise ValueError(f"{name} has no {field}")
             enumeration = _ENUMERATIONS.get(key)
-            setattr(made.builtinOptions, field, getattr(enumeration, value) if enumeration and isinstance(value, str) else value)
+            setattr(
+                made.builtinOptions,
+                field,
+                getattr(enumeration, value) if enumeration and isinstance(value, str) else value,
+            )
     return made

@@ -22,7 +22,21 @@ from tests.toolkit.delegates.op_examples import Slot
 
 _SHAPES = ((1, 4, 5, 8), (2, 3, 5, 7), (3, 7), (6,), (2, 5, 3), (1, 1, 33, 6))
 _UNARY = (
-    *("ABS", "CEIL", "COS", "ELU", "EXP", "FLOOR", "GELU", "HARD_SWISH", "LEAKY_RELU", "LOG", "LOGISTIC", "NEG", "RELU"),
+    *(
+        "ABS",
+        "CEIL",
+        "COS",
+        "ELU",
+        "EXP",
+        "FLOOR",
+        "GELU",
+        "HARD_SWISH",
+        "LEAKY_RELU",
+        "LOG",
+        "LOGISTIC",
+        "NEG",
+        "RELU",
+    ),
     *("RELU6", "RELU_0_TO_1", "RELU_N1_TO_1", "ROUND", "RSQRT", "SIGN", "SIN", "SQRT", "SQUARE", "TANH"),
 )
 _WANTS_POSITIVE = ("LOG", "RSQRT", "SQRT")
@@ -41,7 +55,8 @@ UNARY = tuple(
 )
 UNARY_MORE = (
     of("GELU", floats(1, 4, 5, 8), approximate=True, note="tanh"),
-    _unary("RELU", Slot(shape=()), note="scalar"),
+    *(_unary(kind, Slot(shape=()), note="scalar") for kind in ("RELU", "TANH", "ABS", "LEAKY_RELU")),
+    *(of("SOFTMAX", floats(*shape), beta=1.0) for shape in ((9,), (2, 9), (2, 3, 9), (8,))),
     *(_unary(kind, floats(1, 2, 3, 4, 5), note="rank 5") for kind in ("TANH", "RELU")),
     *(of("SOFTMAX", floats(*shape), beta=1.0) for shape in ((1, 4, 5, 8), (2, 6), (2, 5, 33))),
     of("SOFTMAX", floats(1, 4, 5, 8), beta=2.0, note="beta 2"),
@@ -94,10 +109,11 @@ def _binary(kind: str, left: Slot, right: Slot, **more: object) -> Case:
     ]
     spans = {0: POSITIVE, 1: POSITIVE} if positive and left.dtype == "FLOAT32" else {}
     computed = [s for s in sides if s.data is None]
-    ranges = dict(enumerate(spans.values())) if len(computed) == 2 else {sides.index(computed[0]): POSITIVE} if spans else {}
+    ranges = (
+        dict(enumerate(spans.values())) if len(computed) == 2 else {sides.index(computed[0]): POSITIVE} if spans else {}
+    )
     options = NO_ACTIVATION if kind in _FUSED else {}
-    made = of(kind, *sides, to=replace(left, data=None), ranges=ranges, **{**options, **more})  # type: ignore[arg-type]
-    return made
+    return of(kind, *sides, to=replace(left, data=None), ranges=ranges, **{**options, **more})  # type: ignore[arg-type]
 
 
 BINARY = (
@@ -137,27 +153,60 @@ BINARY_MORE = (
     *(of(kind, int8(1, 4, 5, 8), int8(1, 4, 5, 8), version=2) for kind in ("MAXIMUM", "MINIMUM")),
     *(of(kind, int8(1, 4, 5, 8), int8(5, 8), version=2) for kind in ("MAXIMUM", "MINIMUM")),
     *(
-        of(kind, int8(1, 4, 5, 8), replace(weights8(*shape), scales=(0.03,)), to=int8(scale=0.1), version=2,
-           **NO_ACTIVATION)
+        of(
+            kind,
+            int8(1, 4, 5, 8),
+            replace(weights8(*shape), scales=(0.03,)),
+            to=int8(scale=0.1),
+            version=2,
+            **NO_ACTIVATION,
+        )
         for kind in ("ADD", "SUB", "MUL")
         for shape in ((8,), (1, 1, 1, 8), (1, 4, 5, 8), (5, 8), (4, 5, 8), ())
     ),
-    of("ADD", int8(1, 4, 5, 8), int8(1, 4, 5, 8), to=int8(scale=0.1), version=2, fused_activation_function="RELU",
-       note="relu"),
-    of("FLOOR_MOD", int8(1, 4, 5, 8), int8(1, 4, 5, 8, scale=0.02, zero=3), ranges={0: (-40, 40), 1: (9, 90)},
-       to=int8(scale=0.03), version=2, note="other scales"),
+    of(
+        "ADD",
+        int8(1, 4, 5, 8),
+        int8(1, 4, 5, 8),
+        to=int8(scale=0.1),
+        version=2,
+        fused_activation_function="RELU",
+        note="relu",
+    ),
+    of(
+        "FLOOR_MOD",
+        int8(1, 4, 5, 8),
+        int8(1, 4, 5, 8, scale=0.02, zero=3),
+        ranges={0: (-40, 40), 1: (9, 90)},
+        to=int8(scale=0.03),
+        version=2,
+        note="other scales",
+    ),
     of("FLOOR_MOD", int8(1, 4, 5, 8), int8(1, 4, 5, 8), ranges={0: (-128, 127), 1: (1, 127)}, version=2, note="wide"),
-    of("FLOOR_DIV", int8(1, 4, 5, 8), int8(1, 4, 5, 8), ranges={0: (-128, 127), 1: (100, 127)}, version=3,
-       note="quotients of few"),
+    of(
+        "FLOOR_DIV",
+        int8(1, 4, 5, 8),
+        int8(1, 4, 5, 8),
+        ranges={0: (-128, 127), 1: (100, 127)},
+        version=3,
+        note="quotients of few",
+    ),
     *(of(k, int8(1, 4, 5, 8), int8(1, 4, 5, 8), to=boolean()) for k in ("EQUAL", "LESS")),
     of("LESS", int8(1, 4, 5, 8), int8(5, 8), to=boolean()),
     of("EQUAL", int8(1, 4, 5, 8), int8(5, 8), to=boolean(), ranges={0: (0, 2), 1: (0, 2)}),
     of("SQUARED_DIFFERENCE", int8(1, 4, 5, 8), int8(5, 8), version=2),
     of("ADD", int8(8), int8(1, 4, 5, 8), version=2, **NO_ACTIVATION),
     of("ADD", int8(1, 4, 5, 8), int8(1), version=2, **NO_ACTIVATION),
-    of("MUL", int8(1, 4, 5, 8), Slot(shape=(), dtype="INT8", scales=(0.05,), zero_points=(0,)), version=2,
-       **NO_ACTIVATION),
+    of(
+        "MUL",
+        int8(1, 4, 5, 8),
+        Slot(shape=(), dtype="INT8", scales=(0.05,), zero_points=(0,)),
+        version=2,
+        **NO_ACTIVATION,
+    ),
     of("MUL", floats(1, 4, 5, 8), floats(), **NO_ACTIVATION),
+    of("MUL", floats(), numbers(), note="both scalar", **NO_ACTIVATION),
+    of("MUL", floats(), floats(), note="both computed", **NO_ACTIVATION),
     of("MUL", floats(), floats(1, 4, 5, 8), to=floats(1, 4, 5, 8), **NO_ACTIVATION),
     of("MAXIMUM", floats(1, 4, 5, 8), floats()),
     of("MUL", floats(1, 4, 5, 8), floats(1), **NO_ACTIVATION),
@@ -199,7 +248,6 @@ COMPARED = (
             ("SELECT_V2", (1, 5, 1), (1, 4, 5, 8), (1, 4, 5, 8)),
             ("SELECT_V2", (1, 4, 1, 1), (1, 4, 5, 8), (1, 4, 5, 8)),
             ("SELECT_V2", (1, 1, 1, 8), (1, 4, 5, 8), (1, 4, 5, 8)),
-            ("SELECT_V2", (3,), (2, 5, 3), (2, 5, 3)),
             ("SELECT_V2", (5, 3), (2, 5, 3), (2, 5, 3)),
             ("SELECT_V2", (2, 5, 1), (2, 5, 3), (2, 5, 3)),
             ("SELECT_V2", (6,), (2, 6), (2, 6)),

@@ -176,7 +176,5 @@ def of(
     first = next(slot for slot in inputs if slot is not None)
     outputs = to if isinstance(to, tuple) else (to or replace(first, data=None),)
     name = f"{kind} {first.dtype.lower()} {shown(*inputs)}" + (f" {note}" if note else "")
-    example = Example(
-        kind=kind, inputs=inputs, outputs=outputs, options=options, version=version, identical=identical
-    )
+    example = Example(kind=kind, inputs=inputs, outputs=outputs, options=options, version=version, identical=identical)
     return Case(id=name, example=example, ranges=ranges or {}, then=then)

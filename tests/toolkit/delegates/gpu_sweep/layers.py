@@ -185,7 +185,10 @@ TRANSPOSED = (
         for kernel, stride in ((16, 8), (4, 2), (5, 3), (3, 2), (11, 5), (8, 8), (2, 2), (7, 1), (3, 4))
         for length in (24, 25, 30)
     ),
-    *(_transposed(25, kernel, stride, "VALID") for kernel, stride in ((16, 8), (4, 2), (5, 3), (11, 5), (3, 4), (7, 1))),
+    *(
+        _transposed(25, kernel, stride, "VALID")
+        for kernel, stride in ((16, 8), (4, 2), (5, 3), (11, 5), (3, 4), (7, 1))
+    ),
     _transposed(25, 16, 8, "VALID", bias=True),
     _transposed(24, 16, 8, "SAME", bias=True),
     _transposed(6, 4, 2, "VALID", height=5),
@@ -206,7 +209,9 @@ TRANSPOSED = (
 )
 
 
-def _pool(kind: str, padding: str, filters: tuple[int, int], strides: tuple[int, int], slot: Slot, **more: object) -> Case:
+def _pool(
+    kind: str, padding: str, filters: tuple[int, int], strides: tuple[int, int], slot: Slot, **more: object
+) -> Case:
     options = {"filter_height": filters[0], "filter_width": filters[1], "padding": padding, "stride_h": strides[0],
                "stride_w": strides[1], **NO_ACTIVATION}  # fmt: skip
     note = f"{padding} {filters[0]}x{filters[1]} stride {strides[0]}x{strides[1]}"

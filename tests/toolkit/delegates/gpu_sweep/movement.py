@@ -112,7 +112,14 @@ SLICED = (
     _strided(floats(1, 4, 5, 8), [0, 0, 0, 0], [1, 4, 5, 8], [1, 1, 1, 1], new_axis_mask=2),
     *(
         of("SPLIT", const(axis), floats(*shape), to=(floats(), floats()), num_splits=2, note=f"axis {axis}")
-        for axis, shape in ((3, (1, 4, 5, 8)), (1, (1, 4, 5, 8)), (2, (1, 4, 6, 8)), (-1, (2, 5, 4)), (1, (4, 6)), (0, (2, 4, 5, 8)))
+        for axis, shape in (
+            (3, (1, 4, 5, 8)),
+            (1, (1, 4, 5, 8)),
+            (2, (1, 4, 6, 8)),
+            (-1, (2, 5, 4)),
+            (1, (4, 6)),
+            (0, (2, 4, 5, 8)),
+        )
     ),
     of("SPLIT_V", floats(1, 4, 5, 8), const([3, 5]), const(3), to=(floats(), floats()), num_splits=2),
     of("SPLIT_V", floats(1, 4, 5, 8), const([1, 3]), const(1), to=(floats(), floats()), num_splits=2, note="axis 1"),
@@ -162,7 +169,13 @@ PADDED = (
     of("MIRROR_PAD", floats(1, 4, 5, 6), _pads((0, 0), (0, 0), (0, 0), (2, 3)), mode="REFLECT", note="channels"),
     of("PADV2", floats(1, 5, 8), _pads((0, 0), (1, 2), (0, 0)), const(np.float32(0.5), "FLOAT32")),
     of("PADV2", floats(1, 4, 5, 6), _pads((0, 0), (1, 2), (3, 0), (1, 2)), const(np.float32(0.5), "FLOAT32")),
-    of("PADV2", floats(1, 4, 5, 6), _pads((1, 0), (1, 2), (3, 0), (1, 2)), const(np.float32(0.5), "FLOAT32"), note="batch"),
+    of(
+        "PADV2",
+        floats(1, 4, 5, 6),
+        _pads((1, 0), (1, 2), (3, 0), (1, 2)),
+        const(np.float32(0.5), "FLOAT32"),
+        note="batch",
+    ),
     of("PAD", floats(4, 6), _pads((0, 0), (1, 2))),
     of("PAD", floats(9), _pads((1, 2))),
     of("PAD", int8(1, 4, 5, 8), _pads((0, 0), (1, 2), (3, 0), (0, 0)), version=2),
@@ -187,6 +200,11 @@ PICKED = (
             *((3, (1, 4, 5, 7)), (2, (2, 5, 3)), (0, (3, 4, 5, 6))),
         )
     ),
+    of("GATHER", floats(9), const([2, 1, 0, 5]), axis=0),
+    of("SPLIT", const(0), floats(8), to=(floats(), floats()), num_splits=2),
+    of("UNPACK", floats(2), to=(floats(), floats()), axis=0, num=2),
+    _reshape(floats(9), 3, 3),
+    _reshape(floats(9), 1, 1, 1, 9),
     of("GATHER", floats(9, 4), int32(5), axis=0, ranges={1: (0, 8)}),
     of("GATHER", numbers(9, 4), int32(5), to=floats(), axis=0, ranges={1: (0, 8)}),
     of("GATHER", numbers(9, 4), int32(1, 5), to=floats(), axis=0, ranges={1: (0, 8)}),
@@ -194,14 +212,35 @@ PICKED = (
     of("GATHER", floats(2, 5, 3), const([[2, 1], [0, 1]]), axis=1, note="rank 2 indices"),
     *(
         of("TILE", floats(*shape), const(list(times)), note=str(times))
-        for shape, times in (((1, 4, 5, 8), (1, 1, 2, 1)), ((1, 4, 5, 8), (1, 2, 1, 3)), ((4, 6), (2, 1)), ((2, 5, 3), (1, 1, 2)),
-                              ((2, 4, 5, 6), (2, 1, 1, 2)), ((4, 6), (1, 3)), ((9,), (2,)))
+        for shape, times in (
+            ((1, 4, 5, 8), (1, 1, 2, 1)),
+            ((1, 4, 5, 8), (1, 2, 1, 3)),
+            ((4, 6), (2, 1)),
+            ((2, 5, 3), (1, 1, 2)),
+            ((2, 4, 5, 6), (2, 1, 1, 2)),
+            ((4, 6), (1, 3)),
+            ((9,), (2,)),
+        )
     ),
     *(
         of("REVERSE_V2", floats(*shape), const([axis]), note=f"axis {axis}")
-        for axis, shape in ((1, (1, 4, 5, 8)), (2, (1, 4, 5, 8)), (3, (1, 4, 5, 8)), 
-            (0, (3, 4, 5, 8)), (3, (1, 4, 5, 7)), (1, (4, 6)), (0, (4, 6)), (1, (4, 8)), (1, (4, 7)), (2, (2, 5, 3)),
-            (1, (2, 5, 3)), (0, (2, 5, 3)), (2, (2, 5, 8)), (0, (9,)))
+        for axis, shape in (
+            (1, (1, 4, 5, 8)),
+            (2, (1, 4, 5, 8)),
+            (3, (1, 4, 5, 8)),
+            (0, (3, 4, 5, 8)),
+            (3, (1, 4, 5, 7)),
+            *((3, (1, 4, 5, channels)) for channels in (1, 2, 3, 5, 6, 12)),
+            (1, (4, 6)),
+            (0, (4, 6)),
+            (1, (4, 8)),
+            (1, (4, 7)),
+            (2, (2, 5, 3)),
+            (1, (2, 5, 3)),
+            (0, (2, 5, 3)),
+            (2, (2, 5, 8)),
+            (0, (9,)),
+        )
     ),
     of("REVERSE_V2", floats(1, 4, 5, 8), const([1, 2]), note="two axes"),
     *(
@@ -218,8 +257,15 @@ PICKED = (
     ),
     *(
         # Negative throughout: the zeros that fill the last four channels would win.
-        of("ARG_MAX", floats(*shape), const(axis), to=int32(), output_type="INT32", note=f"axis {axis}",
-           ranges={0: (-3.0, -1.0)})
+        of(
+            "ARG_MAX",
+            floats(*shape),
+            const(axis),
+            to=int32(),
+            output_type="INT32",
+            note=f"axis {axis}",
+            ranges={0: (-3.0, -1.0)},
+        )
         for axis, shape in (
             (3, (1, 4, 5, 8)),
             (1, (2, 9)),

@@ -47,6 +47,7 @@ CASES = (
         for kind in _KINDS
         for axis, shape in ((3, (1, 4, 5, 7)), (2, (1, 4, 5, 7)), (1, (4, 6)), (2, (2, 5, 3)))
     ),
+    *(_reduced(kind, floats(9), [0], tag="rank 1") for kind in _KINDS),
     *(_reduced(kind, floats(1, 4, 5, 3), [3], ranges=(1.0, 3.0), tag="positive") for kind in _KINDS),
     *(_reduced(kind, int8(1, 4, 5, 8), [1, 2], version=2) for kind in ("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN")),
     _reduced("SUM", int8(1, 4, 5, 8, scale=0.002), [3], version=2, to=int8(scale=0.02)),
