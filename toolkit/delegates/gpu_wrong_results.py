@@ -144,6 +144,15 @@ def _padded_batch(view: OpView) -> str:
     return "rank 3 with a batch: the result is shifted by one" if len(data) == 3 and data[0] > 1 else ""
 
 
+def _padded_with_value(view: OpView) -> str:
+    """The pad is folded into the convolution that reads it, which pads with zeros; by itself it is right."""
+    value = view.values("input2")
+    readers = [op.kind for op in view.graph.ops if view.op.outputs and view.op.outputs[0] in op.inputs]
+    if value is not None and value.size == 1 and float(value.ravel()[0]) != 0.0 and readers == ["CONV_2D"]:
+        return "padded with a value before a convolution: the GPU pads with zeros"
+    return _padded_batch(view)
+
+
 def _last_channels(view: OpView, axes: tuple[int, ...]) -> bool:
     """Whether an operator goes over channels that do not fill the last slice of four."""
     data = view.shape("input0")
@@ -201,7 +210,7 @@ _RULES: dict[str, tuple[Rule, int]] = {
     "FULLY_CONNECTED": (_unbiased, 434),
     "MIRROR_PAD": (_padded_batch, 4212),
     "PAD": (_padded_batch, 4212),
-    "PADV2": (_padded_batch, 4212),
+    "PADV2": (_padded_with_value, 0),
     "REVERSE_V2": (_reversed, 0),
     "SELECT": (_misplaced_condition, 0),
     "SELECT_V2": (_misplaced_condition, 0),
@@ -212,4 +221,4 @@ _RULES: dict[str, tuple[Rule, int]] = {
 }
 """Rule by operator, and the line of the cause where it was found in the source."""
 
-_CLASSIC_TOO = ("MIRROR_PAD", "PAD", "PADV2", "TRANSPOSE_CONV")
+_CLASSIC_TOO = ("MIRROR_PAD", "PAD", "TRANSPOSE_CONV")

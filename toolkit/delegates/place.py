@@ -23,6 +23,9 @@ ANDROID: tuple[DelegateName, ...] = ("nnapi", "gpu_classic", "gpu_litert", "xnnp
 _NNAPI_LIMITS_LINE = 6752
 _NOT_KEPT = "accepted, but in a smaller partition than the delegate keeps"
 _NOT_STARTED = "accepted, but the delegate fails to start"
+_LOOPS = ("IF", "WHILE")
+"""Their tensors have no size before they run; LiteRT's GPU accelerator then fails to start (executed: Failed to modify
+graph with delegate)."""
 _FOLDED = "float16 constant: the delegate reads it directly"
 
 
@@ -121,6 +124,8 @@ def _placement(
     else:
         parts = partition(graph, taken - folded, keeping, constants)
     fatal = {i for part in parts if part.delegated for i in part.nodes if verdicts[i].fails_at_start}
+    if delegate == "gpu_litert":
+        fatal |= {op.index for op in graph.ops if op.kind in _LOOPS}
     if fatal:
         parts = partition(graph, set(), keeping, {})
     number = _partition_numbers(parts)
