@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import typer
 
@@ -66,16 +65,31 @@ def inspect(
     if "executed" in found:
         ran = found["executed"]
         typer.echo(f"{ran['how']}: " + ("accepted whole" if ran["accepted"] else f"refused: {_shown(ran['reason'])}"))
+        if not ran["accepted"]:
+            typer.echo(f"  with the CPU's help: {ran['gpu_ops']} operators on the GPU, {ran['cpu_ops']} on the CPU")
         for name, level in ran["snr_db"].items():
-            typer.echo(f"  {_shown(name)}: {level} dB against the reference kernels, on seeded noise, masks full")
+            wrong = "  SILENTLY WRONG" if ran["judgement"] == "wrong" else ""
+            typer.echo(
+                f"  {_shown(name)}: {level} dB against the reference kernels, on seeded noise, masks full{wrong}"
+            )
+        if "float16" in ran:
+            _show_float16(ran["float16"])
 
 
-def _executed(model: Path) -> dict[str, object]:
-    from toolkit.delegates.software_gpu import LABEL, execute_on_gpu
+def _executed(model: Path) -> dict[str, Any]:
+    from toolkit.pipeline.inspection import execute_tflite
 
-    result = execute_on_gpu(model)
-    levels = {name: round(level, 1) if math.isfinite(level) else str(level) for name, level in result.snr_db.items()}
-    return {"how": LABEL, "accepted": result.accepted, "reason": result.reason, "snr_db": levels}
+    return execute_tflite(model)
+
+
+def _show_float16(found: dict[str, Any]) -> None:
+    typer.echo(found["how"])
+    for name, level in found["snr_db"].items():
+        shown = "not finite" if level is None else f"{level} dB against float32"
+        typer.echo(f"  {_shown(name)}: {shown}")
+    for what, op in (("overflow", found["first_overflow"]), ("underflow", found["first_underflow"])):
+        typer.echo(f"  first {what}: {_shown(op) or 'none'}")
+    typer.echo(f"  weakest operator: {_shown(found['weakest'])}")
 
 
 def _shown(name: str) -> str:

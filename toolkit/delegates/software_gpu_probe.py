@@ -118,13 +118,23 @@ def _on_reference(job: dict[str, Any]) -> tuple[_Reference, dict[str, np.ndarray
     reference = _Reference(job["model"], job["signature"])
     if job["arrays"]:
         with np.load(job["arrays"]) as stored:
-            inputs = {name: stored[name] for name in reference.inputs}
+            inputs = {name: _fitted(stored[name], detail) for name, detail in reference.inputs.items()}
     else:
         numbers, ranges = np.random.default_rng(job["seed"]), job["ranges"]
         inputs = {
             name: _made(numbers, name, detail, ranges.get(name)) for name, detail in sorted(reference.inputs.items())
         }
     return reference, inputs, reference(inputs)
+
+
+def _fitted(value: np.ndarray, detail: dict[str, Any]) -> np.ndarray:
+    """A given input in the type of the file, quantised where the file is."""
+    dtype = np.dtype(detail["dtype"])
+    scale, zero_point = detail["quantization"]
+    if value.dtype == dtype or not scale or not np.issubdtype(dtype, np.integer):
+        return value.astype(dtype)
+    limits = np.iinfo(dtype)
+    return np.clip(np.rint(value / np.float32(scale)) + zero_point, limits.min, limits.max).astype(dtype)
 
 
 def _made(numbers: np.random.Generator, name: str, detail: dict[str, Any], span: list[float] | None) -> np.ndarray:

@@ -96,6 +96,7 @@ def assemble(found: Findings) -> RunResult:
         precision=tuple(row for part in found.shipped for row in part.audit),
         overrides=overrides(recipe, found.shipped),
         delegation=judged.placements,
+        gpu_executions=judged.gpu_executions,
         latency=judged.measured.latency,
         comparisons=judged.measured.comparisons,
         estimates=judged.estimates,

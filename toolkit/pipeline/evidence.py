@@ -21,12 +21,13 @@ from toolkit.pipeline.device_latency import estimate_run, whole_of
 from toolkit.pipeline.events import StageClock
 from toolkit.pipeline.float_chain import FloatPart
 from toolkit.pipeline.gates import Evidence, judge_gates
+from toolkit.pipeline.gpu_execution import GpuFindings, execute_parts
 from toolkit.pipeline.reuse import Reuse, spoken_digest
 from toolkit.pipeline.run_directory import RunDirectory
 from toolkit.pipeline.shipping import Shipped, file_stem
 from toolkit.pipeline.sources import Source
 from toolkit.recipe.schema import Recipe
-from toolkit.results import Clip, Gate, LatencyEstimate, PartSize, Placement, Quality, Size
+from toolkit.results import Clip, Gate, GpuExecution, LatencyEstimate, PartSize, Placement, Quality, Size
 
 _SHUFFLED_PARTS = ("flow", "decoder", "model")
 _UNTIMED = {"latency": "this run is one of a search's, which are not timed on the host; the search's best one is"}
@@ -51,6 +52,7 @@ class Judged:
     gates: tuple[Gate, ...]
     output_snr_db: float | None
     estimates: tuple[LatencyEstimate, ...] = ()
+    gpu_executions: tuple[GpuExecution, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +98,7 @@ def judge_run(
                 lambda done, total, note: clock.listener.progress("benchmark on the host CPU", done, total, note),
             )
             stage.fact = ", ".join(f"{c.part} ×{c.ratio:.2f}" for c in measured.comparisons if c.threads == best)
+    on_gpu = execute_parts(parts, recipe, clock) if benchmark else GpuFindings()
     estimates = estimate_run(run, recipe, clock)
     size = _size(source, floats, shipped, run, recipe)
     heard = _listen(source, shipped, recipe, manifest, run, clock, reuse or Reuse())
@@ -123,9 +126,10 @@ def judge_run(
         size=size,
         quality=heard.quality,
         whole_voice=heard.whole,
-        missing={**heard.missing, **untimed},
+        missing={**heard.missing, **untimed, **(on_gpu.missing or {})},
         clips=heard.clips,
-        gates=judge_gates(recipe.gates, rows, evidence),
+        gates=(*judge_gates(recipe.gates, rows, evidence), *on_gpu.gates),
+        gpu_executions=on_gpu.executions,
         output_snr_db=output_snr_db,
         estimates=estimates,
     )

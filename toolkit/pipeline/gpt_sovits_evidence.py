@@ -17,6 +17,7 @@ from toolkit.pipeline.events import StageClock
 from toolkit.pipeline.evidence import DELEGATES, SCRATCH, Heard, Judged, float_macs, op_counts
 from toolkit.pipeline.gates import Evidence, judge_gates
 from toolkit.pipeline.gpt_sovits_precision import Fidelity
+from toolkit.pipeline.gpu_execution import execute_parts
 from toolkit.pipeline.run_directory import RunDirectory
 from toolkit.pipeline.shipping import Shipped
 from toolkit.recipe.schema import Recipe
@@ -111,6 +112,7 @@ def judge_pair(
         if size.variant == "float32":
             kind = "t2s" if size.part.startswith("t2s_") else size.part.partition("@")[0]
             largest[kind] = max(largest.get(kind, 0), size.total_bytes)
+    on_gpu = execute_parts(parts, recipe, clock)
     estimates = estimate_run(run, recipe, clock)
     size = total_size(run, sizes, sum(largest.values()), recipe.gates.total_bytes_max)
     shipped = [graph.shipped for graph in graphs]
@@ -136,9 +138,10 @@ def judge_pair(
         size=size,
         quality=heard.quality,
         whole_voice=None,
-        missing=heard.missing,
+        missing={**heard.missing, **(on_gpu.missing or {})},
         clips=heard.clips,
-        gates=judge_gates(recipe.gates, rows, evidence),
+        gates=(*judge_gates(recipe.gates, rows, evidence), *on_gpu.gates),
+        gpu_executions=on_gpu.executions,
         output_snr_db=worst,
         estimates=estimates,
     )

@@ -12,6 +12,7 @@ from converters.errors import InputError
 from toolkit.results.delegation import Placement
 from toolkit.results.estimate import LatencyEstimate
 from toolkit.results.fidelity import Clip, Parity, PrecisionOp, PrecisionOverride, Quality, TensorError, Tried
+from toolkit.results.gpu import GpuExecution
 from toolkit.results.measurement import Latency, LatencyComparison, Memory, OpTime, Point, Size, Sparsity
 from toolkit.results.phone import PhoneBench
 from toolkit.results.provenance import Artifact, Environment, Run, Stage
@@ -35,6 +36,7 @@ class RunResult(Record):
     precision: tuple[PrecisionOp, ...] = ()
     overrides: tuple[PrecisionOverride, ...] = ()
     delegation: tuple[Placement, ...] = ()
+    gpu_executions: tuple[GpuExecution, ...] = ()
     latency: tuple[Latency, ...] = ()
     comparisons: tuple[LatencyComparison, ...] = ()
     estimates: tuple[LatencyEstimate, ...] = ()
