@@ -50,8 +50,9 @@ def accumulate(op: TfliteOp, inputs: list[np.ndarray | None], output_shape: tupl
     match op.kind:
         case "CONV_2D" if data.shape[3] == weights.shape[3]:
             terms, rows = _convolution(op, data, weights, output_shape), weights.shape[0]
-        case "DEPTHWISE_CONV_2D" if data.shape[3] == weights.shape[3]:
-            terms, rows = _depthwise(op, data, weights, output_shape), weights.shape[3]
+        case "DEPTHWISE_CONV_2D":
+            repeated = np.repeat(data, weights.shape[3] // data.shape[3], axis=3)
+            terms, rows = _depthwise(op, repeated, weights, output_shape), weights.shape[3]
         case "FULLY_CONNECTED":
             terms, rows = _slices(_half(data.reshape(-1, weights.shape[1])), _half(weights).T), weights.shape[0]
         case "BATCH_MATMUL":

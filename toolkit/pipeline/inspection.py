@@ -82,9 +82,7 @@ def execute_tflite(path: Path) -> dict[str, Any]:
         "gpu_ops": result.gpu_ops,
         "cpu_ops": result.cpu_ops,
         "judgement": result.judgement,
-        "snr_db": {
-            n: round(e.snr_db, 1) if math.isfinite(e.snr_db) else str(e.snr_db) for n, e in result.outputs.items()
-        },
+        "snr_db": {n: round(level, 1) if math.isfinite(level) else str(level) for n, level in levels.items()},
     }
     if any(op.kind in ACCUMULATED and graph.tensors[op.outputs[0]].dtype == "FLOAT32" for op in graph.ops):
         found["float16"] = float16_estimate(emulate_float16(path, inputs)).model_dump(mode="json")
