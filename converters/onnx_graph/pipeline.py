@@ -17,6 +17,7 @@ from converters.onnx_graph import (
     channel_gathers,
     conv_bias,
     decompose,
+    dense_groups,
     flips,
     fold_constants,
     fold_scales,
@@ -32,6 +33,7 @@ from converters.onnx_graph import (
     polyphase,
     renumber,
     restore_slices,
+    row_gathers,
     transposes,
 )
 from converters.onnx_graph.graph import Graph
@@ -42,11 +44,13 @@ from converters.spec import Arrays, Interface, Layout, PartSpec
 PASSES: tuple[OnnxPass, ...] = (
     OnnxPass(name=fold_constants.NAME, apply=fold_constants.apply),
     OnnxPass(name=int32_indices.NAME, apply=int32_indices.apply, after=("fold_constants",)),
+    OnnxPass(name=row_gathers.NAME, apply=row_gathers.apply, after=("int32_indices",)),
     OnnxPass(name=nearest_upsampling.NAME, apply=nearest_upsampling.apply, after=("fold_constants",)),
     OnnxPass(name=normalisation.NAME, apply=normalisation.apply, after=("fold_constants",)),
     OnnxPass(name=decompose.NAME, apply=decompose.apply, after=("normalisation",)),
     OnnxPass(name=matrix_forms.NAME, apply=matrix_forms.apply, after=("fold_constants",)),
     OnnxPass(name=fold_scales.NAME, apply=fold_scales.apply, after=("decompose",)),
+    OnnxPass(name=dense_groups.NAME, apply=dense_groups.apply, after=("fold_scales",)),
     OnnxPass(name=linear_attention.NAME, apply=linear_attention.apply, after=("normalisation",)),
     OnnxPass(name=transposes.NAME, apply=transposes.apply, after=("linear_attention",)),
     OnnxPass(name=flips.NAME, apply=flips.apply, after=("fold_constants",)),

@@ -71,6 +71,8 @@ def float_digest(part: SourcePart, recipe: Recipe) -> str:
     digest = hashlib.sha256()
     _add(digest, part.key, repr(part.spec), part.real_probes)
     _add(digest, recipe.onnx.model_dump_json(), recipe.parity.model_dump_json())
+    if recipe.delegate.name == "gpu":
+        _add(digest, "rewrites for GPUs")
     for probe in part.probes:
         for name, array in sorted(probe.items()):
             _add_array(digest, name, np.asarray(array))
