@@ -35,7 +35,9 @@ def convert(
         "or .onnx file; or the GPT .ckpt and the SoVITS .pth of a GPT-SoVITS model (.ckpt alone: text to codes); "
         "leave it out for the embedded default voice.",
     ),
-    delegate: Literal["nnapi", "gpu", "xnnpack"] = typer.Option("nnapi", help="Accelerator the graph is shaped for."),
+    delegate: Literal["nnapi", "gpu", "xnnpack", "qnn"] = typer.Option(
+        "nnapi", help="Accelerator the graph is shaped for (qnn: Snapdragon's NPU)."
+    ),
     android: str = typer.Option("", help="Android version (12), API level (31) or NNAPI feature level (FL6)."),
     recipe: str = typer.Option("", help="Built-in recipe name or YAML file; default: by the kind of model."),
     change: list[str] = typer.Option([], "--set", metavar="KEY=VALUE", help="Change a recipe field, e.g. seed=7."),
@@ -147,6 +149,8 @@ def _search(job: Job, base: Recipe, wish: Intent, out: Path | None, terminal: Te
 def _delegate_changes(delegate: str, android: str, device: str) -> list[str]:
     return [
         f"delegate.name={delegate}",
+        # Snapdragon's compiler refuses transposed convolutions of large strides.
+        *(["onnx.transposed_conv=polyphase"] if delegate == "qnn" else []),
         *([f'delegate.android="{android}"'] if android else []),
         *([f'delegate.device="{device}"'] if device else []),
     ]

@@ -12,7 +12,7 @@ import typer
 
 def inspect(
     model: Path = typer.Argument(help=".tflite file, or a GPT-SoVITS .ckpt or .pth."),
-    delegate: Literal["nnapi", "gpu", "gpu-classic", "xnnpack", "coreml", "none"] = typer.Option(
+    delegate: Literal["nnapi", "gpu", "gpu-classic", "xnnpack", "coreml", "qnn", "none"] = typer.Option(
         "none", help="Show this delegate's placement (gpu: LiteRT's; gpu-classic: the older TFLite one)."
     ),
     android: str = typer.Option("12", help="Android version, API level or NNAPI feature level."),

@@ -27,14 +27,14 @@ from toolkit.pipeline.run_directory import RunDirectory
 from toolkit.pipeline.shipping import Shipped, file_stem
 from toolkit.pipeline.sources import Source
 from toolkit.recipe.schema import Recipe
-from toolkit.results import Clip, Gate, GpuExecution, LatencyEstimate, PartSize, Placement, Quality, Size
+from toolkit.results import Clip, DelegateName, Gate, GpuExecution, LatencyEstimate, PartSize, Placement, Quality, Size
 
 _SHUFFLED_PARTS = ("flow", "decoder", "model")
 _UNTIMED = {"latency": "this run is one of a search's, which are not timed on the host; the search's best one is"}
 SCRATCH = ".bench"
 """Folder of single-signature copies that are measured and then removed."""
 _MAIN_PARTS = ("decoder", "model")
-DELEGATES = {"nnapi": "nnapi", "gpu": "gpu_litert", "xnnpack": "xnnpack"}
+DELEGATES: dict[str, DelegateName] = {"nnapi": "nnapi", "gpu": "gpu_litert", "xnnpack": "xnnpack", "qnn": "qnn"}
 """Delegate of the recipe to the placement its gates are judged on."""
 
 
@@ -82,9 +82,9 @@ def judge_run(
     Without ``benchmark`` nothing is timed on the host, and the report says so.
     """
     with clock.stage("delegate placement") as stage:
-        level = parse_level(recipe.delegate.android)
-        placements = tuple(p for part in shipped for p in place_all(part.tflite, part.key, level=level))
-        asked = [p for p in placements if p.delegate == DELEGATES[recipe.delegate.name]]
+        level, wanted = parse_level(recipe.delegate.android), DELEGATES[recipe.delegate.name]
+        placements = tuple(p for part in shipped for p in place_all(part.tflite, part.key, level=level, asked=wanted))
+        asked = [p for p in placements if p.delegate == wanted]
         stage.fact = ", ".join(f"{p.part} {p.delegated_ops}/{p.total_ops} in {p.partitions}" for p in asked)
     parts = _bench_parts(source, floats, shipped, run)
     best = max(recipe.bench.threads)

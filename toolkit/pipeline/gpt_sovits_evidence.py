@@ -89,11 +89,13 @@ def judge_pair(
 ) -> Judged:
     """Measures what the report shows and holds it against the recipe's gates."""
     with clock.stage("delegate placement") as stage:
-        level = parse_level(recipe.delegate.android)
+        level, wanted = parse_level(recipe.delegate.android), DELEGATES[recipe.delegate.name]
         placements = tuple(
-            row for graph in graphs for row in place_all(graph.shipped.tflite, graph.shipped.key, level=level)
+            row
+            for graph in graphs
+            for row in place_all(graph.shipped.tflite, graph.shipped.key, level=level, asked=wanted)
         )
-        asked = [row for row in placements if row.delegate == DELEGATES[recipe.delegate.name]]
+        asked = [row for row in placements if row.delegate == wanted]
         stage.fact = ", ".join(f"{p.part} {p.delegated_ops}/{p.total_ops} in {p.partitions}" for p in asked)
     name = "benchmark on the host CPU"
     with clock.stage(name) as stage:

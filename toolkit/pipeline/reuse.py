@@ -84,6 +84,8 @@ def shipped_digest(part: SourcePart, recipe: Recipe, calibration_sha256: str) ->
     """Digest of what decides a part as it ships."""
     digest = hashlib.sha256(float_digest(part, recipe).encode())
     _add(digest, recipe.part(part.name).model_dump_json(), recipe.seed, calibration_sha256)
+    if recipe.delegate.name == "qnn":
+        _add(digest, "rewrites for NPUs")
     return digest.hexdigest()
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from converters.errors import ToolError
 from converters.spec import Interface
+from converters.tflite_graph.leaky_relu import without_leaky_relu
 from toolkit.data import Manifest
 from toolkit.pipeline.events import StageClock
 from toolkit.pipeline.float_chain import FloatPart
@@ -117,12 +118,15 @@ def _ship(
             on_progress=progress,
             float_file=part.tflite,
         )
+        content = compressed.tflite
+        if recipe.delegate.name == "qnn":
+            content, _ = without_leaky_relu(content)
         kinds = Counter(row.realised for row in compressed.audit.rows)
-        stage.fact = f"{len(compressed.tflite):,} bytes; " + ", ".join(f"{n} {kind}" for kind, n in kinds.most_common())
+        stage.fact = f"{len(content):,} bytes; " + ", ".join(f"{n} {kind}" for kind, n in kinds.most_common())
     return Shipped(
         name=part.source.name,
         bucket=part.source.bucket,
-        tflite=compressed.tflite,
+        tflite=content,
         interface=compressed.relayered.interface,
         torch_names=dict(compressed.relayered.torch_names),
         audit=tuple(row.model_copy(update={"part": key}) for row in compressed.audit.rows),

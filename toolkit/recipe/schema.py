@@ -136,7 +136,7 @@ class GptSovits(_Strict):
 class Delegate(_Strict):
     """The accelerator the graph is shaped for; the others are shown beside it."""
 
-    name: Literal["nnapi", "gpu", "xnnpack"] = "nnapi"
+    name: Literal["nnapi", "gpu", "xnnpack", "qnn"] = "nnapi"
     android: str = Field("12", description="Android version, API level (31) or NNAPI feature level (FL6)")
     device: str = Field("", description="device to estimate latency for, e.g. snapdragon-7-gen-3; empty: none")
 
