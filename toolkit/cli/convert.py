@@ -103,7 +103,7 @@ def convert(
         model="".join(models or ()), inputs=tuple(inputs), spec=spec, probe=probe, random_voice=random_voice
     )
     kind = sources.kind_of(request)
-    name = recipe or DEFAULT_RECIPE["voice" if kind == "voice" else "model"]
+    name = recipe or ("vits-voice-npu" if (kind, delegate) == ("voice", "qnn") else DEFAULT_RECIPE[kind])
     # The limits are a trained voice's; random weights are held to parity, precision and placement only.
     lenient = ["gates={}"] if random_voice and not recipe else []
     if searching and kind == "model" and not recipe:
