@@ -20,11 +20,16 @@ def inspect(
     execute: bool = typer.Option(
         False, "--execute", help="With --delegate gpu: also run it on a software GPU against the reference kernels."
     ),
+    compile_: str = typer.Option(
+        "", "--compile", metavar="SOC", help="With --delegate qnn: also ask your own QNN compiler, e.g. for SM7550."
+    ),
     as_json: bool = typer.Option(False, "--json", help="JSON instead of text."),
 ) -> None:
     """Show operators, precision, sizes and placement of a TFLite file; version and parts of a checkpoint."""
     if execute and delegate != "gpu":
         raise typer.BadParameter("--execute goes with --delegate gpu")
+    if compile_ and delegate != "qnn":
+        raise typer.BadParameter("--compile goes with --delegate qnn")
     if model.suffix in (".ckpt", ".pth"):
         _checkpoint(model, as_json)
         return
@@ -33,6 +38,8 @@ def inspect(
     found = inspect_tflite(model, None if delegate == "none" else delegate, android)
     if execute:
         found["executed"] = _executed(model)
+    if compile_:
+        found["compiled"] = _compiled(model, compile_)
     if as_json:
         typer.echo(json.dumps(found, indent=1))
         return
@@ -62,6 +69,8 @@ def inspect(
                 typer.echo(f"    fix: {fallback['fix']}")
         for note in placement["notes"]:
             typer.echo(f"  note: {_shown(note)}")
+    if "compiled" in found:
+        _show_compiled(found["compiled"])
     if "executed" in found:
         ran = found["executed"]
         typer.echo(f"{ran['how']}: " + ("accepted whole" if ran["accepted"] else f"refused: {_shown(ran['reason'])}"))
@@ -74,6 +83,25 @@ def inspect(
             )
         if "float16" in ran:
             _show_float16(ran["float16"])
+
+
+def _compiled(model: Path, soc: str) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from toolkit.delegates.qnn_compiler import compile_for_npu
+
+    return asdict(compile_for_npu(model, soc=soc))
+
+
+def _show_compiled(found: dict[str, Any]) -> None:
+    typer.echo(
+        f"compiled for {found['soc']} by LiteRT's compiler with your QNN libraries: "
+        f"{found['selected']}/{found['total']} operators, {found['partitions']} partition(s)"
+    )
+    for number, kind in found["refused"]:
+        typer.echo(f"  refused: {_shown(kind)} #{number}")
+    for name, kind in found["invalid"]:
+        typer.echo(f"  QNN's validation failed: {_shown(name)} ({_shown(kind)})")
 
 
 def _executed(model: Path) -> dict[str, Any]:
