@@ -35,6 +35,7 @@ from converters.onnx_graph import (
     restore_slices,
     row_gathers,
     transposes,
+    value_pads,
 )
 from converters.onnx_graph.graph import Graph
 from converters.onnx_graph.pass_types import OnnxPass, PassResult, RewriteOptions
@@ -62,6 +63,7 @@ PASSES: tuple[OnnxPass, ...] = (
     OnnxPass(name=polyphase.NAME, apply=polyphase.apply, after=("gather_down",)),
     OnnxPass(name=conv_bias.NAME, apply=conv_bias.apply, after=("polyphase", "normalisation")),
     OnnxPass(name=lift_rank.NAME, apply=lift_rank.apply, after=("restore_slices", "polyphase", "nearest_upsampling")),
+    OnnxPass(name=value_pads.NAME, apply=value_pads.apply, after=("lift_rank",)),
     OnnxPass(name=renumber.NAME, apply=renumber.apply, after=("lift_rank",)),
 )
 

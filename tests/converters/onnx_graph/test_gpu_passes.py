@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from converters.onnx_graph import dense_groups, row_gathers
+from converters.onnx_graph import dense_groups, row_gathers, value_pads
 from tests.converters.onnx_graph.graphs import apply, make_graph, ops, run, weights
 
 
@@ -57,3 +57,25 @@ def test_a_lookup_by_a_row_goes_through_rank_one_and_keeps_its_shape():
     gather = next(node for node in graph.nodes if node.op == "Gather")
     assert len(graph.shapes[gather.inputs[1]]) == 1 and ops(graph)["Reshape"] == 2
     assert graph.shapes[graph.outputs[0]] == shape
+
+
+def _padded(value: float, pads: list[int]):
+    constants = {"p": np.int64(pads), "c": np.float32(value), "w": weights(4, 6, 3), "b": weights(4)}
+    nodes = [("Pad", "x p c", "h", {}), ("Conv", "h w b", "y", {})]
+    return make_graph({"x": (1, 6, 10)}, nodes, ["y"], **constants)
+
+
+@pytest.mark.parametrize("pads", [[0, 0, 2, 0, 0, 3], [0, 0, 2, 0, 0, 0], [0, 0, 0, 0, 0, 1]], ids=str)
+def test_a_pad_with_a_value_becomes_a_concatenation(pads):
+    graph = _padded(0.5, pads)
+    assert apply(value_pads, graph, accelerator="gpu").changed == 1
+    assert ops(graph) == {"Concat": 1, "Conv": 1}
+
+
+def test_pads_with_zeros_and_of_several_axes_stay():
+    assert apply(value_pads, _padded(0.0, [0, 0, 2, 0, 0, 3]), accelerator="gpu").changed == 0
+    nodes = [("Pad", "x p c", "y", {})]
+    both = make_graph({"x": (1, 6, 10)}, nodes, ["y"], p=np.int64([0, 1, 2, 0, 0, 3]), c=np.float32(0.5))
+    result = apply(value_pads, both, accelerator="gpu")
+    assert result.changed == 0 and "several axes" in result.skipped[0].reason
+    assert apply(value_pads, _padded(0.5, [0, 0, 2, 0, 0, 3])).changed == 0
