@@ -35,7 +35,9 @@ def convert(
         "or .onnx file; or the GPT .ckpt and the SoVITS .pth of a GPT-SoVITS model (.ckpt alone: text to codes); "
         "leave it out for the embedded default voice.",
     ),
-    delegate: Literal["nnapi", "gpu", "xnnpack"] = typer.Option("nnapi", help="Accelerator the graph is shaped for."),
+    delegate: Literal["nnapi", "gpu", "xnnpack", "qnn"] = typer.Option(
+        "nnapi", help="Accelerator the graph is shaped for (qnn: Snapdragon's NPU)."
+    ),
     android: str = typer.Option("", help="Android version (12), API level (31) or NNAPI feature level (FL6)."),
     min_runtime: str = typer.Option(
         "", help="Oldest TFLite runtime every file must load in, by TensorFlow's number, e.g. 2.16; refused above it."
@@ -104,7 +106,7 @@ def convert(
         model="".join(models or ()), inputs=tuple(inputs), spec=spec, probe=probe, random_voice=random_voice
     )
     kind = sources.kind_of(request)
-    name = recipe or DEFAULT_RECIPE["voice" if kind == "voice" else "model"]
+    name = recipe or ("vits-voice-npu" if (kind, delegate) == ("voice", "qnn") else DEFAULT_RECIPE[kind])
     # The limits are a trained voice's; random weights are held to parity, precision and placement only.
     lenient = ["gates={}"] if random_voice and not recipe else []
     if searching and kind == "model" and not recipe:
@@ -150,6 +152,8 @@ def _search(job: Job, base: Recipe, wish: Intent, out: Path | None, terminal: Te
 def _delegate_changes(delegate: str, android: str, device: str, runtime: str) -> list[str]:
     return [
         f"delegate.name={delegate}",
+        # Snapdragon's compiler refuses transposed convolutions of large strides.
+        *(["onnx.transposed_conv=polyphase"] if delegate == "qnn" else []),
         *([f'delegate.android="{android}"'] if android else []),
         *([f'delegate.device="{device}"'] if device else []),
         *([f'delegate.runtime="{runtime}"'] if runtime else []),

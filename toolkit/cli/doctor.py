@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import shutil
 import sys
 
 import typer
@@ -36,6 +37,7 @@ def doctor() -> None:
     for name, purpose in _EXTRAS.items():
         found = _version(name)
         lines.append((True, f"{'ok' if found else 'absent':<8}{name:<32}{found or purpose}"))
+    lines += [(True, f"{'ok' if found else 'absent':<8}{what:<32}{found or hint}") for what, found, hint in _tools()]
     for _, text in lines:
         typer.echo(text)
     if not all(good for good, _ in lines):
@@ -45,6 +47,23 @@ def doctor() -> None:
             where=sys.prefix,
             hint="run: make env  (or pip install --no-deps --require-hashes -r requirements.lock)",
         )
+
+
+def _tools() -> list[tuple[str, str, str]]:
+    """Programs and libraries outside Python that a few commands use: what, where it was found, how to get it."""
+    from toolkit.delegates.qnn_compiler import LIBRARIES_VARIABLE, find_qnn
+    from toolkit.delegates.software_gpu import software_driver
+
+    qnn = find_qnn()
+    return [
+        (
+            "software GPU (--execute)",
+            str(software_driver() or ""),
+            "Debian: apt-get install chromium-common libvulkan1",
+        ),
+        ("QNN libraries (--compile)", str(qnn.libraries) if qnn else "", f"your own, named in {LIBRARIES_VARIABLE}"),
+        ("adb (bench --device)", shutil.which("adb") or "", "Debian: apt-get install adb"),
+    ]
 
 
 def _version(name: str) -> str:

@@ -99,6 +99,7 @@ def assemble(found: Findings) -> RunResult:
         delegation=judged.placements,
         runtimes=runtime_needs(found.directory / "bundle"),
         sentence=judged.sentence,
+        gpu_executions=judged.gpu_executions,
         latency=judged.measured.latency,
         comparisons=judged.measured.comparisons,
         estimates=judged.estimates,

@@ -18,6 +18,7 @@ from toolkit.pipeline.evidence import DELEGATES, SCRATCH, Heard, Judged, float_m
 from toolkit.pipeline.gates import Evidence, judge_gates
 from toolkit.pipeline.gpt_sovits_precision import Fidelity
 from toolkit.pipeline.gpt_sovits_sentence import MeasuredSentence
+from toolkit.pipeline.gpu_execution import execute_parts
 from toolkit.pipeline.run_directory import RunDirectory
 from toolkit.pipeline.shipping import Shipped
 from toolkit.recipe.schema import Recipe
@@ -103,11 +104,13 @@ def judge_pair(
         said: the whole sentence, which leads what was measured.
     """
     with clock.stage("delegate placement") as stage:
-        level = parse_level(recipe.delegate.android)
+        level, wanted = parse_level(recipe.delegate.android), DELEGATES[recipe.delegate.name]
         placements = tuple(
-            row for graph in graphs for row in place_all(graph.shipped.tflite, graph.shipped.key, level=level)
+            row
+            for graph in graphs
+            for row in place_all(graph.shipped.tflite, graph.shipped.key, level=level, asked=wanted)
         )
-        asked = [row for row in placements if row.delegate == DELEGATES[recipe.delegate.name]]
+        asked = [row for row in placements if row.delegate == wanted]
         stage.fact = ", ".join(f"{p.part} {p.delegated_ops}/{p.total_ops} in {p.partitions}" for p in asked)
     name = "benchmark on the host CPU"
     with clock.stage(name) as stage:
@@ -132,6 +135,7 @@ def judge_pair(
         if size.variant == "float32":
             kind = "t2s" if size.part.startswith("t2s_") else size.part.partition("@")[0]
             largest[kind] = max(largest.get(kind, 0), size.total_bytes)
+    on_gpu = execute_parts(parts, recipe, clock)
     estimates = estimate_run(run, recipe, clock)
     size = total_size(run, sizes, sum(largest.values()), recipe.gates.total_bytes_max)
     shipped = [graph.shipped for graph in graphs]
@@ -157,10 +161,15 @@ def judge_pair(
         size=size,
         quality=heard.quality,
         whole_voice=None,
-        missing={**heard.missing, **({"sentence": said.missing} if said.missing else {})},
+        missing={
+            **heard.missing,
+            **({"sentence": said.missing} if said.missing else {}),
+            **(on_gpu.missing or {}),
+        },
         sentence=said.sentence,
         clips=heard.clips,
-        gates=judge_gates(recipe.gates, rows, evidence),
+        gates=(*judge_gates(recipe.gates, rows, evidence), *on_gpu.gates),
+        gpu_executions=on_gpu.executions,
         output_snr_db=worst,
         estimates=estimates,
     )

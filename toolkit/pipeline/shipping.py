@@ -11,6 +11,7 @@ from pathlib import Path
 
 from converters.errors import ToolError
 from converters.spec import Interface
+from converters.tflite_graph.leaky_relu import without_leaky_relu
 from toolkit.data import Manifest
 from toolkit.delegates.runtime import check_runtime
 from toolkit.pipeline.events import StageClock
@@ -119,13 +120,16 @@ def _ship(
             on_progress=progress,
             float_file=part.tflite,
         )
-        check_runtime(compressed.tflite, key, recipe.delegate.runtime)
+        content = compressed.tflite
+        if recipe.delegate.name == "qnn":
+            content, _ = without_leaky_relu(content)
+        check_runtime(content, key, recipe.delegate.runtime)
         kinds = Counter(row.realised for row in compressed.audit.rows)
-        stage.fact = f"{len(compressed.tflite):,} bytes; " + ", ".join(f"{n} {kind}" for kind, n in kinds.most_common())
+        stage.fact = f"{len(content):,} bytes; " + ", ".join(f"{n} {kind}" for kind, n in kinds.most_common())
     return Shipped(
         name=part.source.name,
         bucket=part.source.bucket,
-        tflite=compressed.tflite,
+        tflite=content,
         interface=compressed.relayered.interface,
         torch_names=dict(compressed.relayered.torch_names),
         audit=tuple(row.model_copy(update={"part": key}) for row in compressed.audit.rows),

@@ -28,6 +28,7 @@ DELEGATE_TITLES = {
     "gpu_litert": "GPU (LiteRT)",
     "xnnpack": "CPU (XNNPACK)",
     "coreml": "Core ML",
+    "qnn": "NPU (Qualcomm)",
 }
 
 

@@ -18,6 +18,7 @@ from toolkit.results.fidelity import (
     Tried,
     Utterance,
 )
+from toolkit.results.gpu import Float16Estimate, GpuExecution, GpuOutput
 from toolkit.results.history import Trend, TrendPoint
 from toolkit.results.measurement import (
     Latency,
@@ -47,7 +48,10 @@ __all__ = [
     "DelegateName",
     "Device",
     "Environment",
+    "Float16Estimate",
     "Gate",
+    "GpuExecution",
+    "GpuOutput",
     "Host",
     "Latency",
     "LatencyComparison",

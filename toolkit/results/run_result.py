@@ -10,6 +10,7 @@ from pydantic import Field
 from toolkit.results.delegation import Placement
 from toolkit.results.estimate import LatencyEstimate
 from toolkit.results.fidelity import Clip, Parity, PrecisionOp, PrecisionOverride, Quality, TensorError, Tried
+from toolkit.results.gpu import GpuExecution
 from toolkit.results.measurement import Latency, LatencyComparison, Memory, OpTime, Point, Size, Sparsity
 from toolkit.results.phone import PhoneBench
 from toolkit.results.provenance import Artifact, Environment, Run, Stage
@@ -36,6 +37,7 @@ class RunResult(Record):
     delegation: tuple[Placement, ...] = ()
     runtimes: tuple[RuntimeNeed, ...] = ()
     sentence: Sentence | None = None
+    gpu_executions: tuple[GpuExecution, ...] = ()
     latency: tuple[Latency, ...] = ()
     comparisons: tuple[LatencyComparison, ...] = ()
     estimates: tuple[LatencyEstimate, ...] = ()
