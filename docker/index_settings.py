@@ -36,4 +36,5 @@ def _folders(value: str) -> Iterator[Path]:
     for word in value.split():
         path = Path(word.removeprefix("file://"))
         if path.is_absolute() and path.exists():
-            yield path if path.is_dir() else path.parent
+            # An index's pages name files beside the index.
+            yield path.parent if path.is_file() or path.name == "simple" else path
