@@ -24,6 +24,7 @@ from toolkit.results.measurement import (
     LatencyComparison,
     LatencyStats,
     Memory,
+    OpRun,
     OpTime,
     PartSize,
     Point,
@@ -31,7 +32,7 @@ from toolkit.results.measurement import (
     Sparsity,
 )
 from toolkit.results.phone import Applied, PhoneBench, PhoneDelegate, PhoneLatency, PhoneOp, PhoneState, PhoneTiming
-from toolkit.results.provenance import Artifact, Device, Environment, Host, Run, Stage
+from toolkit.results.provenance import Artifact, Device, Environment, Host, Origin, Run, Stage
 from toolkit.results.run_result import SCHEMA_VERSION, RunResult, json_schema, load, save, to_json
 from toolkit.results.verdict import Comparison, Gate, Recommendation, Status, Validity, Warn, judge
 
@@ -54,7 +55,9 @@ __all__ = [
     "Metric",
     "MetricValue",
     "OpPlacement",
+    "OpRun",
     "OpTime",
+    "Origin",
     "Parity",
     "PartSize",
     "PhoneBench",
