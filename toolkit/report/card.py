@@ -79,7 +79,8 @@ def _precision(result: RunResult) -> Iterator[str]:
             rows.append((part, precision, count(number), share))
     yield from _table(("part", "precision, as realised", "operators", "multiply-adds"), rows)
     differing = sum(row.asked != row.realised for row in result.precision)
-    yield f"Read back from the files, operator by operator; {differing} differ from what was asked. `conversion`: from one to another."
+    yield f"Read back from the files, operator by operator; {differing} differ from what was asked."
+    yield "A `conversion` is an operator between two precisions."
     if result.overrides:
         yield ""
     for rule in result.overrides:
