@@ -109,6 +109,7 @@ def test_run_directory_holds_all_and_phone_is_clean(desk):
         "report.md",
         "results.json",
         "model_card.md",
+        "trace.json",
         "manifest.json",
         "raw",
     }
