@@ -41,6 +41,14 @@
   const width = document.documentElement.clientWidth;
   if (document.documentElement.scrollWidth > width) wrong.push(`${document.documentElement.scrollWidth} px wide on ${width}`);
 
+  for (const chart of all("svg")) {
+    const labels = [...chart.querySelectorAll("text")].filter((e) => e.checkVisibility()).map((e) => [e, e.getBoundingClientRect()]);
+    labels.forEach(([one, a], i) => labels.slice(i + 1).forEach(([other, b]) => {
+      const [wide, high] = [Math.min(a.right, b.right) - Math.max(a.left, b.left), Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top)];
+      if (wide > 1 && high > 3) wrong.push(`labels overlap: ${place(one)} ${place(other)}`);
+    }));
+  }
+
   const rgb = (text) => {
     const found = text.match(/^rgba?\(([\d.]+),? ([\d.]+),? ([\d.]+)(?:,? ?\/? ([\d.]+))?\)/);
     return found ? [+found[1], +found[2], +found[3], found[4] === undefined ? 1 : +found[4]] : null;
