@@ -63,7 +63,7 @@ def test_audit_finds_nothing_and_the_console_is_empty(browser, pages, name, sche
 
 DEFECTS = {
     "no alt text": ("</main>", '<img src="data:image/gif;base64,R0lGODlhAQABAAAAACw="></main>'),
-    "heading jumps": ("</main>", "<h4>deep</h4></main>"),
+    "heading jumps": ("</main>", "<h6>deep</h6></main>"),
     "chart without a name": ("</main>", '<svg width="9" height="9"><rect width="9" height="9"/></svg></main>'),
     "contrast": ("</main>", '<p style="color: #999; background: #aaa">pale</p></main>'),
     "px wide on": ("</main>", '<div style="width: 3000px">wide</div></main>'),
