@@ -95,14 +95,17 @@ def test_two_runs_in_one_directory_leave_one_of_them_whole(tmp_path):
 
 
 def test_the_race_catches_a_swap_that_looks_before_it_renames(tmp_path, monkeypatch):
+    both_looked = threading.Barrier(2)
+
     def looks_first(temporary, out):
-        if out.exists():
-            threading.Event().wait(0.002)
+        there = out.exists()
+        both_looked.wait(timeout=30)
+        if there:
             out.replace(temporary.with_name(f"{temporary.name}.old"))
         temporary.replace(out)
 
     monkeypatch.setattr("toolkit.pipeline.run_directory._swap", looks_first)
-    assert _race(tmp_path) != []
+    assert _race(tmp_path, times=1) != []
 
 
 def test_an_earlier_run_comes_back_when_the_new_one_cannot_be_put_in_its_place(tmp_path, monkeypatch):
