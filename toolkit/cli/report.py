@@ -1,4 +1,4 @@
-"""``toolkit report``: renders a run's or a search's results again."""
+"""``toolkit report``: renders a run's, a search's or a stack's results again."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 
 
 def report(
-    run: Path | None = typer.Argument(None, help="Run or search directory, or its results.json or search.json."),
+    run: Path | None = typer.Argument(
+        None, help="Run, search or stack directory, or its results.json, search.json or stack.json."
+    ),
     history: Path | None = typer.Option(None, help="History database: earlier results of the model in section 9."),
     schema: bool = typer.Option(False, "--schema", help="Print the JSON Schema of results.json and stop."),
 ) -> None:
-    """Render a run's results.json again, or a search's page from its search.json.
+    """Render a run's results.json again, or the page of a search or a stack.
 
     Beside index.html and report.md come model_card.md, trace.json (Perfetto) and model_explorer/*.json (node data).
     """
@@ -34,12 +36,18 @@ def report(
         )
     from toolkit.report import write_report
     from toolkit.report.search_page import write_search
+    from toolkit.report.stack_page import write_stack_page
     from toolkit.results import load
     from toolkit.results.search import SEARCH_FILE, load_search
+    from toolkit.results.stack import STACK_FILE, load_stack
 
     if run.name == SEARCH_FILE or (run / SEARCH_FILE).is_file():
         path = run / SEARCH_FILE if run.is_dir() else run
         typer.echo(write_search(load_search(path), path.parent))
+        return
+    if run.name == STACK_FILE or (run / STACK_FILE).is_file():
+        path = run / STACK_FILE if run.is_dir() else run
+        typer.echo(write_stack_page(load_stack(path), path.parent))
         return
     path = run / "results.json" if run.is_dir() else run
     result = load(path)
