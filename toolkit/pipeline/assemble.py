@@ -86,6 +86,7 @@ def assemble(found: Findings) -> RunResult:
             wall_seconds=time.time() - found.started,
             peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         ),
+        origin=found.source.origin,
         environment=environment(recipe.delegate.name).model_copy(
             update={"delegate_version": level or None, "lock_sha256": lock_sha256()}
         ),
@@ -105,6 +106,7 @@ def assemble(found: Findings) -> RunResult:
         estimates=judged.estimates,
         memory=judged.measured.memory,
         op_times=judged.measured.op_times,
+        op_runs=judged.measured.op_runs,
         points=_points(found),
         size=judged.size,
         sparsity=tuple(row for part in found.shipped for row in part.sparsity),

@@ -15,7 +15,9 @@ import yaml
 
 from converters.errors import InputError
 from converters.spec import PartSpec, TensorSpec
+from toolkit.pipeline.origin import RANDOM_ORIGIN, origin_beside
 from toolkit.pipeline.run_directory import file_sha256
+from toolkit.results import Origin
 
 if TYPE_CHECKING:
     from toolkit.models.voice import Voice
@@ -82,6 +84,7 @@ class Source:
         kind: ``voice`` or ``model``.
         voice: the voice, for judging by ear and metric.
         inputs: sha256 by file name of everything read.
+        origin: what is said of where it comes from; None when the given files say nothing.
     """
 
     name: str
@@ -89,6 +92,7 @@ class Source:
     kind: Kind
     voice: Voice | None
     inputs: dict[str, str] = field(default_factory=dict)
+    origin: Origin | None = None
 
 
 def kind_of(request: Request) -> Kind:
@@ -125,19 +129,25 @@ def open_voice(request: Request) -> Source:
         InputError: the files are missing, damaged or not a Piper voice.
     """
     from toolkit.models.piper import default_voice, load_voice
+    from toolkit.models.piper.default import default_voice_path
     from toolkit.models.seeded import seeded_voice
 
     if request.random_voice:
         voice = seeded_voice()
-        return Source(name="random-voice", label=voice.label, kind="voice", voice=voice)
+        return Source(name="random-voice", label=voice.label, kind="voice", voice=voice, origin=RANDOM_ORIGIN)
     if request.model:
         path = Path(request.model)
         config = _voice_config(path)
         voice = load_voice(path, config)
         inputs = {p.name: file_sha256(p) for p in (path, config) if p is not None}
-        return Source(name=path.stem, label=voice.label, kind="voice", voice=voice, inputs=inputs)
+        return Source(
+            name=path.stem, label=voice.label, kind="voice", voice=voice, inputs=inputs, origin=origin_beside(path)
+        )
     voice = default_voice()
-    return Source(name=voice.name, label=voice.label, kind="voice", voice=voice, inputs=dict(voice.sources))
+    origin = origin_beside(default_voice_path())
+    return Source(
+        name=voice.name, label=voice.label, kind="voice", voice=voice, inputs=dict(voice.sources), origin=origin
+    )
 
 
 def open_model(request: Request, seed: int) -> tuple[Source, SourcePart]:

@@ -25,6 +25,7 @@ from toolkit.results.measurement import (
     LatencyComparison,
     LatencyStats,
     Memory,
+    OpRun,
     OpTime,
     PartSize,
     Point,
@@ -32,7 +33,7 @@ from toolkit.results.measurement import (
     Sparsity,
 )
 from toolkit.results.phone import Applied, PhoneBench, PhoneDelegate, PhoneLatency, PhoneOp, PhoneState, PhoneTiming
-from toolkit.results.provenance import Artifact, Device, Environment, Host, Run, Stage
+from toolkit.results.provenance import Artifact, Device, Environment, Host, Origin, Run, Stage
 from toolkit.results.record import to_json
 from toolkit.results.run_result import SCHEMA_VERSION, RunResult, json_schema, load, save
 from toolkit.results.runtime import OperatorAge, RuntimeNeed
@@ -61,8 +62,10 @@ __all__ = [
     "Metric",
     "MetricValue",
     "OpPlacement",
+    "OpRun",
     "OpTime",
     "OperatorAge",
+    "Origin",
     "Parity",
     "PartSize",
     "PhoneBench",
