@@ -15,7 +15,7 @@ from converters.spec import PartSpec, Runner
 from toolkit.models.vits.bundle import Host, write_host
 from toolkit.models.vits.config import VitsConfig
 from toolkit.models.vits.durations import OnnxDurations
-from toolkit.models.vits.reach import flow_reach_frames, generator_reach_frames
+from toolkit.models.vits.reach import decoder_reach_frames, flow_reach_frames
 from toolkit.models.vits.speech import InferenceDefaults, PartRunners, Speech
 
 __all__ = ["PARTS", "Buckets", "InferenceDefaults", "PartRunners", "Voice", "torch_runner"]
@@ -84,7 +84,7 @@ class Voice(Speech):
     @property
     def decoder_reach_frames(self) -> int:
         """Context the decoder needs to each side of a chunk."""
-        return generator_reach_frames(self.config.generator)
+        return decoder_reach_frames(self.config.generator)
 
     def part(self, name: str, bucket: int) -> tuple[nn.Module, PartSpec]:
         """A part and its static interface.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from toolkit.models.vits.light_config import LightConfig
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderConfig:
@@ -90,8 +92,8 @@ class GeneratorConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VitsConfig:
-    """A whole voice."""
+    """A whole voice; its decoder is a HiFi-GAN generator or one of the light ones a student may have."""
 
     encoder: EncoderConfig
     flow: FlowConfig
-    generator: GeneratorConfig
+    generator: GeneratorConfig | LightConfig

@@ -12,6 +12,8 @@ from converters.spec import PartSpec, TensorSpec
 from toolkit.models.vits.config import EncoderConfig, FlowConfig, GeneratorConfig, VitsConfig
 from toolkit.models.vits.flow import ResidualCouplingFlow
 from toolkit.models.vits.generator import Generator
+from toolkit.models.vits.light_config import IstftConfig, LightConfig, WavenetConfig
+from toolkit.models.vits.light_generator import IstftGenerator, WavenetGenerator
 from toolkit.models.vits.text_encoder import TextEncoder
 
 
@@ -42,13 +44,22 @@ class FlowPart(nn.Module):
 class DecoderPart(nn.Module):
     """Latent to audio."""
 
-    def __init__(self, config: GeneratorConfig) -> None:
+    def __init__(self, config: GeneratorConfig | LightConfig) -> None:
         super().__init__()
-        self.dec = Generator(config)
+        self.dec = decoder(config)
 
     def forward(self, z: Tensor, mask: Tensor) -> Tensor:
         """See ``Generator.forward``."""
         return self.dec(z, mask)
+
+
+def decoder(config: GeneratorConfig | LightConfig) -> Generator | IstftGenerator | WavenetGenerator:
+    """The decoder these sizes are of, with random weights."""
+    if isinstance(config, IstftConfig):
+        return IstftGenerator(config)
+    if isinstance(config, WavenetConfig):
+        return WavenetGenerator(config)
+    return Generator(config)
 
 
 def build(config: VitsConfig) -> dict[str, nn.Module]:
