@@ -89,9 +89,34 @@ class GeneratorConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DurationsConfig:
+    """The deterministic duration predictor.
+
+    Attributes:
+        channels: channels of ``x``, the encoder's ``hidden``.
+        hidden: channels between the convolutions.
+        kernel: width of the convolutions.
+        layers: how many convolutions; a projection to one channel follows.
+    """
+
+    channels: int = 192
+    hidden: int = 128
+    kernel: int = 3
+    layers: int = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VitsConfig:
-    """A whole voice."""
+    """A whole voice.
+
+    Attributes:
+        encoder: text encoder.
+        flow: flow.
+        generator: decoder.
+        durations: deterministic duration predictor; ``None`` for a stochastic one, which runs on the host.
+    """
 
     encoder: EncoderConfig
     flow: FlowConfig
     generator: GeneratorConfig
+    durations: DurationsConfig | None = None
