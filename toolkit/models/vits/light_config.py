@@ -77,6 +77,11 @@ class IstftConfig:
     overlap: int = 5
 
     @property
+    def channels(self) -> int:
+        """Channels of ``z``."""
+        return self.trunk.channels
+
+    @property
     def hop(self) -> int:
         """Audio samples per frame."""
         return self.trunk.rate * self.patch
@@ -104,6 +109,11 @@ class WavenetConfig:
     dilations: tuple[int, ...] = (1, 3)
     head_kernel: int = 7
     patch: int = 4
+
+    @property
+    def channels(self) -> int:
+        """Channels of ``z``."""
+        return self.trunk.channels
 
     @property
     def hop(self) -> int:

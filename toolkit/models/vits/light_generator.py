@@ -104,15 +104,14 @@ class IstftGenerator(Trunk):
         config: sizes.
     """
 
-    synthesis: Tensor
-
     def __init__(self, config: IstftConfig) -> None:
         super().__init__(config.trunk)
         self.config = config
         width, half = config.trunk.stages[-1].width, config.head_kernel // 2
         self.spectrum = nn.Conv1d(width, 2 * config.bins, config.head_kernel, padding=half)
         self.gain = nn.Conv1d(width, config.bins, config.head_kernel, padding=half)
-        self.register_buffer("synthesis", overlap_add_kernel(config.patch, config.overlap), persistent=False)
+        # Neither a weight nor a buffer: it follows from the sizes, and no file need hold it.
+        self.synthesis = overlap_add_kernel(config.patch, config.overlap)
 
     def sound(self, x: Tensor, mask: Tensor) -> Tensor:
         """See ``Trunk.sound``."""
@@ -121,7 +120,7 @@ class IstftGenerator(Trunk):
         step_mask = functional.interpolate(mask, scale_factor=float(config.trunk.rate), mode="nearest")
         gain = torch.exp(torch.clamp(self.gain(x), max=_LARGEST_LOG)) * step_mask
         parts = self.spectrum(x) * torch.cat([gain, gain], dim=1)
-        return _in_order(functional.conv1d(parts, self.synthesis, padding=config.overlap // 2))
+        return _in_order(functional.conv1d(parts, self.synthesis.to(parts.device), padding=config.overlap // 2))
 
 
 class WavenetGenerator(Trunk):
@@ -168,12 +167,12 @@ def overlap_add_kernel(patch: int, overlap: int) -> Tensor:
         ``[patch, 2 * bins, overlap]`` float32: real parts, then imaginary parts.
     """
     size = patch * overlap
-    time = torch.arange(size, dtype=torch.float64)
+    time = torch.arange(size, dtype=torch.float64, device="cpu")
     window = (0.5 - 0.5 * torch.cos(2.0 * math.pi * time / size)) / (overlap / 2.0)
     # Every bin but the first and the last stands for itself and its conjugate.
-    weight = torch.full((size // 2 + 1, 1), 2.0 / size, dtype=torch.float64)
+    weight = torch.full((size // 2 + 1, 1), 2.0 / size, dtype=torch.float64, device="cpu")
     weight[0] = weight[-1] = 1.0 / size
-    angle = 2.0 * math.pi * torch.arange(len(weight), dtype=torch.float64)[:, None] * time[None] / size
+    angle = 2.0 * math.pi * torch.arange(len(weight), dtype=torch.float64, device="cpu")[:, None] * time[None] / size
     basis = torch.cat([weight * torch.cos(angle), -weight * torch.sin(angle)]) * window
     # Sample n of patch t comes from frame t + k - overlap // 2, in which it is sample n + (overlap - 1 - k) * patch.
     return basis.reshape(len(basis), overlap, patch).flip(1).permute(2, 0, 1).contiguous().float()

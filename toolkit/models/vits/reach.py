@@ -13,10 +13,8 @@ def flow_reach_frames(config: FlowConfig) -> int:
     return config.couplings * sum((config.kernel - 1) * dilation // 2 for dilation in config.dilations)
 
 
-def decoder_reach_frames(config: GeneratorConfig | LightConfig) -> int:
-    """Frames to each side that an output sample of the decoder depends on, rounded up."""
-    if isinstance(config, GeneratorConfig):
-        return generator_reach_frames(config)
+def light_reach_frames(config: LightConfig) -> int:
+    """Frames to each side that an output sample of a light decoder depends on, rounded up."""
     trunk = config.trunk
     frames = _trunk_reach(trunk)
     if isinstance(config, WavenetConfig):
