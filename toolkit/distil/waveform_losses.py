@@ -1,8 +1,8 @@
 """How far a student's sound is from its teacher's, in ways that are heard.
 
-A decoder without noise of its own is a function: the student can be asked for the teacher's very waveform, which is what
-keeps harmonics in step from the first minute. Where that cannot be had (breath, hiss), an error in the waveform would be
-least with no sound at all; the distances of magnitudes pull the other way.
+A decoder without noise of its own is a function: the student can be asked for the teacher's very waveform, which is
+what keeps harmonics in step. Where that cannot be had (breath, hiss), the error of the waveform would be least with no
+sound at all; the distances of magnitudes pull the other way.
 
 All take ``[batch, samples]``. Source: multi-resolution STFT, Yamamoto et al. 2020, arXiv:1910.11480; mel distance, Kong
 et al. 2020, arXiv:2010.05646; the noise-to-signal ratio is that of `toolkit.compress.losses`.
@@ -31,7 +31,7 @@ def waveform_loss(target: Tensor, output: Tensor, sample_rate_hz: int) -> Tensor
     ratio = target.new_zeros(())
     magnitude = target.new_zeros(())
     for size in _FFT_SIZES:
-        wanted, found = _stft(target, size), _stft(output, size)
+        wanted, found = stft(target, size), stft(output, size)
         ratio = ratio + _noise_to_signal(wanted, found, size)
         magnitude = magnitude + _magnitude_distance(wanted.abs(), found.abs(), size)
     count = len(_FFT_SIZES)
@@ -42,7 +42,7 @@ def mel_distance(target: Tensor, output: Tensor, sample_rate_hz: int) -> Tensor:
     """Mean absolute difference of natural-log mel amplitudes, as `toolkit.quality.mel` measures it."""
     filters = _mel_filters(sample_rate_hz)
     wanted, found = (
-        torch.log(torch.clamp(filters @ _stft(wave, mel.FFT).abs(), min=_FLOOR)) for wave in (target, output)
+        torch.log(torch.clamp(filters @ stft(wave, mel.FFT).abs(), min=_FLOOR)) for wave in (target, output)
     )
     return functional.l1_loss(found, wanted)
 
@@ -61,7 +61,7 @@ def _magnitude_distance(wanted: Tensor, found: Tensor, size: int) -> Tensor:
     return functional.l1_loss(torch.log(found + floor), torch.log(wanted + floor))
 
 
-def _stft(wave: Tensor, size: int) -> Tensor:
+def stft(wave: Tensor, size: int) -> Tensor:
     """``[batch, bins, frames]`` complex; nothing is padded, so every frame is sound."""
     window = torch.hann_window(size)
     return torch.stft(wave, size, size // 4, window=window, center=False, return_complex=True)
