@@ -112,6 +112,13 @@ class Voice(Speech):
         return tuple(name for name in ("encoder", "durations", "flow", "decoder") if name in self.modules)
 
     @property
+    def float32_bytes(self) -> int:
+        """Bytes of all weights in float32, a stochastic duration predictor's included."""
+        weights = sum(value.numel() for module in self.modules.values() for value in module.parameters())
+        stochastic = self.durations.weights if isinstance(self.durations, OnnxDurations) else 0
+        return 4 * (weights + stochastic)
+
+    @property
     def hop(self) -> int:
         """Audio samples per frame."""
         return self.config.generator.hop

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, V
 
 from toolkit.errors import RecipeError
 
-_Settings = TypeVar("_Settings", "Distil", "Prune")
+_Settings = TypeVar("_Settings", "Distil", "DistilVoice", "Prune")
 PROTECTED: tuple[str, ...] = ("flow.*", "dec.*")
 """The flow and the VAE's decoder: errors there add up and are heard."""
 
@@ -53,6 +53,56 @@ class Distil(_Strict):
     def _heads_fit(self) -> Self:
         if self.width is not None and self.width % 2:
             raise ValueError("width is odd; positions are pairs of sine and cosine")
+        return self
+
+
+class EncoderStudent(_Strict):
+    """A text encoder with narrower feed-forward blocks and fewer layers; its width stays."""
+
+    filter_channels: PositiveInt = Field(160, description="channels inside the feed-forward blocks")
+    layers: PositiveInt | None = Field(None, description="transformer layers; all of the teacher's if left out")
+
+
+class FlowStudent(_Strict):
+    """A flow whose couplings are narrower and shallower; their number and what they flip stay."""
+
+    hidden: PositiveInt = Field(64, description="channels of the WaveNet inside each coupling")
+    layers: PositiveInt | None = Field(None, description="layers of that WaveNet; the teacher's if left out")
+
+
+class DurationsStudent(_Strict):
+    """A deterministic duration predictor."""
+
+    hidden: PositiveInt = Field(128, description="channels between its convolutions")
+    kernel: PositiveInt = Field(3, description="width of its convolutions, odd")
+    layers: PositiveInt = Field(2, description="how many convolutions")
+    draws: PositiveInt = Field(4, description="how often the teacher times a sentence; the mean is taught")
+
+    @model_validator(mode="after")
+    def _centred(self) -> Self:
+        if self.kernel % 2 == 0:
+            raise ValueError("kernel is even; a convolution over phonemes has a middle")
+        return self
+
+
+class DistilVoice(_Strict):
+    """A VITS voice learns from a larger one, part by part; what is left out stays the teacher's."""
+
+    encoder: EncoderStudent | None = EncoderStudent()
+    flow: FlowStudent | None = FlowStudent()
+    durations: DurationsStudent | None = Field(
+        DurationsStudent(), description="left out: the teacher's, on the host; a smaller encoder needs a new one"
+    )
+    sentences: PositiveInt = Field(1200, description="sentences encoder and durations are taught with")
+    flow_sentences: PositiveInt = Field(300, description="the first of them, which the flow is taught with")
+    text_training: Training = Training(steps=800, batch=12, learning_rate=1e-3, dropout=0.0)
+    flow_training: Training = Training(steps=1000, batch=4, learning_rate=7e-4, dropout=0.0)
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.encoder is not None and self.durations is None:
+            raise ValueError("a smaller encoder needs durations of its own: they read what it writes")
         return self
 
 

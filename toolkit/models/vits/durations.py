@@ -52,6 +52,12 @@ class OnnxDurations:
     model: bytes = field(repr=False)
     _session: list[Any] = field(default_factory=list, repr=False, init=False)
 
+    @property
+    def weights(self) -> int:
+        """How many numbers its graph holds."""
+        graph = frameworks.onnx().load_model_from_string(self.model).graph
+        return sum(int(np.prod(tensor.dims)) for tensor in graph.initializer)
+
     def log_durations(self, x: np.ndarray, mask: np.ndarray, noise: np.ndarray) -> np.ndarray:
         """See ``DurationPredictor``."""
         if not self._session:
