@@ -15,7 +15,7 @@ class LightStage:
         kernel: its width.
         padding: its padding.
         width: channels it gives.
-        blocks: width of each residual block; none is allowed.
+        blocks: width of each residual block, side by side as in HiFi-GAN.
         dilations: dilations of each residual block.
     """
 
@@ -28,12 +28,12 @@ class LightStage:
 
 
 STAGES = (
+    LightStage(rate=8, kernel=16, padding=4, width=128, blocks=(3, 7), dilations=((1, 2), (3, 12))),
     LightStage(
-        rate=8, kernel=16, padding=4, width=128, blocks=(3, 5, 7), dilations=((1, 2), (2, 6), (3, 12))
+        rate=8, kernel=16, padding=4, width=32, blocks=(3, 5, 7), dilations=((1, 2), (2, 6), (3, 12))
     ),
-    LightStage(rate=8, kernel=16, padding=4, width=32, blocks=(3,), dilations=((1, 2),)),
 )  # fmt: skip
-"""For a medium Piper voice: its first stage whole, and a second of half its channels and one of its three blocks."""
+"""For a medium Piper voice: two of the three blocks of its first stage, and a second of half its channels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +72,7 @@ class IstftConfig:
     """
 
     trunk: LightTrunk = LightTrunk()
-    head_kernel: int = 7
+    head_kernel: int = 5
     patch: int = 4
     overlap: int = 5
 
@@ -106,8 +106,8 @@ class WavenetConfig:
 
     trunk: LightTrunk = LightTrunk()
     kernel: int = 3
-    dilations: tuple[int, ...] = (1, 3)
-    head_kernel: int = 7
+    dilations: tuple[int, ...] = (1, 3, 9, 27)
+    head_kernel: int = 5
     patch: int = 4
 
     @property

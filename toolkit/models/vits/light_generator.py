@@ -24,7 +24,7 @@ from torch.nn import functional
 
 from toolkit.models.vits.flow import WaveNet
 from toolkit.models.vits.generator import RESBLOCKS
-from toolkit.models.vits.light_config import IstftConfig, LightTrunk, WavenetConfig
+from toolkit.models.vits.light_config import IstftConfig, LightConfig, WavenetConfig
 
 _LARGEST_LOG = 5.0
 """Of a bin's gain, natural logarithm: a damaged or untrained head overflows nothing."""
@@ -34,12 +34,13 @@ class Trunk(nn.Module):
     """Latent to features at ``rate`` steps a frame; a base class, so that its layers keep their names in the teacher.
 
     Args:
-        trunk: sizes.
+        config: sizes.
     """
 
-    def __init__(self, trunk: LightTrunk) -> None:
+    def __init__(self, config: LightConfig) -> None:
         super().__init__()
-        self.trunk = trunk
+        self.config = config
+        self.trunk = trunk = config.trunk
         self.conv_pre = nn.Conv1d(trunk.channels, trunk.initial, 7, padding=3)
         self.ups = nn.ModuleList()
         self.resblocks = nn.ModuleList()
@@ -105,8 +106,7 @@ class IstftGenerator(Trunk):
     """
 
     def __init__(self, config: IstftConfig) -> None:
-        super().__init__(config.trunk)
-        self.config = config
+        super().__init__(config)
         width, half = config.trunk.stages[-1].width, config.head_kernel // 2
         self.spectrum = nn.Conv1d(width, 2 * config.bins, config.head_kernel, padding=half)
         self.gain = nn.Conv1d(width, config.bins, config.head_kernel, padding=half)
@@ -131,8 +131,7 @@ class WavenetGenerator(Trunk):
     """
 
     def __init__(self, config: WavenetConfig) -> None:
-        super().__init__(config.trunk)
-        self.config = config
+        super().__init__(config)
         width = config.trunk.stages[-1].width
         self.enc = WaveNet(width, config.kernel, config.dilations)
         self.patch = nn.Conv1d(width, config.patch, config.head_kernel, padding=config.head_kernel // 2)
