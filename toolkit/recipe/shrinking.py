@@ -109,10 +109,15 @@ class DistilVoice(_Strict):
 
 VOICE_STUDENTS: dict[str, DistilVoice] = {
     "small": DistilVoice(),
-    "moderate": DistilVoice(encoder=EncoderStudent(filter_channels=320), flow=FlowStudent(hidden=128)),
+    "moderate": DistilVoice(
+        encoder=EncoderStudent(filter_channels=320),
+        flow=FlowStudent(hidden=128),
+        text_training=Training(steps=400, batch=12, learning_rate=7e-4, dropout=0.0),
+        flow_training=Training(steps=600, batch=4, learning_rate=7e-4, dropout=0.0),
+    ),
     "durations": DistilVoice(encoder=None, flow=None),
 }
-"""By name, for a voice of Piper's medium size: a tenth of its bytes, a fifth, and all of it but the duration predictor."""
+"""By name, of a voice of Piper's medium size: a tenth of its bytes, a fifth, and all but the duration predictor."""
 
 
 class Prune(_Strict):
