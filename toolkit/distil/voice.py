@@ -234,6 +234,7 @@ def _distil_flow(
 ) -> tuple[float, ...]:
     student, teacher = flow_of(modules["flow"]), flow_of(voice.modules["flow"])
     shown, mask = side_by_side(latents[: _FITTED_SENTENCES // 2])
+    torch.manual_seed(settings.seed)  # whatever was trained before, or taken up from a checkpoint
     start_flow(student, teacher, shown[:, 0], mask)
     how = training_settings(settings.flow_training, settings.seed)
     lengths = [each.shape[-1] for each in latents]

@@ -168,7 +168,7 @@ def _voice_file(path: Path, given: Path | None) -> Source:
         )
     teacher = None if voice.teacher is None else find_teacher(voice.teacher, path, given)
     inputs = {**voice.sources, **({} if teacher is None else teacher.sources)}
-    return Source(name=path.stem, label=voice.label, kind="voice", voice=voice, inputs=inputs, teacher=teacher)
+    return Source(name=voice.name, label=voice.label, kind="voice", voice=voice, inputs=inputs, teacher=teacher)
 
 
 def open_model(request: Request, seed: int) -> tuple[Source, SourcePart]:

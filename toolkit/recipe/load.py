@@ -42,7 +42,7 @@ def load(name_or_path: str, changes: tuple[str, ...] = ()) -> Recipe:
     if not isinstance(data, dict):
         raise RecipeError(f"a recipe is a mapping, found {type(data).__name__}", code="recipe/not-yaml", where=where)
     for change in changes:
-        _apply(data, change)
+        apply_change(data, change)
     return validate(data, where)
 
 
@@ -88,7 +88,12 @@ def _read(name_or_path: str) -> tuple[str, str]:
         raise RecipeError(f"cannot read: {error}", code="recipe/not-yaml", where=str(path)) from error
 
 
-def _apply(data: dict[str, Any], change: str) -> None:
+def apply_change(data: dict[str, Any], change: str) -> None:
+    """Makes a ``dotted.key=value`` change; the value is YAML.
+
+    Raises:
+        RecipeError: it cannot be read, or leads through something that is no mapping.
+    """
     key, separator, value = change.partition("=")
     if not separator or not key:
         raise RecipeError(f"--set wants key=value, found {change!r}", code="recipe/bad-set", hint="e.g. --set seed=7")
