@@ -95,7 +95,7 @@ def start_tail(student: Trunk, teacher: Generator, shown: Sequence[TaughtSound])
     stage, patch = student.trunk.stages[1], student.config.patch
     heard = [(_tensor(each.steps)[None], _tensor(each.audio)) for each in shown]
     features = [functional.leaky_relu(_second_stage(teacher, steps)[0], student.trunk.slope) for steps, _ in heard]
-    kept = _most_needed(features, [audio.reshape(-1, patch) for _, audio in heard], stage.width)
+    kept = most_needed(features, [audio.reshape(-1, patch) for _, audio in heard], stage.width)
     student.ups[1].weight.copy_(teacher.ups[1].weight[:, kept])
     student.ups[1].bias.copy_(teacher.ups[1].bias[kept])
     own, theirs = len(student.trunk.stages[0].blocks), len(teacher.config.resblock_kernels)
@@ -140,7 +140,7 @@ def _second_stage(teacher: Generator, steps: Tensor) -> Tensor:
     return sum(block(x, mask) for block in teacher.resblocks[blocks : 2 * blocks]) / blocks
 
 
-def _most_needed(features: Sequence[Tensor], targets: Sequence[Tensor], count: int) -> Tensor:
+def most_needed(features: Sequence[Tensor], targets: Sequence[Tensor], count: int) -> Tensor:
     """Places of the channels to keep: round by round, those go without which least of the audio is lost."""
     rows, wanted = (torch.cat(list(each)).double() for each in ((_taps(x, _TAPS) for x in features), targets))
     square, cross = rows.T @ rows, rows.T @ wanted

@@ -129,8 +129,11 @@ VOICE_STUDENTS: dict[str, DistilVoice] = {
         flow_training=Training(steps=600, batch=4, learning_rate=7e-4, dropout=0.0),
     ),
     "durations": DistilVoice(encoder=None, flow=None),
+    "decoder": DistilVoice(encoder=None, flow=None, durations=None, decoder=DecoderStudent()),
 }
-"""By name, of a voice of Piper's medium size: a tenth of its bytes, a fifth, and all but the duration predictor."""
+"""By name, of a voice of Piper's medium size: a tenth of its bytes, a fifth; all the teacher's but the duration
+predictor, or but the decoder.
+"""
 
 
 class Prune(_Strict):
