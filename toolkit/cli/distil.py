@@ -22,7 +22,8 @@ def distil(
     student: Literal["small", "moderate", "durations", "decoder"] | None = typer.Option(
         None,
         help="Voice: small is a tenth of a medium Piper voice's bytes, moderate a fifth (recipes vits-voice-small and "
-        "vits-voice-moderate); durations replaces only the stochastic duration predictor, decoder only the decoder. Small if left out.",
+        "vits-voice-moderate); durations replaces only the stochastic duration predictor, decoder only "
+        "the decoder. Small if left out.",
     ),
     decoder: Literal["istft", "wavenet"] | None = typer.Option(
         None,
@@ -60,8 +61,8 @@ def distil(
     """Distil a GPT checkpoint (alpha * T^2 * KL to the teacher, the rest cross-entropy of the data) or a VITS voice.
 
     GPT: text features (BERT) count as zeros in training: a student of a Chinese model works without BERT. Voice: the
-    encoder is narrowed, the flow too, and durations become deterministic; the decoder stays but where --decoder asks for
-    a light one. Its file (.safetensors) converts like a Piper voice and is judged against its teacher. An interrupted
+    encoder is narrowed, the flow too, and durations become deterministic; the decoder stays where --decoder asks for no
+    light one. Its file (.safetensors) converts like a Piper voice and is judged against its teacher. An interrupted
     run goes on where it was.
     """
     from toolkit.pipeline.shrink_voice import distil_voice_file, is_voice
