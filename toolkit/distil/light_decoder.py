@@ -31,6 +31,8 @@ from toolkit.train.loop import StepProgress, asked, train_module, training_setti
 
 _FITTED_SENTENCES: Final = 12
 _WINDOW_FRAMES: Final = 40
+_WINDOW_SAMPLES: Final = 2048
+"""At least so many are compared, whatever the voice's hop: the longest spectrum has 1024."""
 _EDGE_FRAMES: Final = 4
 """At each end of a window, where the student lacks the context the teacher had: heard, not judged."""
 _JUDGED_RATIO: Final = 0.5
@@ -118,7 +120,7 @@ def _train(
 
     def loss_of(step: int) -> Tensor:
         steps, audio = windows.batch(how.batch, seed, step)
-        mask = steps.new_ones(1, 1, _WINDOW_FRAMES)
+        mask = steps.new_ones(1, 1, windows.frames)
         made = student.sound(student.features(steps, mask, 1, len(student.trunk.stages)), mask)[:, 0]
         wanted, found = audio[:, edge:-edge], made[:, edge:-edge]
         loss = waveform_loss(wanted, found, voice.sample_rate_hz)
@@ -156,16 +158,17 @@ class _Windows:
     """Pieces of what the teacher said; which ones depends on the seed and the step only."""
 
     def __init__(self, taught: Sequence[TaughtSound], rate: int, hop: int) -> None:
-        self.taught = [each for each in taught if each.frames >= _WINDOW_FRAMES]
+        self.frames = max(_WINDOW_FRAMES, -(-_WINDOW_SAMPLES // hop) + 2 * _EDGE_FRAMES)
+        self.taught = [each for each in taught if each.frames >= self.frames]
         self.rate, self.hop = rate, hop
         if not self.taught:
             raise DataError(
-                f"no sentence is {_WINDOW_FRAMES} frames long",
+                f"no sentence is {self.frames} frames long",
                 code="data/too-little",
                 where="distil → decoder",
                 hint="teach with more or longer sentences",
             )
-        lengths = np.array([each.frames - _WINDOW_FRAMES + 1 for each in self.taught], dtype=np.float64)
+        lengths = np.array([each.frames - self.frames + 1 for each in self.taught], dtype=np.float64)
         self.shares = lengths / lengths.sum()
 
     def batch(self, size: int, seed: int, step: int) -> tuple[Tensor, Tensor]:
@@ -175,8 +178,8 @@ class _Windows:
         steps, audio = [], []
         for place in places:
             each = self.taught[int(place)]
-            start = int(choose.integers(each.frames - _WINDOW_FRAMES + 1))
-            end = start + _WINDOW_FRAMES
+            start = int(choose.integers(each.frames - self.frames + 1))
+            end = start + self.frames
             steps.append(each.steps[:, start * self.rate : end * self.rate])
             audio.append(each.audio[start * self.hop : end * self.hop])
         return tuple(torch.from_numpy(np.stack(each).astype(np.float32)) for each in (steps, audio))

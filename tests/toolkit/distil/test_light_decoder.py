@@ -38,12 +38,6 @@ def asked(kind: str = "istft", steps: int = 4, judged: float = 0.5) -> DecoderSt
     return DecoderStudent(kind=kind, width=4, sentences=3, judged_ratio=judged, training=training)
 
 
-@pytest.fixture(autouse=True)
-def _long_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The seeded voice has 16 samples a frame: a window must hold an FFT of 1024."""
-    monkeypatch.setattr(light_decoder, "_WINDOW_FRAMES", 120)
-
-
 def distilled(voice: Voice, settings: DecoderStudent, **options: object) -> DistilledDecoder:
     return distil_decoder(voice, settings, probe_ids(voice)[:3], **options)
 
