@@ -24,10 +24,15 @@ _FLOOR: Final = 1e-5
 """Of a magnitude, and of a mel band, of a full-scale signal."""
 _POWER_FLOOR: Final = 1e-6
 _NEIGHBOURS: Final = 5
+_RATIO_WEIGHT: Final = 0.1
+"""Where the waveform cannot be known, the noise-to-signal ratio is least with too little sound: at a weight of 1 a
+student is 4 dB too quiet between 250 and 1000 Hz, at a quarter still 2.5 dB. It is there to keep harmonics in step.
+"""
+_MEL_WEIGHT: Final = 2.0
 
 
 def waveform_loss(target: Tensor, output: Tensor, sample_rate_hz: int) -> Tensor:
-    """Noise-to-signal ratio, log-magnitude and log-mel distance, each averaged over the resolutions."""
+    """Log-magnitude and log-mel distance, and a little of the noise-to-signal ratio, averaged over the resolutions."""
     ratio = target.new_zeros(())
     magnitude = target.new_zeros(())
     for size in _FFT_SIZES:
@@ -35,7 +40,8 @@ def waveform_loss(target: Tensor, output: Tensor, sample_rate_hz: int) -> Tensor
         ratio = ratio + _noise_to_signal(wanted, found, size)
         magnitude = magnitude + _magnitude_distance(wanted.abs(), found.abs(), size)
     count = len(_FFT_SIZES)
-    return ratio / count + magnitude / count + 2.0 * mel_distance(target, output, sample_rate_hz)
+    mels = mel_distance(target, output, sample_rate_hz)
+    return (_RATIO_WEIGHT * ratio + magnitude) / count + _MEL_WEIGHT * mels
 
 
 def mel_distance(target: Tensor, output: Tensor, sample_rate_hz: int) -> Tensor:

@@ -91,11 +91,11 @@ class DecoderStudent(_Strict):
 
     kind: Literal["istft", "wavenet"] = Field("istft", description="an inverse-STFT head, or a WaveNet")
     width: PositiveInt = Field(32, description="channels of its second stage")
-    sentences: PositiveInt = Field(400, description="the first sentences, which it is taught with")
+    sentences: PositiveInt = Field(300, description="the first sentences, which it is taught with")
     judged_ratio: float = Field(
-        0.5, ge=0.0, le=1.0, description="share of the steps, the last, in which judges of the sound take part"
+        0.25, ge=0.0, le=1.0, description="share of the steps, the last, in which judges of the sound take part"
     )
-    training: Training = Training(steps=6000, batch=8, learning_rate=1e-3, dropout=0.0)
+    training: Training = Training(steps=12000, batch=8, learning_rate=1e-3, dropout=0.0)
 
 
 class DistilVoice(_Strict):
