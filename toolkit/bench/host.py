@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from toolkit.bench.machine import where
 from toolkit.bench.plan import Plan
@@ -22,6 +23,16 @@ class Race:
 
     latencies: tuple[Latency, ...]
     comparisons: tuple[LatencyComparison, ...]
+
+
+class Timed(Protocol):
+    """Something that runs over and over, ready to be timed."""
+
+    init_ms: float
+    first_ms: float
+
+    def invoke_ms(self) -> float:
+        """Runs once and returns the time it took."""
 
 
 def measure(
@@ -79,9 +90,26 @@ def race(
     Raises:
         BenchError: fewer than two files, or the baseline is not among them.
     """
-    if baseline not in models or len(models) < 2:
-        raise BenchError(f"a race needs two files or more and its baseline {baseline!r} among {sorted(models)}")
+    _check_field(models, baseline)
     sessions = {variant: Session(model, threads, inputs) for variant, model in models.items()}
+    return race_timed(sessions, part, plan, baseline=baseline, threads=threads, audio_seconds=audio_seconds)
+
+
+def race_timed(
+    sessions: Mapping[str, Timed],
+    part: str,
+    plan: Plan,
+    *,
+    baseline: str,
+    threads: int,
+    audio_seconds: float | None = None,
+) -> Race:
+    """As `race`, of whatever can be timed.
+
+    Raises:
+        BenchError: fewer than two, or the baseline is not among them.
+    """
+    _check_field(sessions, baseline)
     order = list(sessions)
     _warm_up(tuple(sessions.values()), plan)
     samples: dict[str, list[float]] = {variant: [] for variant in order}
@@ -101,7 +129,12 @@ def race(
     return Race(latencies=latencies, comparisons=comparisons)
 
 
-def _warm_up(sessions: tuple[Session, ...], plan: Plan) -> None:
+def _check_field(field: Mapping[str, object], baseline: str) -> None:
+    if baseline not in field or len(field) < 2:
+        raise BenchError(f"a race needs two files or more and its baseline {baseline!r} among {sorted(field)}")
+
+
+def _warm_up(sessions: tuple[Timed, ...], plan: Plan) -> None:
     started, runs = time.perf_counter(), 0
     while not plan.warm(runs, time.perf_counter() - started):
         for session in sessions:
@@ -129,7 +162,7 @@ def _alone(
 
 
 def _latency(
-    session: Session,
+    session: Timed,
     samples: list[float],
     part: str,
     variant: str,

@@ -15,7 +15,7 @@ import numpy as np
 
 from toolkit.engine.acoustics import longest_codes
 from toolkit.engine.bundle import Bundle
-from toolkit.engine.degrade import Ladder, Patience
+from toolkit.engine.degrade import NO_DEADLINE, Ladder
 from toolkit.engine.loading import GraphLoader, Opener
 from toolkit.engine.residency import Residency
 from toolkit.engine.singing import rungs_of
@@ -26,7 +26,6 @@ from toolkit.voices.features import VoiceFeatures, checked_features
 CODES_PER_SECOND = 25
 PROMPT_SECONDS = 3  # upstream takes references of 3 to 10 s
 _PROMPT_PHONES = 40
-_NEVER = Patience(deadline_factor=1e9)  # what is measured is one rung, not the way down
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +121,7 @@ def engine_speaker(
     """
     fixed = of_length(bundle, codes, phones)
     speaker = Engine(
-        fixed, GraphLoader(Residency(1 << 40), threads=threads, opener=opener), Ladder(rungs_of(fixed), _NEVER)
+        fixed, GraphLoader(Residency(1 << 40), threads=threads, opener=opener), Ladder(rungs_of(fixed), NO_DEADLINE)
     )
     who, sentence = voice or made_voice(bundle), made_sentence(bundle, phones)
 

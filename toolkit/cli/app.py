@@ -28,8 +28,10 @@ from toolkit.cli import (
     prune,
     recipe,
     report,
+    sensitivity,
     serve,
     speak,
+    stack,
     train,
     voices,
 )
@@ -51,6 +53,8 @@ app = typer.Typer(
 app.command("convert")(convert.convert)
 app.command("distil")(distil.distil)
 app.command("prune")(prune.prune)
+app.command("stack")(stack.stack)
+app.command("sensitivity")(sensitivity.sensitivity)
 app.command("speak")(speak.speak)
 app.command("inspect")(inspect.inspect)
 app.command("bench")(bench.bench)

@@ -163,11 +163,12 @@ def _bundles(
     *,
     quiet: bool,
 ) -> SentenceBench:
+    from toolkit.engine.bundle import bundle_folder
     from toolkit.pipeline.events import StageClock
     from toolkit.pipeline.sentence_bench import bench_bundles
 
     stage = "sentences"
-    inside = [folder / "bundle" if (folder / "bundle").is_dir() else folder for folder in folders]
+    inside = [bundle_folder(folder) for folder in folders]
     with Terminal(quiet=quiet) as terminal, StageClock(terminal).stage(stage):
         return bench_bundles(
             inside,

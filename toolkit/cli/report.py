@@ -1,4 +1,4 @@
-"""``toolkit report``: renders a run's or a search's results again."""
+"""``toolkit report``: renders a run's, a search's or a stack's results again."""
 
 from __future__ import annotations
 
@@ -12,18 +12,24 @@ if TYPE_CHECKING:
 
 
 def report(
-    run: Path = typer.Argument(help="Run or search directory, or its results.json or search.json."),
+    run: Path = typer.Argument(help="Run, search or stack directory, or its results.json, search.json or stack.json."),
     history: Path | None = typer.Option(None, help="History database: earlier results of the model in section 9."),
 ) -> None:
-    """Render index.html and report.md from a run's results.json, or a search's page from its search.json."""
+    """Render index.html and report.md from a run's results.json, or a search's or stack's page."""
     from toolkit.report import write_report
     from toolkit.report.search_page import write_search
+    from toolkit.report.stack_page import write_stack_page
     from toolkit.results import load
     from toolkit.results.search import SEARCH_FILE, load_search
+    from toolkit.results.stack import STACK_FILE, load_stack
 
     if run.name == SEARCH_FILE or (run / SEARCH_FILE).is_file():
         path = run / SEARCH_FILE if run.is_dir() else run
         typer.echo(write_search(load_search(path), path.parent))
+        return
+    if run.name == STACK_FILE or (run / STACK_FILE).is_file():
+        path = run / STACK_FILE if run.is_dir() else run
+        typer.echo(write_stack_page(load_stack(path), path.parent))
         return
     path = run / "results.json" if run.is_dir() else run
     result = load(path)

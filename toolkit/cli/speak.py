@@ -26,9 +26,9 @@ def speak(
     deadline: float = typer.Option(1.0, min=0.01, help="GPT-SoVITS: real-time factor to stay below before degrading."),
 ) -> None:
     """Speak with a converted voice."""
-    from toolkit.engine.bundle import is_bundle
+    from toolkit.engine.bundle import bundle_folder, is_bundle
 
-    folder = bundle / "bundle" if (bundle / "bundle").is_dir() else bundle
+    folder = bundle_folder(bundle)
     if not is_bundle(folder):
         _refuse({"--user": user, "--phones": phones, "--language": language, "--delegate": delegate}, "a VITS voice")
         from toolkit.pipeline.speech import speak_to_file

@@ -137,7 +137,7 @@ def quantise(
     relayered = lean.relayered
     if lean.dropped:
         tell("streamline", 1, 1, f"{len(lean.dropped)} mask multiplications dropped, {lean.snr_db:.0f} dB")
-        plan = _without(plan, relayered)
+        plan = plan_without(plan, relayered)
     gain = 0.0
     if settings.equalise:
         # Pruned weights stay zero: scales multiply them.
@@ -267,7 +267,7 @@ def _known(relayered: RelayeredModel, plan: PrecisionPlan, because: str) -> tupl
     return replace(relayered, torch_names=names), replace(plan, layers=(*added, *plan.layers))
 
 
-def _without(plan: PrecisionPlan, relayered: RelayeredModel) -> PrecisionPlan:
+def plan_without(plan: PrecisionPlan, relayered: RelayeredModel) -> PrecisionPlan:
     """The plan without layers that were taken out."""
     present = {layer.name for layer in relayered.model.layers}
     return replace(plan, layers=tuple(item for item in plan.layers if item.layer in present))

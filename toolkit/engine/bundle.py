@@ -45,6 +45,12 @@ _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\.tflite")
 _MAX_JSON_BYTES = 16 << 20
 
 
+def bundle_folder(path: Path) -> Path:
+    """Where the bundle is: a run directory holds it in a folder of that name, any other path is one itself."""
+    inside = path / "bundle"
+    return inside if inside.is_dir() else path
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorFact:
     """One input or output of a graph.

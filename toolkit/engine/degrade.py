@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from toolkit.errors import EngineError
 
@@ -67,6 +67,10 @@ class Patience:
                 code="engine/bad-setting",
                 where="degradation",
             )
+
+
+NO_DEADLINE: Final = Patience(deadline_factor=1e9)
+"""Nobody waits for this speech: nothing is late, and the engine stays on the rung it begins on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

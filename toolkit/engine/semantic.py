@@ -111,6 +111,35 @@ class SemanticDecoder:
             step_seconds=self._clock() - prefilled,
         )
 
+    def logits(self, phones: np.ndarray, codes: np.ndarray) -> np.ndarray:
+        """What the graphs think of codes that are given, each after those before it: teacher forcing.
+
+        Args:
+            phones: ``[n] int32``.
+            codes: ``[m] int32``, without the stop token.
+
+        Returns:
+            ``[m + 1, V] float32``: before the first code, after each, the last where the stop token should follow.
+
+        Raises:
+            EngineError: an id is out of range, or no bucket is long enough.
+        """
+        self._check(phones, codes)
+        first, keys, values = self._prefill(phones, codes[:0], None)
+        cache = TokenCache(self._bundle, self._graphs, keys, values)
+        found = [np.array(first)]
+        for place, code in enumerate(codes):
+            if not cache.has_room():
+                raise EngineError(
+                    f"{len(phones)} phones and {len(codes)} codes are longer than the longest cache",
+                    code="engine/too-long",
+                    where=self._bundle.label,
+                    hint="convert with more gpt_sovits.cache_rows",
+                )
+            row = position_rows(place, 1, self._facts.width) * np.float32(self._facts.audio_alpha)
+            found.append(np.array(cache.step(int(code), row)))
+        return np.stack(found)
+
     def _check(self, phones: np.ndarray, prompt: np.ndarray) -> None:
         for name, ids, count in (
             ("phone", phones, self._bundle.symbols),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from converters.tflite_graph.metadata import read_metadata
 from toolkit.delegates.levels import parse_level
-from toolkit.engine.bundle import Bundle, GraphFact, is_bundle, read_bundle
+from toolkit.engine.bundle import Bundle, GraphFact, bundle_folder, is_bundle, read_bundle
 from toolkit.engine.chunks import plan_chunks
 from toolkit.estimate.devices import EstimatedDevice, find_device
 from toolkit.estimate.estimator import TOTAL, Target, estimate_file, total
@@ -70,7 +70,7 @@ def estimate_path(
     Raises:
         InputError: the file or bundle is missing or damaged.
     """
-    folder = path / "bundle" if (path / "bundle").is_dir() else path
+    folder = bundle_folder(path)
     if not folder.is_dir():
         return _voice_or_model([(path.stem, path, None)], device, target, level, None)
     if is_bundle(folder):

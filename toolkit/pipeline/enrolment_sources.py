@@ -124,13 +124,13 @@ def _maker(recording: Recording, threads: int) -> RecordingFeatures:
 
 
 def _bundle_maker(folder: Path, threads: int) -> RecordingFeatures:
-    from toolkit.engine.bundle import ENGINE_FILE, read_bundle
+    from toolkit.engine.bundle import ENGINE_FILE, bundle_folder, read_bundle
     from toolkit.engine.listening import BundleNetworks
     from toolkit.engine.loading import GraphLoader
     from toolkit.engine.residency import Residency
     from toolkit.pipeline.run_directory import file_sha256
 
-    inside = folder / "bundle" if (folder / "bundle").is_dir() else folder
+    inside = bundle_folder(folder)
     # HuBERT alone takes more than a sentence may; it is heard once for each voice, on the PC or while the app waits.
     loader = GraphLoader(Residency(_BOUND_BYTES), threads=threads)
     networks = BundleNetworks(read_bundle(inside), loader)

@@ -16,7 +16,7 @@ import numpy as np
 from converters.errors import ExtraMissing
 from toolkit.engine.acoustics import latent_frames, longest_codes
 from toolkit.engine.bundle import Bundle, read_bundle
-from toolkit.engine.degrade import Ladder, Patience
+from toolkit.engine.degrade import NO_DEADLINE, Ladder
 from toolkit.engine.loading import GraphLoader
 from toolkit.engine.residency import Residency
 from toolkit.engine.singing import Singer, rungs_of
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from toolkit.pipeline.torch_speech import SpokenSentence, TorchSpeech
 
 _LANGUAGE = "en"  # of the held-out sentences
-_NEVER = Patience(deadline_factor=1e9)  # nobody waits for this speech
 _UNBOUND = 1 << 40
 
 
@@ -129,7 +128,7 @@ def _said(
     bundle: Bundle, loader: GraphLoader, speech: TorchSpeech, phones: Sequence[np.ndarray], seed: int
 ) -> list[np.ndarray]:
     """The sentences as the bundle says them."""
-    engine = Engine(bundle, loader, Ladder(rungs_of(bundle), _NEVER))
+    engine = Engine(bundle, loader, Ladder(rungs_of(bundle), NO_DEADLINE))
     said: list[list[np.ndarray]] = [[np.zeros(0, np.float32)] for _ in phones]
     for piece in engine.speak(speech.voice, [Spoken(phones=one) for one in phones], seed=seed):
         if piece.rung != "pause":
@@ -150,5 +149,5 @@ def _sung(
     with loader.using(bundle) as graphs:
         draw = np.random.default_rng(list(seed))
         latent = latent_frames(bundle, graphs, codes, phones, styles, draw, bundle.noise_scale)
-    singer = Singer(bundle, loader, Ladder(rungs_of(bundle), _NEVER), memory_short=lambda: False)
+    singer = Singer(bundle, loader, Ladder(rungs_of(bundle), NO_DEADLINE), memory_short=lambda: False)
     return np.concatenate([chunk.samples for chunk in singer.sing(latent, styles, 0.0)])

@@ -75,7 +75,7 @@ def run(
     clock = StageClock(listener)
     reuse = reuse or Reuse()
     opened = f"{request!r} {recipe.buckets!r} {recipe.seed}"
-    source, parts, manifest = reuse.opened(opened, lambda: _open(request, recipe, clock))
+    source, parts, manifest = reuse.opened(opened, lambda: open_source(request, recipe, clock))
     repro = out.with_name(f"{out.name}-repro")
     resume = out.with_name(f".{out.name}.resume")
     with building(out) as directory:
@@ -107,7 +107,10 @@ def run(
     return Outcome(result=result, verdict=verdict_text(result, out), passed=result.passed, judged=findings)
 
 
-def _open(request: Request, recipe: Recipe, clock: StageClock) -> tuple[Source, list[SourcePart], Manifest | None]:
+def open_source(
+    request: Request, recipe: Recipe, clock: StageClock
+) -> tuple[Source, list[SourcePart], Manifest | None]:
+    """A model or voice with its parts; the calibration data where it is a voice."""
     if sources.kind_of(request) == "model":
         with clock.stage("open model") as stage:
             source, part = sources.open_model(request, recipe.seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import shutil
 from collections.abc import Sequence
@@ -70,7 +71,7 @@ def distil_checkpoint(
     refuse_foreign_directory(out)
     clock, resume = StageClock(listener), _resume(out)
     with threads_of(threads):
-        gpt, teacher, corpus = _given(model, data, clock)
+        gpt, teacher, corpus = given_model(model, data, clock)
         with clock.stage("distillation") as stage:
             done = distil_semantic(
                 teacher, corpus, settings,
@@ -136,7 +137,7 @@ def prune_checkpoint(
     refuse_foreign_directory(out)
     clock, resume = StageClock(listener), _resume(out)
     with threads_of(threads):
-        gpt, given, corpus = _given(model, data, clock)
+        gpt, given, corpus = given_model(model, data, clock)
         with clock.stage("pruning") as stage:
             done = prune_semantic(
                 given, corpus, settings,
@@ -210,7 +211,26 @@ def refuse_foreign_data(model: SemanticModel, pairs: Sequence[Any], where: str) 
         )
 
 
-def _given(model: Path, data: Path, clock: StageClock) -> tuple[Checkpoint, SemanticModel, SemanticCorpus]:
+def data_files(data: Path) -> list[Path]:
+    """The files a corpus is read from: one, or upstream's lists in a directory."""
+    return [data] if data.is_file() else sorted(each for each in data.iterdir() if each.suffix in (".txt", ".tsv"))
+
+
+def data_sha256(data: Path) -> str:
+    """Digest of all of a corpus's files, or of any one file."""
+    files = data_files(data)
+    if len(files) == 1:
+        return file_sha256(files[0])
+    return hashlib.sha256("".join(file_sha256(each) for each in files).encode()).hexdigest()
+
+
+def given_model(model: Path, data: Path, clock: StageClock) -> tuple[Checkpoint, SemanticModel, SemanticCorpus]:
+    """A checkpoint, its model, and data it can be judged on.
+
+    Raises:
+        CheckpointError: the file is damaged, foreign or a SoVITS checkpoint.
+        DataError: the data is missing, damaged or of another model.
+    """
     from toolkit.data.semantic_corpus import load_corpus
     from toolkit.models.gpt_sovits.checkpoint import read_checkpoint
     from toolkit.pipeline.gpt_sovits import semantic_model
@@ -234,9 +254,8 @@ def _write(
         path = write_semantic(directory.path / f"{name}.ckpt", model, info, gpt.config)
         size = result["checkpoint_bytes"] = path.stat().st_size
         directory.write_json(f"{name}.json", result)
-        inputs = {gpt.path.name: gpt.sha256}
-        files = [data] if data.is_file() else sorted(each for each in data.iterdir() if each.suffix in (".txt", ".tsv"))
-        write_manifest(directory, inputs | {each.name: file_sha256(each) for each in files})
+        read = {each.name: file_sha256(each) for each in data_files(data)}
+        write_manifest(directory, {gpt.path.name: gpt.sha256} | read)
     return out / f"{name}.ckpt", size
 
 

@@ -12,6 +12,7 @@ from converters.errors import InputError
 from converters.spec import Interface, Layout, PartSpec, Runner, TensorSpec
 from converters.tflite_graph.metadata import read_metadata
 from converters.tflite_graph.run import tflite_runner
+from toolkit.engine.bundle import bundle_folder
 
 
 def speak_to_file(bundle: Path, *, text: str, phonemes: str, out: Path, threads: int, seed: int) -> str:
@@ -23,7 +24,7 @@ def speak_to_file(bundle: Path, *, text: str, phonemes: str, out: Path, threads:
     """
     from toolkit.models.vits.bundle import load_host
 
-    folder = bundle / "bundle" if (bundle / "bundle").is_dir() else bundle
+    folder = bundle_folder(bundle)
     host = load_host(folder)
     if not text and not phonemes:
         raise InputError("nothing to say", where="toolkit speak", hint="give --text or --phonemes")

@@ -12,7 +12,7 @@ _MARKS = {"pass": "pass", "fail": "FAIL", "skipped": "skip", "error": "ERROR"}
 def verdict_text(result: RunResult, out: Path) -> str:
     """PASS or FAIL, every gate with its limit, and where the report lies."""
     lines = ["", f"{'PASS' if result.passed else 'FAIL'}  {result.run.model}"]
-    lines += [_line(gate) for gate in result.gates]
+    lines += [gate_line(gate) for gate in result.gates]
     if not result.validity.valid:
         lines.append("  measurements INVALID: " + "; ".join(result.validity.reasons))
     lines += [f"  note: {warning.message}" for warning in result.warnings]
@@ -20,7 +20,8 @@ def verdict_text(result: RunResult, out: Path) -> str:
     return "\n".join(lines)
 
 
-def _line(gate: Gate) -> str:
+def gate_line(gate: Gate) -> str:
+    """One gate with its value and its limit."""
     if gate.value is None:
         return f"  {_MARKS[gate.status]:<6}{gate.title}: {gate.explanation}"
     limit = "" if gate.limit is None else f"  ({gate.comparison} {_number(gate.limit)})"

@@ -7,20 +7,23 @@ import hashlib
 import json
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
 from toolkit.errors import RecipeError
+from toolkit.recipe.changes import apply_change
 from toolkit.recipe.schema import Recipe
+from toolkit.recipe.stacking import Stack
 
-_BUILTIN = "toolkit.recipe.builtin"
+_Kind = TypeVar("_Kind", Recipe, Stack)
+_Shelf = Literal["builtin", "stacks"]
 
 
-def builtin_names() -> tuple[str, ...]:
-    """Names of the recipes that come with the toolkit."""
-    entries = resources.files("toolkit.recipe").joinpath("builtin").iterdir()
+def builtin_names(shelf: _Shelf = "builtin") -> tuple[str, ...]:
+    """Names of the recipes that come with the toolkit: of conversions, or of stacks."""
+    entries = resources.files("toolkit.recipe").joinpath(shelf).iterdir()
     return tuple(sorted(e.name.removesuffix(".yaml") for e in entries if e.name.endswith(".yaml")))
 
 
@@ -34,7 +37,18 @@ def load(name_or_path: str, changes: tuple[str, ...] = ()) -> Recipe:
     Raises:
         RecipeError: no such recipe, not YAML, or a field that the schema does not accept.
     """
-    where, text = _read(name_or_path)
+    where, data = _changed(name_or_path, changes, "builtin")
+    return validate(data, where)
+
+
+def load_stack(name_or_path: str, changes: tuple[str, ...] = ()) -> Stack:
+    """Loads the recipe of a stack; arguments and errors as for `load`."""
+    where, data = _changed(name_or_path, changes, "stacks")
+    return _validated(Stack, data, where, "toolkit stack --help")
+
+
+def _changed(name_or_path: str, changes: tuple[str, ...], shelf: _Shelf) -> tuple[str, dict[str, Any]]:
+    where, text = _read(name_or_path, shelf)
     try:
         data = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -43,24 +57,28 @@ def load(name_or_path: str, changes: tuple[str, ...] = ()) -> Recipe:
         raise RecipeError(f"a recipe is a mapping, found {type(data).__name__}", code="recipe/not-yaml", where=where)
     for change in changes:
         apply_change(data, change)
-    return validate(data, where)
+    return where, data
 
 
 def validate(data: dict[str, Any], where: str = "recipe") -> Recipe:
     """Checks ``data`` against the schema; the error names the field by its path."""
+    return _validated(Recipe, data, where, "toolkit recipe schema")
+
+
+def _validated(kind: type[_Kind], data: dict[str, Any], where: str, see: str) -> _Kind:
     try:
-        return Recipe.model_validate(data)
+        return kind.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
-        path = ".".join(str(step) for step in first["loc"])
-        known = tuple(Recipe.model_fields) if len(first["loc"]) == 1 else ()
-        near = difflib.get_close_matches(str(first["loc"][-1]), known, n=2)
-        hint = f"did you mean {' or '.join(near)}?" if near else "see: toolkit recipe schema"
+        path = ".".join(str(step) for step in first["loc"]) or "recipe"
+        known = tuple(kind.model_fields) if len(first["loc"]) == 1 else ()
+        near = difflib.get_close_matches(str(first["loc"][-1]), known, n=2) if known else []
+        hint = f"did you mean {' or '.join(near)}?" if near else f"see: {see}"
         found = "" if first["type"] in ("missing", "extra_forbidden") else f" (found {first['input']!r})"
         raise RecipeError(f"{path}: {first['msg']}{found}", where=f"{where} → {path}", hint=hint) from error
 
 
-def dump(recipe: Recipe) -> str:
+def dump(recipe: Recipe | Stack) -> str:
     """The recipe as YAML with every default written out."""
     return yaml.safe_dump(recipe.model_dump(mode="json", by_alias=True), sort_keys=False, allow_unicode=True)
 
@@ -71,41 +89,18 @@ def sha256(recipe: Recipe) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def _read(name_or_path: str) -> tuple[str, str]:
-    if name_or_path in builtin_names():
-        entry = resources.files("toolkit.recipe").joinpath("builtin", f"{name_or_path}.yaml")
+def _read(name_or_path: str, shelf: _Shelf) -> tuple[str, str]:
+    if name_or_path in builtin_names(shelf):
+        entry = resources.files("toolkit.recipe").joinpath(shelf, f"{name_or_path}.yaml")
         return f"built-in recipe {name_or_path}", entry.read_text(encoding="utf-8")
     path = Path(name_or_path)
     if not path.is_file():
         raise RecipeError(
             f"no recipe {name_or_path!r}",
             code="recipe/not-found",
-            hint=f"built-in recipes: {', '.join(builtin_names())}; or give the path of a YAML file",
+            hint=f"built-in recipes: {', '.join(builtin_names(shelf))}; or give the path of a YAML file",
         )
     try:
         return str(path), path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"cannot read: {error}", code="recipe/not-yaml", where=str(path)) from error
-
-
-def apply_change(data: dict[str, Any], change: str) -> None:
-    """Makes a ``dotted.key=value`` change; the value is YAML.
-
-    Raises:
-        RecipeError: it cannot be read, or leads through something that is no mapping.
-    """
-    key, separator, value = change.partition("=")
-    if not separator or not key:
-        raise RecipeError(f"--set wants key=value, found {change!r}", code="recipe/bad-set", hint="e.g. --set seed=7")
-    target = data
-    *parents, last = key.split(".")
-    for step in parents:
-        if target.get(step) is None:
-            target[step] = {}
-        target = target[step]
-        if not isinstance(target, dict):
-            raise RecipeError(f"--set {key}: {step!r} is not a mapping", code="recipe/bad-set", where=f"--set {change}")
-    try:
-        target[last] = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"--set {key}: value is not YAML", code="recipe/bad-set", where=f"--set {change}") from error

@@ -32,7 +32,8 @@ from toolkit.results.measurement import (
 )
 from toolkit.results.phone import Applied, PhoneBench, PhoneDelegate, PhoneLatency, PhoneOp, PhoneState, PhoneTiming
 from toolkit.results.provenance import Artifact, Device, Environment, Host, Run, Stage
-from toolkit.results.run_result import SCHEMA_VERSION, RunResult, json_schema, load, save, to_json
+from toolkit.results.record import to_json
+from toolkit.results.run_result import SCHEMA_VERSION, RunResult, json_schema, load, save
 from toolkit.results.verdict import Comparison, Gate, Recommendation, Status, Validity, Warn, judge
 
 __all__ = [

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from converters.errors import InputError
 from toolkit.results.delegation import Placement
 from toolkit.results.estimate import LatencyEstimate
 from toolkit.results.fidelity import Clip, Parity, PrecisionOp, PrecisionOverride, Quality, TensorError, Tried
 from toolkit.results.measurement import Latency, LatencyComparison, Memory, OpTime, Point, Size, Sparsity
 from toolkit.results.phone import PhoneBench
 from toolkit.results.provenance import Artifact, Environment, Run, Stage
-from toolkit.results.record import Record
+from toolkit.results.record import Record, load_record, save_record
 from toolkit.results.verdict import Gate, Recommendation, Validity, Warn
-from toolkit.whole_file import whole_file
 
 SCHEMA_VERSION = 1
 
@@ -59,16 +56,9 @@ class RunResult(Record):
         return bool(self.gates) and not any(gate.status in ("fail", "error") for gate in self.gates)
 
 
-def to_json(result: RunResult) -> str:
-    """The result as stable, indented JSON."""
-    return json.dumps(result.model_dump(mode="json", by_alias=True), indent=1, ensure_ascii=False) + "\n"
-
-
 def save(result: RunResult, path: Path) -> None:
     """Writes ``results.json`` whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as temporary:
-        temporary.write_text(to_json(result), encoding="utf-8")
+    save_record(result, path)
 
 
 def load(path: Path) -> RunResult:
@@ -77,15 +67,8 @@ def load(path: Path) -> RunResult:
     Raises:
         InputError: the file is missing, damaged, or of another schema version.
     """
-    try:
-        return RunResult.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValidationError) as error:
-        raise InputError(
-            f"not a results file of schema {SCHEMA_VERSION}: {error}",
-            code="results/unreadable",
-            where=str(path),
-            hint="write it again with this version of the toolkit",
-        ) from error
+    what = f"a results file of schema {SCHEMA_VERSION}"
+    return load_record(RunResult, path, what, "write it again with this version of the toolkit")
 
 
 def json_schema() -> dict[str, Any]:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from converters.errors import InputError
 from toolkit.results.estimate import LatencyEstimate
-from toolkit.results.record import Record
-from toolkit.whole_file import whole_file
+from toolkit.results.record import Record, load_record, save_record
 
 SEARCH_FILE = "search.json"
 
@@ -121,9 +118,7 @@ class SearchResult(Record):
 
 def save_search(result: SearchResult, path: Path) -> None:
     """Writes ``search.json`` whole or not at all."""
-    text = json.dumps(result.model_dump(mode="json", by_alias=True), indent=1, ensure_ascii=False)
-    with whole_file(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+    save_record(result, path)
 
 
 def load_search(path: Path) -> SearchResult:
@@ -132,12 +127,4 @@ def load_search(path: Path) -> SearchResult:
     Raises:
         InputError: the file is missing, damaged, or of another schema version.
     """
-    try:
-        return SearchResult.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValidationError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"not a search of schema 1: {error}",
-            code="results/unreadable",
-            where=str(path),
-            hint="search again with this version of the toolkit",
-        ) from error
+    return load_record(SearchResult, path, "a search of schema 1", "search again with this version of the toolkit")

@@ -10,7 +10,7 @@ import numpy as np
 from converters.errors import InputError
 from toolkit.engine.bundle import Bundle, GraphFact, read_bundle
 from toolkit.engine.chunks import next_chunk
-from toolkit.engine.degrade import Ladder, Patience
+from toolkit.engine.degrade import NO_DEADLINE, Ladder
 from toolkit.engine.loading import GraphLoader
 from toolkit.engine.reading import read_sentences
 from toolkit.engine.residency import Residency
@@ -23,7 +23,6 @@ from toolkit.serve.vits_voice import seed_of
 from toolkit.voices.database import VoiceDatabase
 
 _VOCODERS = ("vocoder", "vocoder_stream")
-_PATIENT = 1e6  # real-time factor nothing exceeds: this page compares, it does not hurry
 
 
 class GptSovitsVoice:
@@ -60,8 +59,7 @@ class GptSovitsVoice:
         self._phones = phones or " ".join(str(int(phone)) for phone in self._voice.arrays["prompt_phones"])
         self._recorder = Recorder(threads, frozenset({"flow", *_VOCODERS}))
         self._loader = GraphLoader(residency, threads=threads, opener=self._recorder.open)
-        patience = Patience(deadline_factor=_PATIENT, headroom_factor=_PATIENT / 2)
-        self._engine = Engine(self._bundle, self._loader, Ladder((rung,), patience))
+        self._engine = Engine(self._bundle, self._loader, Ladder((rung,), NO_DEADLINE))
         self.files = tuple(self._bundle.files)
 
     def speak(self, asked: Mapping[str, str]) -> Spoken:

@@ -81,7 +81,12 @@ def test_bench_runs_or_refuses_a_thousand_damaged_files(path, monkeypatch):
             outcomes[error.code] += 1
     assert outcomes.total() == BENCHED
     assert set(outcomes) <= {"ran", "input/unusable", "bench/unloadable", "bench/too-large", CRASHES_LITERT, TOO_LONG}
-    assert outcomes[TOO_LONG] < 5 and outcomes["ran"] and outcomes[CRASHES_LITERT] and outcomes["input/unusable"] > BENCHED // 2
+    assert (
+        outcomes[TOO_LONG] < 5
+        and outcomes["ran"]
+        and outcomes[CRASHES_LITERT]
+        and outcomes["input/unusable"] > BENCHED // 2
+    )
 
 
 def test_without_the_checks_damage_reaches_the_reader(monkeypatch):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from converters.tflite_graph.read import TfliteGraph, TfliteTensor, read_tflite
+from toolkit.engine.bundle import bundle_folder
 from toolkit.errors import BenchError
 
 _INDEX_TYPES = {"INT64": 8, "INT32": 4, "BOOL": 1}
@@ -71,7 +72,7 @@ def targets_of(paths: list[Path]) -> tuple[Target, ...]:
 def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
-    inside = path / "bundle" if (path / "bundle").is_dir() else path
+    inside = bundle_folder(path)
     files = sorted(inside.glob("*.tflite"))
     if not files:
         raise BenchError(

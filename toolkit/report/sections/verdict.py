@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from markupsafe import Markup
-
 from toolkit.report import charts
 from toolkit.report import selection as pick
-from toolkit.report.blocks import Block, Card, Cards, Cell, Column, Note, Section, Table
+from toolkit.report.blocks import Block, Card, Cards, Note, Section
 from toolkit.report.format import change, milliseconds, percent, quantity, seconds, sig3, signed, size
+from toolkit.report.gate_table import WORDS, gate_bar, gate_table
 from toolkit.report.sections import phone
 from toolkit.results import Gate, RunResult
 
-_GLYPHS = {"pass": "✓", "fail": "✕", "skipped": "○", "error": "!"}
 _REASONS = 3
-_SIGNS = {"<=": "≤", ">=": "≥", "==": "="}
-_WORDS = {"pass": "holds", "fail": "fails", "skipped": "not measured", "error": "broke"}
 
 
 def build(result: RunResult) -> Section:
@@ -22,7 +18,7 @@ def build(result: RunResult) -> Section:
     cards = Cards(
         cards=(_latency(result), _tail(result), _memory(result), _size(result), _quality(result), _share(result))
     )
-    blocks: list[Block] = [cards, *(_invalid(result)), _gates(result)]
+    blocks: list[Block] = [cards, *(_invalid(result)), gate_table(result.gates)]
     return Section(id="verdict", title="Verdict", blocks=tuple(blocks))
 
 
@@ -58,29 +54,12 @@ def tally(result: RunResult) -> str:
     parts = [f"{states.count('pass')} of {len(states)} gates hold"]
     for status in ("fail", "error", "skipped"):
         if status in states:
-            parts.append(f"{states.count(status)} {_WORDS[status] if status != 'fail' else 'fail'}")
+            parts.append(f"{states.count(status)} {WORDS[status] if status != 'fail' else 'fail'}")
     return ", ".join(parts) if states else "no gate was set"
 
 
 def _status(gate: Gate | None) -> str:
     return "" if gate is None else gate.status
-
-
-def _bar(gate: Gate | None, baseline: float | None = None) -> Markup | None:
-    if gate is None or gate.value is None:
-        return None
-    return charts.bullet(
-        gate.value,
-        gate.limit,
-        higher_is_better=gate.comparison == ">=",
-        baseline=baseline,
-        status=gate.status,
-        label=_bar_label(gate),
-    )
-
-
-def _bar_label(gate: Gate) -> str:
-    return f"{gate.title}: {quantity(gate.value, gate.unit)}, limit {gate.comparison} {quantity(gate.limit, gate.unit)}"
 
 
 def _budget(gate: Gate | None) -> tuple[str, ...]:
@@ -114,7 +93,7 @@ def _latency(result: RunResult) -> Card:
         href="#latency",
         status=_status(gate) if found.valid else "skipped",
         lines=(*lines, *_budget(gate)),
-        chart=_bar(gate, 1.0),
+        chart=gate_bar(gate, 1.0),
     )
 
 
@@ -129,11 +108,11 @@ def _tail(result: RunResult) -> Card:
     lines = [f"{sig3(found.stats.p95_ms / found.stats.p50_ms)} of the median"]
     if base is not None:
         lines.append(f"float32 {milliseconds(base.stats.p95_ms)} ({change(found.stats.p95_ms / base.stats.p95_ms)})")
-        chart = _bar(gate) or charts.bullet(
+        chart = gate_bar(gate) or charts.bullet(
             found.stats.p95_ms, None, baseline=base.stats.p95_ms, label="p95 beside float32's"
         )
     else:
-        chart = _bar(gate)
+        chart = gate_bar(gate)
     return Card(
         title="Slowest twentieth (p95)",
         value=sig3(found.stats.p95_ms),
@@ -154,7 +133,7 @@ def _memory(result: RunResult) -> Card:
     base = next((m for m in result.memory if m.part == found.part and m.variant == "float32"), None)
     gate = pick.gate(result, "memory", "peak_memory")
     lines = [f"{pick.base(found.part)}, {found.threads} threads; the runtime alone is not counted"]
-    chart = _bar(gate)
+    chart = gate_bar(gate)
     if base is not None:
         lines.append(
             f"float32 {size(base.over_runtime_bytes)} ({change(found.over_runtime_bytes / base.over_runtime_bytes)})"
@@ -192,7 +171,7 @@ def _size(result: RunResult) -> Card:
         href="#size",
         status=_status(gate),
         lines=(*lines, *_budget(gate)),
-        chart=_bar(gate, result.size.baseline_bytes),
+        chart=gate_bar(gate, result.size.baseline_bytes),
     )
 
 
@@ -209,7 +188,7 @@ def _quality(result: RunResult) -> Card:
             href="#fidelity",
             status=gate.status,
             lines=(gate.title, *_budget(gate)),
-            chart=_bar(gate),
+            chart=gate_bar(gate),
         )
     gate = pick.gate(result, "mos_drop_mean")
     lines = [f"worst sentence {signed(mos.worst)}"]
@@ -223,7 +202,7 @@ def _quality(result: RunResult) -> Card:
         href="#fidelity",
         status=_status(gate),
         lines=(*lines, *_budget(gate)),
-        chart=_bar(gate),
+        chart=gate_bar(gate),
     )
 
 
@@ -270,34 +249,3 @@ def objections(result: RunResult) -> str:
     reasons = result.validity.reasons
     more = f"; and {len(reasons) - _REASONS} more" if len(reasons) > _REASONS else ""
     return "; ".join(reasons[:_REASONS]) + more
-
-
-def _gates(result: RunResult) -> Block:
-    if not result.gates:
-        return Note(text="No gate was set: nothing passes or fails.", tone="missing")
-    order = {"error": 0, "fail": 0, "pass": 1, "skipped": 2}
-    rows = []
-    for gate in sorted(result.gates, key=lambda g: order[g.status]):
-        limit = "" if gate.limit is None else f"{_SIGNS[gate.comparison]} {quantity(gate.limit, gate.unit)}"
-        rows.append(
-            (
-                Cell(text=f"{_GLYPHS[gate.status]} {_WORDS[gate.status]}", tone=f"status {gate.status}"),
-                Cell(text=gate.title, sub=gate.explanation),
-                Cell(text=quantity(gate.value, gate.unit)),
-                Cell(text=limit),
-                Cell(chart=_bar(gate)),
-            )
-        )
-    return Table(
-        columns=(
-            Column(title=""),
-            Column(title="Gate"),
-            Column(title="Value", number=True),
-            Column(title="Limit", number=True),
-            Column(title="Against the limit", wide=True),
-        ),
-        rows=tuple(rows),
-        caption="Every gate of the recipe. Tick: the limit. Pale band: what it allows. Scales start at zero, or near a "
-        "limit that is a floor.",
-        form="stacking",
-    )

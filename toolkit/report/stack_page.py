@@ -1,0 +1,194 @@
+"""A stack as one HTML page that needs no network and no script: what each stage took away, and what it cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from toolkit.report import charts
+from toolkit.report.blocks import Block, Cell, Code, Column, Facts, Note, Section, Table
+from toolkit.report.format import count, milliseconds, percent, seconds, sig3, signed, size
+from toolkit.report.gate_table import gate_table
+from toolkit.report.template import filled_template
+from toolkit.results import Latency
+from toolkit.results.stack import StackResult, StackStage
+from toolkit.whole_file import whole_file
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Page:
+    """What the template shows."""
+
+    title: str
+    subtitle: str
+    passed: bool
+    trained: bool
+    valid: bool
+    sentence: str
+    tally: str
+    sections: tuple[Section, ...]
+
+
+def render_stack(result: StackResult) -> str:
+    """The page as text."""
+    return filled_template("stack.html.j2", _page(result))
+
+
+def write_stack_page(result: StackResult, directory: Path) -> Path:
+    """Writes ``index.html`` of a stack, whole or not at all; returns its path."""
+    page = directory / "index.html"
+    with whole_file(page) as temporary:
+        temporary.write_text(render_stack(result), encoding="utf-8")
+    return page
+
+
+def _page(result: StackResult) -> _Page:
+    gates = _all_gates(result)
+    held = sum(gate.status == "pass" for gate in gates)
+    return _Page(
+        title=f"{result.model}, stacked",
+        subtitle=f"{result.recipe} · {result.description}",
+        passed=result.passed,
+        trained=result.trained,
+        valid=all(entry.valid for entry in result.latency),
+        sentence=_sentence(result),
+        tally=f"{held} of {len(gates)} gates hold; {len(result.stages)} stages in {seconds(result.seconds)}, "
+        f"{sum(stage.reused for stage in result.stages)} of them from the cache",
+        sections=(_stages(result), _latency(result), _gates(result), _how(result)),
+    )
+
+
+def _all_gates(result: StackResult) -> list[Any]:
+    return [*(stage.gate for stage in result.stages if stage.gate is not None), *result.gates]
+
+
+def _ratio(result: StackResult, stage: StackStage) -> float | None:
+    if stage.name == result.stages[0].name:
+        return 1.0 if result.comparisons else None
+    return next((one.ratio for one in result.comparisons if one.candidate == stage.name), None)
+
+
+def _sentence(result: StackResult) -> str:
+    first, last = result.stages[0], result.stages[-1]
+    words = [
+        f"{size(first.bundle_bytes)} in float32 became {size(last.bundle_bytes)}, "
+        f"{sig3(first.bundle_bytes / last.bundle_bytes)} times smaller"
+    ]
+    ratio = _ratio(result, last)
+    if ratio is not None and last is not first:
+        words.append(f"a token takes {sig3(ratio)} of the time on this computer")
+    if first.cross_entropy_nats is not None and last.cross_entropy_nats is not None:
+        rise = last.cross_entropy_nats - first.cross_entropy_nats
+        words.append(f"cross-entropy {signed(rise)} nats on held-out sentences")
+    stop = f" Stopped after stage {result.stopped_at}: its gate does not hold." if result.stopped_at else ""
+    return "; ".join(words) + "." + stop
+
+
+def _stages(result: StackResult) -> Section:
+    columns = (
+        Column(title="Stage"),
+        Column(title="Model"),
+        Column(title="Bundle", number=True),
+        Column(title="", wide=True),
+        Column(title="Cross-entropy", unit="nats", number=True),
+        Column(title="Top-1", number=True),
+        Column(title="Agrees with the model given", number=True),
+        Column(title="Step over float32", number=True),
+    )
+    first = result.stages[0]
+    rows = []
+    for stage in result.stages:
+        share = stage.bundle_bytes / first.bundle_bytes
+        rise = None
+        if stage is not first and stage.cross_entropy_nats is not None and first.cross_entropy_nats is not None:
+            rise = stage.cross_entropy_nats - first.cross_entropy_nats
+        rows.append(
+            (
+                Cell(text=stage.title, tone="strong", sub="from the cache" if stage.reused else seconds(stage.seconds)),
+                Cell(text=f"{count(stage.parameters)} weights", sub=stage.shape),
+                Cell(text=size(stage.bundle_bytes), sub=f"{sig3(1 / share)} x smaller" if stage is not first else ""),
+                Cell(chart=charts.share_bar(share, "v-result", f"{percent(share)} of the float32 bundle")),
+                Cell(text=sig3(stage.cross_entropy_nats), sub="" if rise is None else signed(rise)),
+                Cell(text=percent(stage.top1_ratio), sub=stage.judged_on),
+                Cell(text=percent(stage.agreement_ratio)),
+                Cell(text=sig3(_ratio(result, stage))),
+            )
+        )
+    blocks: list[Block] = [Table(columns=columns, rows=tuple(rows), form="roomy")]
+    if result.trained:
+        lead = (
+            f"Quality on {count(result.predictions)} held-out predictions: codes and stop tokens, each given those "
+            "before it. Bundles hold the same graphs; all but the quantised one are in float32."
+        )
+    else:
+        lead = "Weights are random: sizes and latency are what a trained model would have, quality there is none."
+    blocks += [Note(text=note, tone="warn") for note in result.notes]
+    return Section(id="stages", title="Stage by stage", lead=lead, blocks=tuple(blocks))
+
+
+def _latency(result: StackResult) -> Section:
+    if not result.latency:
+        note = Note(text="No race was run.", tone="missing")
+        return Section(id="latency", title="A token's time", blocks=(note,))
+    top = max(entry.stats.p50_ms for entry in result.latency)
+    titles = {stage.name: stage.title for stage in result.stages}
+    spread = {one.candidate: f"{sig3(one.ci_low)} to {sig3(one.ci_high)}" for one in result.comparisons}
+    ratios = {one.candidate: one.ratio for one in result.comparisons}
+    rows = tuple(
+        (
+            Cell(text=titles.get(entry.variant, entry.variant), tone="strong"),
+            Cell(text=milliseconds(entry.stats.p50_ms)),
+            Cell(text=milliseconds(entry.stats.p95_ms)),
+            Cell(chart=charts.share_bar(entry.stats.p50_ms / top, "v-result", milliseconds(entry.stats.p50_ms))),
+            Cell(text=sig3(ratios.get(entry.variant)), sub=spread.get(entry.variant, "")),
+            _valid(entry),
+        )
+        for entry in result.latency
+    )
+    columns = (
+        Column(title="Stage"),
+        Column(title="Median", number=True),
+        Column(title="95 %", number=True),
+        Column(title="", wide=True),
+        Column(title="Over float32", number=True),
+        Column(title="Measurement"),
+    )
+    entry = result.latency[0]
+    return Section(
+        id="latency",
+        title="A token's time",
+        lead=f"{entry.part}, {entry.threads} thread, {entry.stats.n} rounds in turns on the {entry.where}: the step as "
+        "the engine takes it, cache written and logits read. Ratios are taken round by round.",
+        blocks=(Table(columns=columns, rows=rows, form="roomy"),),
+    )
+
+
+def _valid(entry: Latency) -> Cell:
+    if entry.valid:
+        return Cell(text="valid", tone="good")
+    return Cell(text="INVALID", tone="bad", sub="; ".join(entry.reasons))
+
+
+def _gates(result: StackResult) -> Section:
+    return Section(id="gates", title="Gates", blocks=(gate_table(_all_gates(result)),))
+
+
+def _how(result: StackResult) -> Section:
+    inputs = Facts(items=tuple((name, digest) for name, digest in result.inputs.items()), mono=True)
+    asked = tuple(
+        Facts(items=(("Stage", stage.title), *((key, _said(value)) for key, value in stage.settings.items())))
+        for stage in result.stages
+        if stage.settings
+    )
+    return Section(
+        id="how", title="How to make it again", blocks=(Code(title="Command", text=result.command), inputs, *asked)
+    )
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_said(inner)}" for key, inner in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(str(inner) for inner in value)
+    return "–" if value is None else str(value)
