@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from converters.errors import InputError
+from toolkit.cli.app import outcome
 from toolkit.models.piper.load import sha256_of
 from toolkit.models.seeded import seeded_voice
 from toolkit.models.voice import Teacher
@@ -55,6 +56,15 @@ def test_a_voice_that_is_nobodys_student_is_judged_against_itself(tmp_path):
     for request in (Request(model=str(teacher), teacher=teacher), Request(teacher=teacher)):
         with pytest.raises(InputError, match="--teacher does nothing"):
             open_voice(request)
+
+
+def test_inspect_tells_parts_and_teacher(tmp_path, capsys):
+    teacher, student = _family(tmp_path)
+    assert outcome(["inspect", str(student)]) == 0
+    said = capsys.readouterr().out
+    assert "student of teacher, 123 bytes" in said and sha256_of(teacher) in said
+    assert "on the host  stochastic" in said and "filter_channels 64" in said
+    assert outcome(["inspect", str(tmp_path / "none.safetensors")]) == 2
 
 
 def test_a_voice_file_is_a_voice(tmp_path):
