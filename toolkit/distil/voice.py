@@ -43,6 +43,8 @@ _FITTED_SENTENCES: Final = 40
 _ROUNDED_UP: Final = 0.5
 """A host takes the ceiling of a duration: what is half a frame below the mean is the mean after it."""
 _LEAST_FRAMES: Final = 0.3
+_TIMED_SENTENCES: Final = 200
+_LARGEST_SHIFT: Final = 2.0
 _DURATIONS_WEIGHT: Final = 1.0
 _STAGE_WEIGHT: Final = 0.5
 """Of what a coupling gives before the last one; the last has 1."""
@@ -201,12 +203,32 @@ def _distil_text(
 
     holder = nn.ModuleDict(trained)
     identity = f"text {known.digest} {asked(how)} {weights_digest(holder)}"
-    return tuple(
-        train_module(
-            holder, how, loss_of, identity=identity, task="encoder and durations", checkpoint_dir=checkpoint_dir,
-            on_progress=lambda step, of, loss: told("text", step, of, f"loss {loss:.4f}"),
-        )
+    losses = train_module(
+        holder, how, loss_of, identity=identity, task="encoder and durations", checkpoint_dir=checkpoint_dir,
+        on_progress=lambda step, of, loss: told("text", step, of, f"loss {loss:.4f}"),
     )  # fmt: skip
+    with torch.no_grad():
+        durations.proj.bias += _missing_length(modules, texts[:_TIMED_SENTENCES], shortest)
+    return tuple(losses)
+
+
+@torch.no_grad()
+def _missing_length(modules: Mapping[str, nn.Module], texts: Sequence[TaughtText], shortest: int) -> float:
+    """What must be added to every log duration so that all sentences together last as long as the teacher's.
+
+    What is uncertain of a duration is uncertain of its logarithm; the mean of logarithms lies below that of frames.
+    """
+    said = []
+    for text in texts:
+        ids, mask = ids_side_by_side([text.ids], shortest)
+        x, _, _ = modules["encoder"](ids, mask)
+        said.append(modules["durations"](x, mask)[0, 0, : len(text.ids)].numpy())
+    found, wanted = np.concatenate(said), sum(float(text.frames.sum()) for text in texts)
+    low, high = -_LARGEST_SHIFT, _LARGEST_SHIFT
+    for _ in range(30):
+        middle = (low + high) / 2
+        low, high = (low, middle) if np.ceil(np.exp(found + middle)).sum() > wanted else (middle, high)
+    return (low + high) / 2
 
 
 def prior_distance(found: tuple[Tensor, Tensor], wanted: tuple[Tensor, Tensor], frames: Tensor) -> Tensor:

@@ -95,8 +95,20 @@ def write_voice(path: Path, voice: Voice) -> Path:
         path: ends in ``.safetensors``.
         voice: what to write; its ``sources`` are not: they are the files it was made of, ``teacher`` says whose.
     """
+    tensors: dict[str, Tensor] = {}
+    for name in voice.part_names:
+        tensors |= dict(voice.modules[name].state_dict())
+    if isinstance(voice.durations, OnnxDurations):
+        tensors[ONNX_TENSOR] = torch.frombuffer(bytearray(voice.durations.model), dtype=torch.uint8)
+    described = header_of(voice).model_dump(mode="json")
+    text = json.dumps(described, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    return write_safetensors(path, tensors, {METADATA_KEY: text})
+
+
+def header_of(voice: Voice) -> VoiceHeader:
+    """What a voice's file says of it."""
     config, teacher = voice.config, voice.teacher
-    header = VoiceHeader(
+    return VoiceHeader(
         name=voice.name,
         label=voice.label,
         language=voice.language,
@@ -111,13 +123,6 @@ def write_voice(path: Path, voice: Voice) -> Path:
         decoder={"kind": kind_of_decoder(config.generator).name, **asdict(config.generator)},
         teacher=None if teacher is None else _Teacher(**{**asdict(teacher), "sources": dict(teacher.sources)}),
     )
-    tensors: dict[str, Tensor] = {}
-    for name in voice.part_names:
-        tensors |= dict(voice.modules[name].state_dict())
-    if isinstance(voice.durations, OnnxDurations):
-        tensors[ONNX_TENSOR] = torch.frombuffer(bytearray(voice.durations.model), dtype=torch.uint8)
-    text = json.dumps(header.model_dump(mode="json"), ensure_ascii=False, separators=(",", ":"), sort_keys=True)
-    return write_safetensors(path, tensors, {METADATA_KEY: text})
 
 
 def read_voice(path: Path | str) -> Voice:

@@ -95,12 +95,15 @@ def judge(
     """Quality of the candidate against the reference, and what could not be measured with the reason."""
     names = [sentence.name for sentence in sentences]
     missing: list[str] = []
-    installed = {"with_speaker": True, "with_mos": True}
-    for judge_name, module in (("with_speaker", "resemblyzer"), ("with_mos", "distillmos")):
-        if not _available(module):
-            installed[judge_name] = False
-            missing.append(f"{module} is not installed; `make env` or pip install flowlite-toolkit[quality]")
-    report = evaluate(reference.waves, candidate.waves, sample_rate_hz, names=names, **installed)
+    installed = {}
+    for judge_name, module, extra in _JUDGES:
+        installed[judge_name] = _available(module)
+        if not installed[judge_name]:
+            missing.append(f"{module} is not installed; `make env` or pip install flowlite-toolkit[{extra}]")
+    texts = [sentence.text for sentence in sentences] if installed.pop("texts") else None
+    report = evaluate(
+        reference.waves, candidate.waves, sample_rate_hz, names=names, texts=texts, with_pitch=True, **installed
+    )
     return _quality(report, sentences, candidate_name, reference_name), missing
 
 
@@ -145,6 +148,14 @@ def judge_timing(reference: Spoken, candidate: Spoken, sample_rate_hz: int) -> O
     )
 
 
+_JUDGES: tuple[tuple[str, str, str], ...] = (
+    ("with_speaker", "resemblyzer", "quality"),
+    ("with_mos", "distillmos", "quality"),
+    ("with_second_mos", "speechmos", "quality"),
+    ("texts", "faster_whisper", "asr"),
+)
+
+
 def _available(module: str) -> bool:
     import importlib.util
 
@@ -157,14 +168,21 @@ _SHOWN: tuple[tuple[str, str, str, bool, str], ...] = (
     ("snr_db", "Signal-to-noise ratio", "dB", True, "Waveform error; blind to what is audible."),
     ("mcd_db", "Mel-cepstral distortion", "dB", False, "Spectral envelope error."),
     ("log_mel_l1", "Log-mel distance", "nepers", False, "Mean absolute difference of log-mel amplitudes."),
+    ("dnsmos", "Second opinion (DNSMOS)", "points", True, "1 to 5; another predicted opinion, trained on calls."),
+    ("f0_rmse_cents", "Pitch error", "cents", False, "RMSE of F0 where both are voiced; 100 cents are a semitone."),
+    ("voicing_error_ratio", "Voicing error", "of frames", False, "Frames voiced in one and not in the other."),
+    ("wer", "Word error rate", "of words", False, "What a recogniser misses; blind to damage that people hear."),
 )
+_PAIRED = {"distillmos": "mos", "dnsmos": "dnsmos", "wer": "wer"}
+"""Metrics that judge each side by itself: their fields begin so."""
 
 
 def _value(metric: str, utterance: UtteranceQuality) -> MetricValue | None:
-    if metric == "distillmos":
-        if utterance.mos_candidate is None:
+    if metric in _PAIRED:
+        candidate = getattr(utterance, f"{_PAIRED[metric]}_candidate")
+        if candidate is None:
             return None
-        return MetricValue(value=utterance.mos_candidate, reference=utterance.mos_reference)
+        return MetricValue(value=candidate, reference=getattr(utterance, f"{_PAIRED[metric]}_reference"))
     field = {"resemblyzer_cosine": "speaker_cosine"}.get(metric, metric)
     value = getattr(utterance, field)
     return None if value is None or not np.isfinite(value) else MetricValue(value=value)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from toolkit.errors import DataError
-from toolkit.quality import mel, mos, signal, speaker
+from toolkit.quality import dnsmos, mel, mos, pitch, signal, speaker, words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +27,12 @@ class UtteranceQuality:
         speaker_cosine: cosine of the d-vectors; ``None`` when not measured.
         mos_reference: predicted opinion of the reference; ``None`` when not measured.
         mos_candidate: predicted opinion of the candidate; ``None`` when not measured.
+        dnsmos_reference: a second judge's opinion of the reference; ``None`` when not measured.
+        dnsmos_candidate: likewise of the candidate.
+        f0_rmse_cents: error of the fundamental frequency; ``None`` where too little is voiced.
+        voicing_error_ratio: share of frames voiced on one side only.
+        wer_reference: word error rate of the reference; ``None`` when not measured.
+        wer_candidate: likewise of the candidate.
     """
 
     name: str
@@ -39,6 +45,12 @@ class UtteranceQuality:
     speaker_cosine: float | None = None
     mos_reference: float | None = None
     mos_candidate: float | None = None
+    dnsmos_reference: float | None = None
+    dnsmos_candidate: float | None = None
+    f0_rmse_cents: float | None = None
+    voicing_error_ratio: float | None = None
+    wer_reference: float | None = None
+    wer_candidate: float | None = None
 
     @property
     def mos_drop(self) -> float | None:
@@ -58,6 +70,12 @@ METRICS: dict[str, tuple[Callable[[UtteranceQuality], float | None], bool]] = {
     "mos_reference": (lambda u: u.mos_reference, True),
     "mos_candidate": (lambda u: u.mos_candidate, True),
     "mos_drop": (lambda u: u.mos_drop, False),
+    "dnsmos_reference": (lambda u: u.dnsmos_reference, True),
+    "dnsmos_candidate": (lambda u: u.dnsmos_candidate, True),
+    "f0_rmse_cents": (lambda u: u.f0_rmse_cents, False),
+    "voicing_error_ratio": (lambda u: u.voicing_error_ratio, False),
+    "wer_reference": (lambda u: u.wer_reference, False),
+    "wer_candidate": (lambda u: u.wer_candidate, False),
 }
 """Metric to its value and whether larger is better."""
 
@@ -87,6 +105,9 @@ def evaluate(
     names: Sequence[str] | None = None,
     with_speaker: bool = True,
     with_mos: bool = True,
+    with_second_mos: bool = False,
+    with_pitch: bool = False,
+    texts: Sequence[str] | None = None,
 ) -> QualityReport:
     """Measures candidates against references.
 
@@ -97,6 +118,9 @@ def evaluate(
         names: of the utterances; their index when ``None``.
         with_speaker: measure the d-vector cosine (resemblyzer).
         with_mos: predict opinions (DistillMOS).
+        with_second_mos: predict opinions by another judge (DNSMOS), a second or two of computing each.
+        with_pitch: compare the fundamental frequency.
+        texts: what is said in English, to count words that are not understood; not counted when ``None``.
 
     Raises:
         DataError: no utterances, or waveforms that do not pair.
@@ -108,6 +132,7 @@ def evaluate(
     if with_mos:
         scores = mos.mean_opinion([*reference_waves, *candidate_waves], sample_rate_hz)
         opinions = list(zip(scores[: len(labels)], scores[len(labels) :], strict=True))
+    said = [None] * len(labels) if texts is None else list(texts)
     utterances = tuple(
         UtteranceQuality(
             name=name,
@@ -120,10 +145,31 @@ def evaluate(
             speaker_cosine=speaker.speaker_cosine(reference, candidate, sample_rate_hz) if with_speaker else None,
             mos_reference=opinion[0],
             mos_candidate=opinion[1],
+            **_more(reference, candidate, sample_rate_hz, text, second_mos=with_second_mos, melody=with_pitch),
         )
-        for name, reference, candidate, opinion in zip(labels, reference_waves, candidate_waves, opinions, strict=True)
+        for name, reference, candidate, opinion, text in zip(
+            labels, reference_waves, candidate_waves, opinions, said, strict=True
+        )
     )
     return summarise(utterances)
+
+
+def _more(
+    reference: np.ndarray, candidate: np.ndarray, rate_hz: int, text: str | None, *, second_mos: bool, melody: bool
+) -> dict[str, float | None]:
+    """What was asked for beside the usual."""
+    found: dict[str, float | None] = {}
+    if second_mos:
+        found["dnsmos_reference"] = dnsmos.overall_opinion(reference, rate_hz)
+        found["dnsmos_candidate"] = dnsmos.overall_opinion(candidate, rate_hz)
+    if melody:
+        difference = pitch.pitch_difference(reference, candidate, rate_hz)
+        found["f0_rmse_cents"] = difference.rmse_cents
+        found["voicing_error_ratio"] = difference.voicing_error_ratio
+    if text is not None:
+        for side, wave in (("reference", reference), ("candidate", candidate)):
+            found[f"wer_{side}"] = words.word_error_ratio(text, words.heard_words(wave, rate_hz))
+    return found
 
 
 def summarise(utterances: tuple[UtteranceQuality, ...]) -> QualityReport:

@@ -11,7 +11,7 @@ from typing import Any
 
 from converters.errors import ExtraMissing
 
-INSTALL = "pip install --no-deps resemblyzer==0.1.4 webrtcvad-wheels==2.0.14.post1 distillmos==0.9.1 xls-r-sqa==0.1.0"
+INSTALL = "make env; or pip install --no-deps --require-hashes -r requirements.lock"
 
 
 def load_judge(name: str, what: str) -> types.ModuleType:

@@ -13,7 +13,7 @@ import yaml
 from pydantic import ValidationError
 
 from toolkit.errors import RecipeError
-from toolkit.recipe.change import apply_change
+from toolkit.recipe.changes import apply_change
 from toolkit.recipe.schema import Recipe
 from toolkit.recipe.stacking import Stack
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from toolkit.errors import RecipeError
-from toolkit.recipe.change import apply_change
+from toolkit.recipe.changes import apply_change
 
 _Settings = TypeVar("_Settings", "Distil", "DistilVoice", "Prune")
 PROTECTED: tuple[str, ...] = ("flow.*", "dec.*")

@@ -85,7 +85,11 @@ def test_a_smaller_student_starts_nearer_than_at_random_and_learns(teacher: Voic
     assert all(one < 0.7 * other for one, other in zip(begun, at_random, strict=True))
     assert sum(done) < 0.8 * sum(begun)
     before, after = (duration_errors(each, teacher, SENTENCES) for each in (start, learned))
-    assert after.length_error_ratio < 0.2 and after.frames_per_phoneme <= before.frames_per_phoneme
+    assert (
+        after.length_error_ratio < 0.2
+        and 0.97 < after.length_ratio < 1.03
+        and after.frames_per_phoneme <= before.frames_per_phoneme
+    )
 
 
 def test_a_student_is_a_voice_that_names_its_teacher(teacher: Voice, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""One setting of a recipe changed from the command line."""
+"""``--set a.b=c``: one change of settings that were read from YAML."""
 
 from __future__ import annotations
 
