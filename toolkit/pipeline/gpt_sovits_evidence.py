@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from converters.spec import Arrays
 from toolkit.delegates.levels import parse_level
@@ -14,10 +14,12 @@ from toolkit.pipeline.benchmark import BenchPart, bench_parts
 from toolkit.pipeline.bundle import compressed_bytes, part_size, total_size
 from toolkit.pipeline.device_latency import estimate_run, whole_of
 from toolkit.pipeline.events import StageClock
-from toolkit.pipeline.evidence import DELEGATES, SCRATCH, Heard, Judged, float_macs, op_counts
+from toolkit.pipeline.evidence import DELEGATES, SCRATCH, Judged, float_macs, op_counts
 from toolkit.pipeline.gates import Evidence, judge_gates
 from toolkit.pipeline.gpt_sovits_precision import Fidelity
+from toolkit.pipeline.gpt_sovits_sentence import MeasuredSentence
 from toolkit.pipeline.gpu_execution import execute_parts
+from toolkit.pipeline.hearing import Heard
 from toolkit.pipeline.run_directory import RunDirectory
 from toolkit.pipeline.shipping import Shipped
 from toolkit.recipe.schema import Recipe
@@ -85,9 +87,23 @@ def choice_notes(graphs: Sequence[ConvertedGraph]) -> tuple[Warn, ...]:
 
 
 def judge_pair(
-    graphs: Sequence[ConvertedGraph], recipe: Recipe, run: RunDirectory, clock: StageClock, heard: Heard
+    graphs: Sequence[ConvertedGraph],
+    recipe: Recipe,
+    run: RunDirectory,
+    clock: StageClock,
+    heard: Heard,
+    said: MeasuredSentence,
 ) -> Judged:
-    """Measures what the report shows and holds it against the recipe's gates."""
+    """Measures what the report shows and holds it against the recipe's gates.
+
+    Args:
+        graphs: all of them.
+        recipe: benchmark and gates.
+        run: holds the float files.
+        clock: told about every stage.
+        heard: held-out sentences.
+        said: the whole sentence, which leads what was measured.
+    """
     with clock.stage("delegate placement") as stage:
         level, wanted = parse_level(recipe.delegate.android), DELEGATES[recipe.delegate.name]
         placements = tuple(
@@ -105,6 +121,12 @@ def judge_pair(
         )
         threads = max(recipe.bench.threads)
         stage.fact = ", ".join(f"{c.part} ×{c.ratio:.2f}" for c in measured.comparisons if c.threads == threads)
+    measured = replace(
+        measured,
+        latency=(*said.latency, *measured.latency),
+        comparisons=(*said.comparisons, *measured.comparisons),
+        memory=(*said.memory, *measured.memory),
+    )
     with clock.stage("size") as stage:
         sizes = _sizes(parts)
         stage.fact = f"{sum(size.total_bytes for size in sizes if size.variant == 'result'):,} bytes before sharing"
@@ -140,7 +162,12 @@ def judge_pair(
         size=size,
         quality=heard.quality,
         whole_voice=None,
-        missing={**heard.missing, **(on_gpu.missing or {})},
+        missing={
+            **heard.missing,
+            **({"sentence": said.missing} if said.missing else {}),
+            **(on_gpu.missing or {}),
+        },
+        sentence=said.sentence,
         clips=heard.clips,
         gates=(*judge_gates(recipe.gates, rows, evidence), *on_gpu.gates),
         gpu_executions=on_gpu.executions,

@@ -16,6 +16,7 @@ from toolkit.delegates.float16_emulation import emulate_float16
 from toolkit.delegates.levels import DEPRECATION_NOTE, parse_level
 from toolkit.delegates.made_inputs import made_inputs
 from toolkit.delegates.place import place_graph
+from toolkit.delegates.runtime import runtime_need
 from toolkit.delegates.software_gpu import LABEL, execute_on_gpu
 from toolkit.pipeline.evidence import DELEGATES
 from toolkit.pipeline.gpu_execution import float16_estimate
@@ -44,6 +45,7 @@ def inspect_tflite(path: Path, delegate: str | None, android: str) -> dict[str, 
         "size_bytes": path.stat().st_size,
         "graphs": graph.graphs,
         "macs": sum(macs.values()),
+        "runtime": runtime_need(path, path.name).model_dump(mode="json"),
         "tensors": [*_tensors(graph, graph.inputs, "input"), *_tensors(graph, graph.outputs, "output")],
         "ops": [
             {
@@ -111,6 +113,37 @@ def inspect_checkpoint(path: Path) -> dict[str, Any]:
         "parameters": sum(found.parameters.values()),
         "parts": found.parameters,
         **({} if found.kind != "gpt" else {"transformer": _transformer(found)}),
+    }
+
+
+def inspect_voice(path: Path) -> dict[str, Any]:
+    """Kind, sizes and weights of each part of a voice file, and whose student it is.
+
+    Raises:
+        InputError: the file is missing, damaged or no voice.
+    """
+    from toolkit.models.voice_file import header_of, read_voice
+
+    voice = read_voice(path)
+    header = header_of(voice).model_dump(mode="json")
+    parts = {"encoder": "encoder", "durations": "durations", "flow": "flow", "decoder": "decoder"}
+    return {
+        "path": str(path),
+        "size_bytes": path.stat().st_size,
+        "sha256": voice.sources[path.name],
+        "label": voice.label,
+        "language": voice.language,
+        "sample_rate_hz": voice.sample_rate_hz,
+        "parts": {
+            name: {
+                "weights": sum(value.numel() for value in voice.modules[name].parameters())
+                if name in voice.modules
+                else None,
+                **header[field],
+            }
+            for name, field in parts.items()
+        },
+        "teacher": header["teacher"],
     }
 
 

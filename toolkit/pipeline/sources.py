@@ -15,7 +15,9 @@ import yaml
 
 from converters.errors import InputError
 from converters.spec import PartSpec, TensorSpec
+from toolkit.pipeline.origin import RANDOM_ORIGIN, origin_beside
 from toolkit.pipeline.run_directory import file_sha256
+from toolkit.results import Origin
 
 if TYPE_CHECKING:
     from toolkit.models.voice import Voice
@@ -25,6 +27,8 @@ _DECLARATION = re.compile(
     r"^(?P<name>[A-Za-z_]\w*):(?P<shape>\d+(?:x\d+)*)(?::(?P<dtype>\w+))?(?::(?P<low>-?\d+)\.\.(?P<high>-?\d+))?$"
 )
 _FLOAT_SPREAD = 1.0
+VOICE_SUFFIX = ".safetensors"
+"""Of the project's own voice files; see ``toolkit.models.voice_file``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +41,7 @@ class Request:
         spec: YAML file with the same declarations.
         probe: ``.npz`` of real inputs.
         random_voice: use the seeded voice of random weights.
+        teacher: the voice a student's file was made of, where it cannot be found by itself.
     """
 
     model: str = ""
@@ -44,6 +49,7 @@ class Request:
     spec: Path | None = None
     probe: Path | None = None
     random_voice: bool = False
+    teacher: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +88,8 @@ class Source:
         kind: ``voice`` or ``model``.
         voice: the voice, for judging by ear and metric.
         inputs: sha256 by file name of everything read.
+        origin: what is said of where it comes from; None when the given files say nothing.
+        teacher: of a student, the voice it is judged against; ``None`` where the voice is judged against itself.
     """
 
     name: str
@@ -89,6 +97,13 @@ class Source:
     kind: Kind
     voice: Voice | None
     inputs: dict[str, str] = field(default_factory=dict)
+    origin: Origin | None = None
+    teacher: Voice | None = None
+
+    @property
+    def judged_against(self) -> Voice | None:
+        """The float voice the result is compared with: a student's teacher, or the voice itself."""
+        return self.teacher or self.voice
 
 
 def kind_of(request: Request) -> Kind:
@@ -96,7 +111,7 @@ def kind_of(request: Request) -> Kind:
     if not request.model:
         return "voice"
     path = Path(request.model)
-    if path.suffix == ".onnx" and _voice_config(path) is not None:
+    if path.suffix == VOICE_SUFFIX or (path.suffix == ".onnx" and _voice_config(path) is not None):
         return "voice"
     return "model"
 
@@ -118,26 +133,52 @@ def _voice_config(path: Path) -> Path | None:
 
 
 def open_voice(request: Request) -> Source:
-    """Opens the default voice, a Piper voice or the seeded random voice.
+    """Opens the default voice, a Piper voice, a voice file of this project or the seeded random voice.
 
     Raises:
         ExtraMissing: the default voice's package is not installed.
-        InputError: the files are missing, damaged or not a Piper voice.
+        InputError: the files are missing, damaged or not a voice; a student's teacher is not found.
     """
     from toolkit.models.piper import default_voice, load_voice
+    from toolkit.models.piper.default import default_voice_path
     from toolkit.models.seeded import seeded_voice
 
+    if request.teacher is not None and Path(request.model).suffix != VOICE_SUFFIX:
+        raise InputError(
+            "--teacher does nothing for a voice that is nobody's student", where="--teacher", hint="leave it out"
+        )
     if request.random_voice:
         voice = seeded_voice()
-        return Source(name="random-voice", label=voice.label, kind="voice", voice=voice)
+        return Source(name="random-voice", label=voice.label, kind="voice", voice=voice, origin=RANDOM_ORIGIN)
+    if Path(request.model).suffix == VOICE_SUFFIX:
+        return _voice_file(Path(request.model), request.teacher)
     if request.model:
         path = Path(request.model)
         config = _voice_config(path)
         voice = load_voice(path, config)
         inputs = {p.name: file_sha256(p) for p in (path, config) if p is not None}
-        return Source(name=path.stem, label=voice.label, kind="voice", voice=voice, inputs=inputs)
+        return Source(
+            name=path.stem, label=voice.label, kind="voice", voice=voice, inputs=inputs, origin=origin_beside(path)
+        )
     voice = default_voice()
-    return Source(name=voice.name, label=voice.label, kind="voice", voice=voice, inputs=dict(voice.sources))
+    origin = origin_beside(default_voice_path())
+    return Source(
+        name=voice.name, label=voice.label, kind="voice", voice=voice, inputs=dict(voice.sources), origin=origin
+    )
+
+
+def _voice_file(path: Path, given: Path | None) -> Source:
+    from toolkit.models.voice_file import read_voice
+    from toolkit.pipeline.teacher import find_teacher
+
+    voice = read_voice(path)
+    if given is not None and voice.teacher is None:
+        raise InputError(
+            "--teacher does nothing for a voice that is nobody's student", where=str(path), hint="leave it out"
+        )
+    teacher = None if voice.teacher is None else find_teacher(voice.teacher, path, given)
+    inputs = {**voice.sources, **({} if teacher is None else teacher.sources)}
+    return Source(name=voice.name, label=voice.label, kind="voice", voice=voice, inputs=inputs, teacher=teacher)
 
 
 def open_model(request: Request, seed: int) -> tuple[Source, SourcePart]:

@@ -145,6 +145,11 @@ def every_kind():
         "reject",
         "left_packed",
         "not_kept",
+        "condition_rank",
+        "ends_the_process",
+        "npu_stride",
+        "npu_refuses",
+        "float_on_npu",
     ):
         yield "ANY", kind
 
