@@ -140,7 +140,7 @@ def _row(part: BenchPart, variant: str, path: Path, executed: Executed | str) ->
             "reason": executed.reason,
             "gpu_ops": executed.gpu_ops,
             "cpu_ops": executed.cpu_ops,
-            "tables_ops": placed.delegated_ops,
+            "tables_ops": by_tables,
             "outputs": outputs,
             "float16": float16_estimate(emulate_float16(path, _inputs(part))) if variant == "float32" else None,
         }
