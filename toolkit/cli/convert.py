@@ -31,8 +31,9 @@ def convert(
     models: list[str] = typer.Argument(
         None,
         metavar="[MODEL]",
-        help="Piper voice (.onnx with its .json), package.module:factory, TorchScript (.pt), torch.export (.pt2) "
-        "or .onnx file; or the GPT .ckpt and the SoVITS .pth of a GPT-SoVITS model (.ckpt alone: text to codes); "
+        help="Piper voice (.onnx with its .json), voice file (.safetensors of `toolkit distil`), "
+        "package.module:factory, TorchScript (.pt), torch.export (.pt2) or .onnx file; "
+        "or the GPT .ckpt and the SoVITS .pth of a GPT-SoVITS model (.ckpt alone: text to codes); "
         "leave it out for the embedded default voice.",
     ),
     delegate: Literal["nnapi", "gpu", "xnnpack", "qnn"] = typer.Option(
@@ -76,6 +77,9 @@ def convert(
         None, help="GPT-SoVITS: BERT (chinese-roberta-wwm-ext-large); the bundle then makes Chinese text features."
     ),
     sv: Path | None = typer.Option(None, help="GPT-SoVITS v2Pro: ERes2NetV2's .ckpt, for enrolment beside --ssl."),
+    teacher: Path | None = typer.Option(
+        None, help="Voice file: the voice it is a student of, to judge it against; found by itself where it can be."
+    ),
     keep_keras: bool = typer.Option(False, help="Also write the trainable Keras models."),
     dry_run: bool = typer.Option(False, help="Print the complete recipe and stop."),
     as_json: bool = typer.Option(False, "--json", help="Print results.json on standard output."),
@@ -94,7 +98,7 @@ def convert(
     chosen = (*_delegate_changes(delegate, android, "" if searching else device, min_runtime), *change)
     if len(models or ()) > 1 or any(Path(name).suffix in _CHECKPOINTS for name in models or ()):
         others = {"--input": inputs, "--spec": spec, "--probe": probe, "--random-voice": random_voice,
-                  "--keep-keras": keep_keras}  # fmt: skip
+                  "--keep-keras": keep_keras, "--teacher": teacher}  # fmt: skip
         _refuse_unused([option for option, given in others.items() if given], "a GPT-SoVITS model")
         listeners = {"ssl": ssl, "bert": bert, "sv": sv}
         return _convert_pair(
@@ -103,9 +107,12 @@ def convert(
     theirs = {"--voice": voice, "--ssl": ssl, "--bert": bert, "--sv": sv}
     _refuse_unused([option for option, given in theirs.items() if given], "anything but a GPT-SoVITS model")
     request = sources.Request(
-        model="".join(models or ()), inputs=tuple(inputs), spec=spec, probe=probe, random_voice=random_voice
-    )
+        model="".join(models or ()), inputs=tuple(inputs), spec=spec, probe=probe, random_voice=random_voice,
+        teacher=teacher,
+    )  # fmt: skip
     kind = sources.kind_of(request)
+    if kind == "model":
+        _refuse_unused(["--teacher"] if teacher else [], "anything but a voice file")
     name = recipe or ("vits-voice-npu" if (kind, delegate) == ("voice", "qnn") else DEFAULT_RECIPE[kind])
     # The limits are a trained voice's; random weights are held to parity, precision and placement only.
     lenient = ["gates={}"] if random_voice and not recipe else []

@@ -11,7 +11,9 @@ import typer
 
 
 def inspect(
-    model: Path = typer.Argument(help=".tflite file, or a GPT-SoVITS .ckpt or .pth."),
+    model: Path = typer.Argument(
+        help=".tflite file, a GPT-SoVITS .ckpt or .pth, or a voice file (.safetensors of toolkit distil)."
+    ),
     delegate: Literal["nnapi", "gpu", "gpu-classic", "xnnpack", "coreml", "qnn", "none"] = typer.Option(
         "none", help="Show this delegate's placement (gpu: LiteRT's; gpu-classic: the older TFLite one)."
     ),
@@ -32,6 +34,9 @@ def inspect(
         raise typer.BadParameter("--compile goes with --delegate qnn")
     if model.suffix in (".ckpt", ".pth"):
         _checkpoint(model, as_json)
+        return
+    if model.suffix == ".safetensors":
+        _voice(model, as_json)
         return
     from toolkit.pipeline.inspection import inspect_tflite
 
@@ -131,6 +136,27 @@ def _runtime(need: dict[str, Any]) -> str:
 def _shown(name: str) -> str:
     """A name from a file, harmless to a terminal."""
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in name)
+
+
+def _voice(path: Path, as_json: bool) -> None:
+    from toolkit.pipeline.inspection import inspect_voice
+
+    found = inspect_voice(path)
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))
+        return
+    typer.echo(f"{path}  {found['size_bytes']:,} bytes  {_shown(found['label'])}")
+    typer.echo(f"  {_shown(found['language'])}, {found['sample_rate_hz']:,} Hz")
+    for part, told in found["parts"].items():
+        sizes = {name: size for name, size in told.items() if name not in ("weights", "kind")}
+        count = "on the host" if told["weights"] is None else f"{told['weights']:,}"
+        typer.echo(f"  {part:<10}{count:>12}  {told['kind']}  " + ", ".join(f"{n} {s}" for n, s in sizes.items()))
+    if found["teacher"]:
+        teacher = found["teacher"]
+        typer.echo(f"  student of {_shown(teacher['name'])}, {teacher['float32_bytes']:,} bytes in float32")
+        for name, digest in teacher["sources"].items():
+            typer.echo(f"    {_shown(name)}  sha256 {_shown(digest)}")
+    typer.echo(f"  sha256 {found['sha256']}")
 
 
 def _checkpoint(path: Path, as_json: bool) -> None:

@@ -204,6 +204,12 @@ def _warnings(found: Findings) -> tuple[Warn, ...]:
         facts = summary(found.judged.whole_voice)
         message = f"The whole shipped voice, encoder and flow included, against the float voice: {facts}."
         rows.append(Warn(code="quality/whole-voice", message=message, section="fidelity"))
+    if found.judged.own_timing is not None:
+        message = (
+            "The whole shipped voice, its sentences timed by its own deterministic durations, against the float voice: "
+            f"{found.judged.own_timing.text}."
+        )
+        rows.append(Warn(code="quality/own-timing", message=message, section="fidelity"))
     known_wrong = Counter(
         (p.part, p.delegate, wrong.op, wrong.reason) for p in found.judged.placements for wrong in p.wrong_results
     )

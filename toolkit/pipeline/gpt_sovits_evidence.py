@@ -14,11 +14,12 @@ from toolkit.pipeline.benchmark import BenchPart, bench_parts
 from toolkit.pipeline.bundle import compressed_bytes, part_size, total_size
 from toolkit.pipeline.device_latency import estimate_run, whole_of
 from toolkit.pipeline.events import StageClock
-from toolkit.pipeline.evidence import DELEGATES, SCRATCH, Heard, Judged, float_macs, op_counts
+from toolkit.pipeline.evidence import DELEGATES, SCRATCH, Judged, float_macs, op_counts
 from toolkit.pipeline.gates import Evidence, judge_gates
 from toolkit.pipeline.gpt_sovits_precision import Fidelity
 from toolkit.pipeline.gpt_sovits_sentence import MeasuredSentence
 from toolkit.pipeline.gpu_execution import execute_parts
+from toolkit.pipeline.hearing import Heard
 from toolkit.pipeline.run_directory import RunDirectory
 from toolkit.pipeline.shipping import Shipped
 from toolkit.recipe.schema import Recipe

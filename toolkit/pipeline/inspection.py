@@ -116,6 +116,37 @@ def inspect_checkpoint(path: Path) -> dict[str, Any]:
     }
 
 
+def inspect_voice(path: Path) -> dict[str, Any]:
+    """Kind, sizes and weights of each part of a voice file, and whose student it is.
+
+    Raises:
+        InputError: the file is missing, damaged or no voice.
+    """
+    from toolkit.models.voice_file import header_of, read_voice
+
+    voice = read_voice(path)
+    header = header_of(voice).model_dump(mode="json")
+    parts = {"encoder": "encoder", "durations": "durations", "flow": "flow", "decoder": "decoder"}
+    return {
+        "path": str(path),
+        "size_bytes": path.stat().st_size,
+        "sha256": voice.sources[path.name],
+        "label": voice.label,
+        "language": voice.language,
+        "sample_rate_hz": voice.sample_rate_hz,
+        "parts": {
+            name: {
+                "weights": sum(value.numel() for value in voice.modules[name].parameters())
+                if name in voice.modules
+                else None,
+                **header[field],
+            }
+            for name, field in parts.items()
+        },
+        "teacher": header["teacher"],
+    }
+
+
 def _transformer(found: Checkpoint) -> dict[str, Any]:
     """Widths of a text-to-semantic model; a pruned one's differ from layer to layer."""
     from toolkit.models.gpt_sovits.semantic_config import semantic_config

@@ -169,6 +169,10 @@ class Gates(_Strict):
     mos_drop_mean_max: float | None = None
     mos_drop_worst_max: float | None = None
     speaker_cosine_min: float | None = None
+    whole_mos_drop_mean_max: float | None = Field(
+        None, description="voices: all shipped parts together, below the float voice (a student's: its teacher)"
+    )
+    whole_speaker_cosine_min: float | None = Field(None, description="likewise")
     float_macs_ratio_max: float | None = None
     decoder_bytes_ratio_max: float | None = None
     latency_ratio_max: float | None = None

@@ -67,7 +67,7 @@ def make_bundle(folder: Path) -> Path:
     write_host(
         Host(
             name="made", label="three tiny networks", language="en", sample_rate_hz=8000, hop=HOP, flow_reach_frames=0,
-            decoder_reach_frames=REACH, buckets={"phonemes": (PHONEMES,), "frames": FLOWS},
+            decoder_reach_frames=REACH, buckets={"encoder": (PHONEMES,), "flow": FLOWS, "decoder": FLOWS},
             defaults=InferenceDefaults(), phoneme_id_map=symbols, durations=OnnxDurations(model=_durations()),
         ),
         folder,
