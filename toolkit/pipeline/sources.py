@@ -176,11 +176,15 @@ def _voice_file(path: Path, given: Path | None) -> Source:
         raise InputError(
             "--teacher does nothing for a voice that is nobody's student", where=str(path), hint="leave it out"
         )
-    teacher = None if voice.teacher is None else find_teacher(voice.teacher, path, given)
+    # What is said of the teacher holds of what was made of it.
+    teacher, origin = None, origin_beside(path)
+    if voice.teacher is not None:
+        teacher, place = find_teacher(voice.teacher, path, given)
+        origin = origin or origin_beside(place)
     inputs = {**voice.sources, **({} if teacher is None else teacher.sources)}
     return Source(
         name=voice.name, label=voice.label, kind="voice", voice=voice, inputs=inputs, teacher=teacher,
-        origin=origin_beside(path),
+        origin=origin,
     )  # fmt: skip
 
 
