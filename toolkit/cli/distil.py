@@ -19,10 +19,16 @@ def distil(
         help="The teacher: a GPT checkpoint (the project's small one if left out), or a VITS voice: a Piper .onnx, a "
         "voice file, or joe, the default voice.",
     ),
-    student: Literal["small", "moderate", "durations"] | None = typer.Option(
+    student: Literal["small", "moderate", "durations", "decoder"] | None = typer.Option(
         None,
         help="Voice: small is a tenth of a medium Piper voice's bytes, moderate a fifth (recipes vits-voice-small and "
-        "vits-voice-moderate); durations replaces only the stochastic duration predictor. Small if left out.",
+        "vits-voice-moderate); durations replaces only the stochastic duration predictor, decoder only "
+        "the decoder. Small if left out.",
+    ),
+    decoder: Literal["istft", "wavenet"] | None = typer.Option(
+        None,
+        help="Voice: a light decoder in place of HiFi-GAN: an inverse-STFT head, or a WaveNet. Alone: all else stays "
+        "the teacher's; with --student: beside what that replaces.",
     ),
     change: list[str] = typer.Option(
         [], "--set", metavar="KEY=VALUE", help="Voice: change a setting of the student, e.g. flow.hidden=96."
@@ -55,8 +61,9 @@ def distil(
     """Distil a GPT checkpoint (alpha * T^2 * KL to the teacher, the rest cross-entropy of the data) or a VITS voice.
 
     GPT: text features (BERT) count as zeros in training: a student of a Chinese model works without BERT. Voice: the
-    encoder is narrowed, the flow too, and durations become deterministic; the decoder stays. Its file (.safetensors)
-    converts like a Piper voice and is judged against its teacher. An interrupted run goes on where it was.
+    encoder is narrowed, the flow too, and durations become deterministic; the decoder stays where --decoder asks for no
+    light one. Its file (.safetensors) converts like a Piper voice and is judged against its teacher. An interrupted
+    run goes on where it was.
     """
     from toolkit.pipeline.shrink_voice import distil_voice_file, is_voice
 
@@ -64,13 +71,14 @@ def distil(
               "alpha": alpha, "start": start, "steps": steps, "batch": batch, "rate": rate}  # fmt: skip
     if is_voice(model):
         _refuse({**theirs, "max-rise": max_rise}, "a voice; give --set, e.g. text_training.steps=400")
-        asked = student_of_voice(student or "small", tuple(change), seed)
+        light = (f"decoder.kind={decoder}",) if decoder else ()
+        asked = student_of_voice(student or ("decoder" if decoder else "small"), (*light, *change), seed)
         with Terminal(quiet=quiet) as listener:
             done = distil_voice_file(model, asked, out, listener, data=data, cache=cache, threads=threads)
     else:
         from toolkit.pipeline.shrink_semantic import DEFAULT_CORPUS, DEFAULT_MODEL, distil_checkpoint
 
-        _refuse({"student": student, "set": change or None}, "a GPT checkpoint")
+        _refuse({"student": student, "decoder": decoder, "set": change or None}, "a GPT checkpoint")
         given = {name: value for name, value in theirs.items() if value is not None}
         training = {"learning_rate" if name == "rate" else name: given.pop(name)
                     for name in ("steps", "batch", "rate") if name in given}  # fmt: skip

@@ -2,7 +2,8 @@
 
 The text encoder and a deterministic duration predictor learn together what the teacher says of phonemes (prior mean,
 prior log deviation, mean frames); the flow learns, coupling by coupling, what the teacher's makes of prior samples
-drawn as in synthesis. The decoder stays. Both start from the teacher's weights (`encoder_start`, `flow_start`).
+drawn as in synthesis; a light decoder learns its sound (`light_decoder`). All start from the teacher's weights
+(`encoder_start`, `flow_start`, `decoder_start`).
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from toolkit.distil.decoder_start import light_config
 from toolkit.distil.encoder_start import start_encoder
 from toolkit.distil.flow_start import start_flow
+from toolkit.distil.light_decoder import distil_decoder
 from toolkit.distil.voice_batches import ids_side_by_side, side_by_side
 from toolkit.distil.voice_teacher import (
     Asked,
@@ -89,7 +92,8 @@ def student_config(teacher: VitsConfig, settings: DistilVoice) -> VitsConfig:
         durations = DurationsConfig(
             channels=encoder.hidden, hidden=asked_for.hidden, kernel=asked_for.kernel, layers=asked_for.layers
         )
-    return replace(teacher, encoder=encoder, flow=flow, durations=durations)
+    generator = teacher.generator if settings.decoder is None else light_config(teacher.generator, settings.decoder)
+    return replace(teacher, encoder=encoder, flow=flow, durations=durations, generator=generator)
 
 
 def distil_voice(
@@ -140,6 +144,15 @@ def distil_voice(
         counts["latents"] = known.asked
     else:
         modules["flow"] = voice.modules["flow"]
+    if settings.decoder is not None:
+        done = distil_decoder(
+            voice, settings.decoder, chosen, seed=settings.seed, cache=cache,
+            checkpoint_dir=_folder(checkpoint_dir, "decoder"),
+            on_teacher=lambda n, of: told("sound", n, of, "sentences known"),
+            on_step=lambda step, of, loss: told("decoder", step, of, f"loss {loss:.4f}"),
+        )  # fmt: skip
+        modules["decoder"] = done.module
+        losses["decoder"], counts["sound"] = done.losses, done.asked
     return DistilledVoice(voice=_student(voice, config, modules), losses=losses, asked=counts)
 
 

@@ -76,7 +76,7 @@ def taught_texts(
         said = [_text(voice, ids, number, draws) for number, ids in enumerate(here, first)]
         return {name: np.concatenate([each[name] for each in said], axis=-1) for name in said[0]}
 
-    stored, asked = _sharded(f"texts {draws}", voice, ("encoder", "durations"), sentences, cache, ask, on_progress)
+    stored, asked = sharded(f"texts {draws}", voice, ("encoder", "durations"), sentences, cache, ask, on_progress)
     found = []
     for first, arrays in stored:
         here = sentences[first : first + _SHARD]
@@ -111,7 +111,7 @@ def taught_latents(
             "frames": np.array([each.shape[-1] for each in said], dtype=np.int64),
         }
 
-    stored, asked = _sharded("latents", voice, ("encoder", "durations", "flow"), sentences, cache, ask, on_progress)
+    stored, asked = sharded("latents", voice, ("encoder", "durations", "flow"), sentences, cache, ask, on_progress)
     found: list[np.ndarray] = []
     for _, arrays in stored:
         found += np.split(arrays["stages"], np.cumsum(arrays["frames"])[:-1], axis=-1)
@@ -167,7 +167,7 @@ def _latents(voice: Voice, ids: np.ndarray, seed: int) -> np.ndarray:
     return np.concatenate([z_p, *(stage.numpy().astype(np.float16) for stage in stages)])
 
 
-def _sharded(
+def sharded(
     kind: str,
     voice: Voice,
     parts: Sequence[str],
@@ -176,6 +176,20 @@ def _sharded(
     ask: Callable[[int, Sequence[np.ndarray]], Mapping[str, np.ndarray]],
     on_progress: Progress | None,
 ) -> tuple[list[tuple[int, Mapping[str, np.ndarray]]], Asked]:
+    """Arrays of a kind for every ``_SHARD`` sentences, asked for where they are not known.
+
+    Args:
+        kind: what is asked; its first word names the files.
+        voice: the teacher.
+        parts: whose weights decide the answer.
+        sentences: phoneme ids ``[phonemes]`` each.
+        cache: directory of everything any teacher said; ``None`` keeps nothing.
+        ask: answers for some sentences, of which the first has that number.
+        on_progress: told how many sentences are known.
+
+    Returns:
+        Number of the first sentence and the arrays, for each shard; and how much was asked.
+    """
     digest = hashlib.sha256(f"{_VERSION} {kind} {voice.config} {voice.defaults}".encode())
     for name in parts:
         if name in voice.modules:

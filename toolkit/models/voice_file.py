@@ -40,6 +40,8 @@ _KINDS: Final[dict[str, dict[str, type[Any] | None]]] = {
 _LARGEST_SIZE, _LONGEST_LIST, _MOST_WEIGHTS = 1 << 16, 64, 1 << 30
 _COUNTS: Final = ("layers", "couplings", "blocks", "stages")
 """Sizes that say how often something is built, and not how large it is."""
+_MAY_BE_EMPTY: Final = ("stages.blocks", "stages.dilations")
+"""A light decoder's stage need not have residual blocks."""
 _TRIED_LENGTH: Final = 64
 _SHA256: Final = r"^[0-9a-f]{64}$"
 _NAME: Final = r"^\w[\w.,+ -]{0,99}$"
@@ -209,7 +211,7 @@ def _check_bounds(value: Any, where: str, path: Path) -> None:
         for field in fields(value):
             _check_bounds(getattr(value, field.name), f"{where}.{field.name}", path)
     elif isinstance(value, tuple):
-        if not 0 < len(value) <= _LONGEST_LIST:
+        if not (0 if where.endswith(_MAY_BE_EMPTY) else 1) <= len(value) <= _LONGEST_LIST:
             raise _unfit(f"{where}: {len(value)} entries, between 1 and {_LONGEST_LIST} are possible", path)
         for each in value:
             _check_bounds(each, where, path)

@@ -86,6 +86,18 @@ class DurationsStudent(_Strict):
         return self
 
 
+class DecoderStudent(_Strict):
+    """A light decoder in place of HiFi-GAN."""
+
+    kind: Literal["istft", "wavenet"] = Field("istft", description="an inverse-STFT head, or a WaveNet")
+    width: PositiveInt = Field(32, description="channels of its second stage")
+    sentences: PositiveInt = Field(300, description="the first sentences, which it is taught with")
+    judged_ratio: float = Field(
+        0.25, ge=0.0, le=1.0, description="share of the steps, the last, in which judges of the sound take part"
+    )
+    training: Training = Training(steps=12000, batch=8, learning_rate=1e-3, dropout=0.0)
+
+
 class DistilVoice(_Strict):
     """A VITS voice learns from a larger one, part by part; what is left out stays the teacher's."""
 
@@ -94,6 +106,7 @@ class DistilVoice(_Strict):
     durations: DurationsStudent | None = Field(
         DurationsStudent(), description="left out: the teacher's, on the host; a smaller encoder needs a new one"
     )
+    decoder: DecoderStudent | None = Field(None, description="left out: the teacher's")
     sentences: PositiveInt = Field(1200, description="sentences encoder and durations are taught with")
     flow_sentences: PositiveInt = Field(300, description="the first of them, which the flow is taught with")
     text_training: Training = Training(steps=800, batch=12, learning_rate=1e-3, dropout=0.0)
@@ -111,8 +124,11 @@ VOICE_STUDENTS: dict[str, DistilVoice] = {
     "small": DistilVoice(),
     "moderate": DistilVoice(flow=None),
     "durations": DistilVoice(encoder=None, flow=None),
+    "decoder": DistilVoice(encoder=None, flow=None, durations=None, decoder=DecoderStudent()),
 }
-"""By name, of a voice of Piper's medium size: a tenth of its bytes, a fifth, and all but the duration predictor."""
+"""By name, of a voice of Piper's medium size: a tenth of its bytes, a fifth; all the teacher's but the duration
+predictor, or but the decoder.
+"""
 
 
 class Prune(_Strict):

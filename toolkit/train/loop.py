@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import torch
@@ -23,6 +23,17 @@ from toolkit.whole_file import whole_file
 
 StepProgress = Callable[[int, int, float], None]
 """``on_progress(step, steps, loss)`` after every step."""
+
+
+class Companion(Protocol):
+    """What learns beside the model in `loss_of`, and is kept with it: a module or an optimiser."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything a later run needs."""
+
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> Any:
+        """Takes it up."""
+
 
 CHECKPOINT: Final = "training.pt"
 _NEIGHBOURS: Final = 8
@@ -72,6 +83,7 @@ def train_module(
     task: str,
     checkpoint_dir: Path | None = None,
     on_progress: StepProgress | None = None,
+    companions: Mapping[str, Companion] | None = None,
 ) -> list[float]:
     """Trains in place; the model is left in inference mode, without gradients.
 
@@ -84,6 +96,7 @@ def train_module(
         task: what is learned, for the error.
         checkpoint_dir: where to keep a checkpoint, and to look for one.
         on_progress: told after every step.
+        companions: what ``loss_of`` itself trains; it is in the checkpoint too.
 
     Returns:
         The loss of every step.
@@ -92,7 +105,7 @@ def train_module(
         GateFailed: the loss is no number any more.
     """
     model.train().requires_grad_(True)
-    state = _State(model, settings, identity)
+    state = _State(model, settings, identity, companions or {})
     first, losses = state.restore(checkpoint_dir)
     for step in range(first, settings.steps):
         torch.manual_seed(settings.seed * 1_000_003 + step)
@@ -118,8 +131,10 @@ def train_module(
 class _State:
     """The optimiser, the running average, and both on disk."""
 
-    def __init__(self, model: nn.Module, settings: TrainingSettings, identity: str) -> None:
-        self.model, self.settings, self.identity = model, settings, identity
+    def __init__(
+        self, model: nn.Module, settings: TrainingSettings, identity: str, companions: Mapping[str, Companion]
+    ) -> None:
+        self.model, self.settings, self.identity, self.companions = model, settings, identity, companions
         named = list(model.named_parameters())
         decayed = [value for _, value in named if value.ndim > 1]
         others = [value for _, value in named if value.ndim <= 1]
@@ -162,6 +177,7 @@ class _State:
             "model": self.model.state_dict(),
             "average": self.average,
             "optimiser": self.optimiser.state_dict(),
+            "companions": {name: each.state_dict() for name, each in self.companions.items()},
         }
         with whole_file(directory / CHECKPOINT) as scratch:
             torch.save(content, scratch)
@@ -177,6 +193,8 @@ class _State:
         self.model.load_state_dict(stored["model"])
         self.average = stored["average"]
         self.optimiser.load_state_dict(stored["optimiser"])
+        for name, each in self.companions.items():
+            each.load_state_dict(stored["companions"][name])
         return int(stored["step"]), stored["losses"].tolist()
 
 

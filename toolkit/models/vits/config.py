@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from toolkit.models.vits.light_config import LightConfig
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderConfig:
@@ -112,11 +114,11 @@ class VitsConfig:
     Attributes:
         encoder: text encoder.
         flow: flow.
-        generator: decoder.
+        generator: decoder: HiFi-GAN, or one of the light ones a student may have.
         durations: deterministic duration predictor; ``None`` for a stochastic one, which runs on the host.
     """
 
     encoder: EncoderConfig
     flow: FlowConfig
-    generator: GeneratorConfig
+    generator: GeneratorConfig | LightConfig
     durations: DurationsConfig | None = None

@@ -10,7 +10,9 @@ from torch import nn
 
 from toolkit.models.vits.config import GeneratorConfig
 from toolkit.models.vits.generator import Generator
-from toolkit.models.vits.reach import generator_reach_frames
+from toolkit.models.vits.light_config import IstftConfig, WavenetConfig
+from toolkit.models.vits.light_generator import IstftGenerator, WavenetGenerator
+from toolkit.models.vits.reach import generator_reach_frames, light_reach_frames
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +34,8 @@ class DecoderKind:
 
 DECODERS: Final = (
     DecoderKind(name="hifigan", config=GeneratorConfig, module=Generator, reach_frames=generator_reach_frames),
+    DecoderKind(name="istft", config=IstftConfig, module=IstftGenerator, reach_frames=light_reach_frames),
+    DecoderKind(name="wavenet", config=WavenetConfig, module=WavenetGenerator, reach_frames=light_reach_frames),
 )
 
 

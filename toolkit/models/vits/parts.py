@@ -14,6 +14,7 @@ from toolkit.models.vits.decoders import kind_of_decoder
 from toolkit.models.vits.duration_predictor import DurationPredictor
 from toolkit.models.vits.durations import OUTPUT_NAME
 from toolkit.models.vits.flow import ResidualCouplingFlow
+from toolkit.models.vits.light_config import LightConfig
 from toolkit.models.vits.text_encoder import TextEncoder
 
 
@@ -56,7 +57,7 @@ class FlowPart(nn.Module):
 class DecoderPart(nn.Module):
     """Latent to audio."""
 
-    def __init__(self, config: GeneratorConfig) -> None:
+    def __init__(self, config: GeneratorConfig | LightConfig) -> None:
         super().__init__()
         self.dec = kind_of_decoder(config).module(config)
 
