@@ -88,8 +88,8 @@ class Source:
         kind: ``voice`` or ``model``.
         voice: the voice, for judging by ear and metric.
         inputs: sha256 by file name of everything read.
-        origin: what is said of where it comes from; None when the given files say nothing.
         teacher: of a student, the voice it is judged against; ``None`` where the voice is judged against itself.
+        origin: what is said of where it comes from; None when the given files say nothing.
     """
 
     name: str
@@ -176,9 +176,16 @@ def _voice_file(path: Path, given: Path | None) -> Source:
         raise InputError(
             "--teacher does nothing for a voice that is nobody's student", where=str(path), hint="leave it out"
         )
-    teacher = None if voice.teacher is None else find_teacher(voice.teacher, path, given)
+    # What is said of the teacher holds of what was made of it.
+    teacher, origin = None, origin_beside(path)
+    if voice.teacher is not None:
+        teacher, place = find_teacher(voice.teacher, path, given)
+        origin = origin or origin_beside(place)
     inputs = {**voice.sources, **({} if teacher is None else teacher.sources)}
-    return Source(name=voice.name, label=voice.label, kind="voice", voice=voice, inputs=inputs, teacher=teacher)
+    return Source(
+        name=voice.name, label=voice.label, kind="voice", voice=voice, inputs=inputs, teacher=teacher,
+        origin=origin,
+    )  # fmt: skip
 
 
 def open_model(request: Request, seed: int) -> tuple[Source, SourcePart]:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from toolkit.models.voice import Teacher, Voice
 
 
-def find_teacher(told: Teacher, student: Path, given: Path | None = None) -> Voice:
-    """The teacher of a student.
+def find_teacher(told: Teacher, student: Path, given: Path | None = None) -> tuple[Voice, Path]:
+    """The teacher of a student, and its file.
 
     Args:
         told: what the student's file says of it.
@@ -35,7 +35,7 @@ def find_teacher(told: Teacher, student: Path, given: Path | None = None) -> Voi
         seen.append(str(path))
         files = [path] if path.suffix != ".onnx" else [path, path.with_name(path.name + ".json")]
         if all(file.is_file() for file in files) and sorted(map(sha256_of, files)) == wanted:
-            return _load(path)
+            return _load(path), path
     raise InputError(
         f"its teacher {told.name!r} was not found: no files with sha256 {', '.join(each[:16] for each in wanted)}",
         code="input/teacher-missing",

@@ -30,6 +30,13 @@ def test_a_teacher_beside_its_student_is_found(tmp_path):
     assert read_voice(teacher).label == source.teacher.label
 
 
+def test_what_is_said_of_the_teacher_is_said_of_its_student(tmp_path):
+    _, student = _family(tmp_path)
+    assert open_voice(Request(model=str(student))).origin is None
+    (tmp_path / "MODEL_CARD").write_text("CC0")
+    assert open_voice(Request(model=str(student))).origin.statement == "CC0"
+
+
 def test_a_teacher_elsewhere_is_named(tmp_path):
     teacher, student = _family(tmp_path)
     (tmp_path / "far").mkdir()
