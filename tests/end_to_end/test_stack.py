@@ -30,7 +30,8 @@ STACK = {
         "recipe": "gpt-sovits",
         "changes": [
             "gpt_sovits.prefill=[[24, 8]]", "gpt_sovits.cache_rows=[48]", "gpt_sovits.text_features=false",
-            "bench.runs=1", "bench.min_seconds=0.0",
+            "bench.runs=1", "bench.min_seconds=0.0", "parts.t2s_prefill.compress.finetune.steps=2",
+            "parts.t2s_prefill.compress.finetune.learning_rate=0.01",
         ],
         "cross_entropy_rise_max": 5.0,
     },
@@ -82,6 +83,18 @@ def test_every_stage_is_smaller_and_judged(folder, files):
     assert is_whole(folder / "out")
     page = (folder / "out" / "index.html").read_text()
     assert "held-out predictions" in page and "quantised" in page and "RANDOM" not in page
+
+
+def test_the_step_has_the_weights_the_prefill_was_trained_to_have(folder):
+    """Both graphs point at the same bytes; twin: trained apart, the file holds every matrix twice."""
+    from converters.tflite_graph import flatbuffer
+
+    model = flatbuffer.load((folder / "out" / "bundle" / "t2s.tflite").read_bytes())
+    square = [
+        tensor.buffer for graph in model.subgraphs for tensor in graph.tensors
+        if list(tensor.shape) == [24, 24] and model.buffers[tensor.buffer].data is not None
+    ]  # fmt: skip
+    assert len(square) == 12 and len(set(square)) == 6, "a layer's projections and its pruned MLP, in two graphs"
 
 
 def test_files_are_judged_as_torch_is_and_another_model_is_seen(folder, files):

@@ -31,12 +31,18 @@ def convert(
     models: list[str] = typer.Argument(
         None,
         metavar="[MODEL]",
-        help="Piper voice (.onnx with its .json), package.module:factory, TorchScript (.pt), torch.export (.pt2) "
-        "or .onnx file; or the GPT .ckpt and the SoVITS .pth of a GPT-SoVITS model (.ckpt alone: text to codes); "
+        help="Piper voice (.onnx with its .json), voice file (.safetensors of `toolkit distil`), "
+        "package.module:factory, TorchScript (.pt), torch.export (.pt2) or .onnx file; "
+        "or the GPT .ckpt and the SoVITS .pth of a GPT-SoVITS model (.ckpt alone: text to codes); "
         "leave it out for the embedded default voice.",
     ),
-    delegate: Literal["nnapi", "gpu", "xnnpack"] = typer.Option("nnapi", help="Accelerator the graph is shaped for."),
+    delegate: Literal["nnapi", "gpu", "xnnpack", "qnn"] = typer.Option(
+        "nnapi", help="Accelerator the graph is shaped for (qnn: Snapdragon's NPU)."
+    ),
     android: str = typer.Option("", help="Android version (12), API level (31) or NNAPI feature level (FL6)."),
+    min_runtime: str = typer.Option(
+        "", help="Oldest TFLite runtime every file must load in, by TensorFlow's number, e.g. 2.16; refused above it."
+    ),
     recipe: str = typer.Option("", help="Built-in recipe name or YAML file; default: by the kind of model."),
     change: list[str] = typer.Option([], "--set", metavar="KEY=VALUE", help="Change a recipe field, e.g. seed=7."),
     inputs: list[str] = typer.Option(
@@ -71,6 +77,9 @@ def convert(
         None, help="GPT-SoVITS: BERT (chinese-roberta-wwm-ext-large); the bundle then makes Chinese text features."
     ),
     sv: Path | None = typer.Option(None, help="GPT-SoVITS v2Pro: ERes2NetV2's .ckpt, for enrolment beside --ssl."),
+    teacher: Path | None = typer.Option(
+        None, help="Voice file: the voice it is a student of, to judge it against; found by itself where it can be."
+    ),
     keep_keras: bool = typer.Option(False, help="Also write the trainable Keras models."),
     dry_run: bool = typer.Option(False, help="Print the complete recipe and stop."),
     as_json: bool = typer.Option(False, "--json", help="Print results.json on standard output."),
@@ -86,10 +95,10 @@ def convert(
     given = {"device": device, "max_size": max_size, "max_latency": max_latency, "trials": trials}
     searching = bool(max_size or max_latency or intent or trials)
     asked = (intent, {name: value for name, value in given.items() if value}) if searching else None
-    chosen = (*_delegate_changes(delegate, android, "" if searching else device), *change)
+    chosen = (*_delegate_changes(delegate, android, "" if searching else device, min_runtime), *change)
     if len(models or ()) > 1 or any(Path(name).suffix in _CHECKPOINTS for name in models or ()):
         others = {"--input": inputs, "--spec": spec, "--probe": probe, "--random-voice": random_voice,
-                  "--keep-keras": keep_keras}  # fmt: skip
+                  "--keep-keras": keep_keras, "--teacher": teacher}  # fmt: skip
         _refuse_unused([option for option, given in others.items() if given], "a GPT-SoVITS model")
         listeners = {"ssl": ssl, "bert": bert, "sv": sv}
         return _convert_pair(
@@ -98,10 +107,13 @@ def convert(
     theirs = {"--voice": voice, "--ssl": ssl, "--bert": bert, "--sv": sv}
     _refuse_unused([option for option, given in theirs.items() if given], "anything but a GPT-SoVITS model")
     request = sources.Request(
-        model="".join(models or ()), inputs=tuple(inputs), spec=spec, probe=probe, random_voice=random_voice
-    )
+        model="".join(models or ()), inputs=tuple(inputs), spec=spec, probe=probe, random_voice=random_voice,
+        teacher=teacher,
+    )  # fmt: skip
     kind = sources.kind_of(request)
-    name = recipe or DEFAULT_RECIPE["voice" if kind == "voice" else "model"]
+    if kind == "model":
+        _refuse_unused(["--teacher"] if teacher else [], "anything but a voice file")
+    name = recipe or ("vits-voice-npu" if (kind, delegate) == ("voice", "qnn") else DEFAULT_RECIPE[kind])
     # The limits are a trained voice's; random weights are held to parity, precision and placement only.
     lenient = ["gates={}"] if random_voice and not recipe else []
     if searching and kind == "model" and not recipe:
@@ -144,11 +156,14 @@ def _search(job: Job, base: Recipe, wish: Intent, out: Path | None, terminal: Te
     return 0 if outcome.found else 1
 
 
-def _delegate_changes(delegate: str, android: str, device: str) -> list[str]:
+def _delegate_changes(delegate: str, android: str, device: str, runtime: str) -> list[str]:
     return [
         f"delegate.name={delegate}",
+        # Snapdragon's compiler refuses transposed convolutions of large strides.
+        *(["onnx.transposed_conv=polyphase"] if delegate == "qnn" else []),
         *([f'delegate.android="{android}"'] if android else []),
         *([f'delegate.device="{device}"'] if device else []),
+        *([f'delegate.runtime="{runtime}"'] if runtime else []),
     ]
 
 

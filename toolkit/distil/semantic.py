@@ -16,7 +16,8 @@ from toolkit.models.gpt_sovits.semantic import SemanticModel
 from toolkit.models.gpt_sovits.semantic_batch import SemanticBatch
 from toolkit.quality.semantic import SemanticQuality, judge_semantic
 from toolkit.recipe.shrinking import Distil
-from toolkit.train.trainer import StepProgress, train_semantic, training_settings
+from toolkit.train.loop import StepProgress, training_settings
+from toolkit.train.trainer import train_semantic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

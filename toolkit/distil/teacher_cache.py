@@ -8,7 +8,6 @@ one that is damaged is asked for again.
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -17,9 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from toolkit.distil.shards import known_arrays
 from toolkit.models.gpt_sovits.semantic import SemanticModel
 from toolkit.models.gpt_sovits.semantic_batch import Pair, batch_logits, batch_of
-from toolkit.whole_file import whole_file
 
 _SHARD: Final = 64
 _VERSION: Final = b"teacher logits 1"
@@ -60,13 +59,9 @@ class TeacherLogits:
         if number not in self._shards:
             pairs = self._pairs[number * _SHARD : (number + 1) * _SHARD]
             path = None if self._folder is None else self._folder / f"logits-{number:05d}.npz"
-            rows = _read(path, sum(len(pair.codes) + 1 for pair in pairs), self._teacher.config.vocabulary)
-            if rows is None:
-                rows = self._ask(pairs)
-                if path is not None:
-                    _write(path, rows)
+            arrays, _ = known_arrays(path, lambda: {"rows": self._ask(pairs)})
             ends = np.cumsum([len(pair.codes) + 1 for pair in pairs])
-            self._shards[number] = np.split(rows, ends[:-1])
+            self._shards[number] = np.split(arrays["rows"], ends[:-1])
         return self._shards[number]
 
     @torch.inference_mode()
@@ -84,22 +79,3 @@ def _digest(teacher: SemanticModel, pairs: Sequence[Pair]) -> str:
     for pair in pairs:
         digest.update(pair.phones.tobytes() + b"|" + pair.codes.tobytes() + b";")
     return digest.hexdigest()
-
-
-def _write(path: Path, rows: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as scratch:
-        np.savez(scratch, rows=rows, sha256=hashlib.sha256(rows.tobytes()).hexdigest())
-
-
-def _read(path: Path | None, count: int, vocabulary: int) -> np.ndarray | None:
-    """The rows of a file that is whole."""
-    if path is None or not path.is_file():
-        return None
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            rows, told = stored["rows"], str(stored["sha256"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return None
-    whole = rows.shape == (count, vocabulary) and rows.dtype == np.float16
-    return rows if whole and hashlib.sha256(rows.tobytes()).hexdigest() == told else None

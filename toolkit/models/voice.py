@@ -1,4 +1,4 @@
-"""A voice: its three graphs for any bucket, and the synthesis that runs them whatever language they are written in."""
+"""A voice: its graphs for any bucket, and the synthesis that runs them whatever language they are written in."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from converters.errors import InputError
 from converters.spec import PartSpec, Runner
 from toolkit.models.vits.bundle import Host, write_host
 from toolkit.models.vits.config import VitsConfig
-from toolkit.models.vits.durations import OnnxDurations
-from toolkit.models.vits.reach import flow_reach_frames, generator_reach_frames
+from toolkit.models.vits.durations import DurationPredictor, GraphDurations, OnnxDurations
+from toolkit.models.vits.reach import flow_reach_frames
 from toolkit.models.vits.speech import InferenceDefaults, PartRunners, Speech
 
 __all__ = ["PARTS", "Buckets", "InferenceDefaults", "PartRunners", "Voice", "torch_runner"]
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 PARTS = ("encoder", "flow", "decoder")
+"""What every voice has; one with deterministic durations has a graph of them behind the encoder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +32,7 @@ class Buckets:
     """The static lengths a voice is converted for.
 
     Attributes:
-        phonemes: lengths of the encoder.
+        phonemes: lengths of the encoder and of deterministic durations.
         frames: lengths of flow and decoder.
     """
 
@@ -40,7 +41,39 @@ class Buckets:
 
     def of(self, part: str) -> tuple[int, ...]:
         """Lengths of a part."""
-        return self.phonemes if part == "encoder" else self.frames
+        return self.phonemes if part in ("encoder", "durations") else self.frames
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TorchDurations:
+    """A deterministic duration predictor in torch, for sentences of any length. The noise offered changes nothing.
+
+    Attributes:
+        module: the part ``durations``.
+    """
+
+    module: nn.Module = field(repr=False)
+
+    def log_durations(self, x: np.ndarray, mask: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        """See ``vits.durations.DurationPredictor``."""
+        torch = frameworks.torch()
+        with torch.inference_mode():
+            return self.module(torch.from_numpy(x.astype(np.float32)), torch.from_numpy(mask)).numpy()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Teacher:
+    """The voice a student was made of, so that the student can be judged against it.
+
+    Attributes:
+        name: its name.
+        sources: name of each file it was read from to its sha256.
+        float32_bytes: bytes of its weights in float32, duration predictor included.
+    """
+
+    name: str
+    sources: Mapping[str, str]
+    float32_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -52,12 +85,13 @@ class Voice(Speech):
         label: what it is, for reports, e.g. ``en_US-joe-medium`` or ``random weights, not speech``.
         sources: name of each file it was read from to its sha256; empty for seeded voices.
         config: sizes.
-        modules: ``encoder``, ``flow`` and ``decoder``.
-        durations: the duration predictor, run on the host.
+        modules: ``encoder``, ``flow`` and ``decoder``; ``durations`` where they are deterministic.
+        durations: the duration predictor: a stochastic one, or ``TorchDurations`` of the module.
         sample_rate_hz: sample rate of the audio.
         phoneme_id_map: phoneme to ids.
         defaults: sampling settings.
         language: espeak voice the phonemes come from, e.g. ``en-us``.
+        teacher: the voice it is a smaller form of; ``None`` for one that is nobody's student.
     """
 
     name: str
@@ -65,11 +99,24 @@ class Voice(Speech):
     sources: Mapping[str, str] = field(default_factory=dict)
     config: VitsConfig
     modules: Mapping[str, nn.Module] = field(repr=False)
-    durations: OnnxDurations = field(repr=False)
+    durations: DurationPredictor = field(repr=False)
     sample_rate_hz: int
     phoneme_id_map: Mapping[str, tuple[int, ...]] = field(repr=False)
     defaults: InferenceDefaults = field(default_factory=InferenceDefaults)
     language: str = "en-us"
+    teacher: Teacher | None = None
+
+    @property
+    def part_names(self) -> tuple[str, ...]:
+        """Its graphs, in the order they run."""
+        return tuple(name for name in ("encoder", "durations", "flow", "decoder") if name in self.modules)
+
+    @property
+    def float32_bytes(self) -> int:
+        """Bytes of all weights in float32, a stochastic duration predictor's included."""
+        weights = sum(value.numel() for module in self.modules.values() for value in module.parameters())
+        stochastic = self.durations.weights if isinstance(self.durations, OnnxDurations) else 0
+        return 4 * (weights + stochastic)
 
     @property
     def hop(self) -> int:
@@ -84,7 +131,9 @@ class Voice(Speech):
     @property
     def decoder_reach_frames(self) -> int:
         """Context the decoder needs to each side of a chunk."""
-        return generator_reach_frames(self.config.generator)
+        from toolkit.models.vits.decoders import kind_of_decoder
+
+        return kind_of_decoder(self.config.generator).reach_frames(self.config.generator)
 
     def part(self, name: str, bucket: int) -> tuple[nn.Module, PartSpec]:
         """A part and its static interface.
@@ -96,13 +145,16 @@ class Voice(Speech):
 
         if name not in self.modules:
             raise InputError(
-                f"no part {name!r}", code="input/no-such-part", where=self.label, hint=f"parts: {', '.join(PARTS)}"
+                f"no part {name!r}",
+                code="input/no-such-part",
+                where=self.label,
+                hint=f"parts: {', '.join(self.part_names)}",
             )
         return self.modules[name], parts.spec(self.config, name, bucket)
 
     def parts(self, buckets: Buckets) -> dict[str, tuple[nn.Module, PartSpec]]:
         """Every part for every bucket, keyed ``part@bucket``; the module is shared between buckets."""
-        return {f"{name}@{bucket}": self.part(name, bucket) for name in PARTS for bucket in buckets.of(name)}
+        return {f"{name}@{bucket}": self.part(name, bucket) for name in self.part_names for bucket in buckets.of(name)}
 
     def host(self, buckets: Buckets) -> Host:
         """The voice without its graphs: what ships beside the converted files."""
@@ -114,19 +166,25 @@ class Voice(Speech):
             hop=self.hop,
             flow_reach_frames=self.flow_reach_frames,
             decoder_reach_frames=self.decoder_reach_frames,
-            buckets={name: buckets.of(name) for name in PARTS},
+            buckets={name: buckets.of(name) for name in self.part_names},
             defaults=self.defaults,
             phoneme_id_map=self.phoneme_id_map,
-            durations=self.durations,
+            durations=self.durations if isinstance(self.durations, OnnxDurations) else GraphDurations(runners={}),
         )
 
-    def write_host_files(self, directory: Path, buckets: Buckets) -> tuple[Path, Path]:
-        """Writes ``duration.onnx`` and ``voice.json``; ``vits.bundle.load_host`` reads them without torch."""
+    def write_host_files(self, directory: Path, buckets: Buckets) -> tuple[Path, ...]:
+        """Writes ``voice.json``, and ``duration.onnx`` where durations are stochastic.
+
+        ``vits.bundle.load_host`` reads them without torch.
+        """
         return write_host(self.host(buckets), directory)
 
     def torch_runners(self, buckets: Buckets) -> dict[str, dict[int, Runner]]:
         """The parts as torch runs them: the reference of every comparison."""
-        return {name: {bucket: torch_runner(*self.part(name, bucket)) for bucket in buckets.of(name)} for name in PARTS}
+        return {
+            name: {bucket: torch_runner(*self.part(name, bucket)) for bucket in buckets.of(name)}
+            for name in self.part_names
+        }
 
 
 def torch_runner(module: nn.Module, spec: PartSpec) -> Runner:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from toolkit.bench.machine import environment
 from toolkit.delegates.levels import level_title, parse_level
+from toolkit.delegates.runtime import runtime_needs
 from toolkit.pipeline.events import StageRecord
 from toolkit.pipeline.evidence import Judged
 from toolkit.pipeline.listening import summary
@@ -97,6 +98,9 @@ def assemble(found: Findings) -> RunResult:
         precision=tuple(row for part in found.shipped for row in part.audit),
         overrides=overrides(recipe, found.shipped),
         delegation=judged.placements,
+        runtimes=runtime_needs(found.directory / "bundle"),
+        sentence=judged.sentence,
+        gpu_executions=judged.gpu_executions,
         latency=judged.measured.latency,
         comparisons=judged.measured.comparisons,
         estimates=judged.estimates,
@@ -200,6 +204,12 @@ def _warnings(found: Findings) -> tuple[Warn, ...]:
         facts = summary(found.judged.whole_voice)
         message = f"The whole shipped voice, encoder and flow included, against the float voice: {facts}."
         rows.append(Warn(code="quality/whole-voice", message=message, section="fidelity"))
+    if found.judged.own_timing is not None:
+        message = (
+            "The whole shipped voice, its sentences timed by its own deterministic durations, against the float voice: "
+            f"{found.judged.own_timing.text}."
+        )
+        rows.append(Warn(code="quality/own-timing", message=message, section="fidelity"))
     known_wrong = Counter(
         (p.part, p.delegate, wrong.op, wrong.reason) for p in found.judged.placements for wrong in p.wrong_results
     )

@@ -22,7 +22,6 @@ SENTENCE_SECONDS = 3.0
 _CODES_PER_SECOND = 25
 _FRAMES_PER_CODE = 2
 _REFERENCE_CODES, _PHONES = 125, 100  # five seconds of reference, its phones and a short sentence's
-_VOICE_PARTS = ("encoder", "flow", "decoder")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +49,9 @@ def estimate_run(run: RunDirectory, recipe: Recipe, clock: StageClock) -> tuple[
         return ()
     device = find_device(recipe.delegate.device)
     with clock.stage(f"latency estimated for {device.id}") as stage:
-        found = estimate_path(run.path, device, recipe.delegate.name, parse_level(recipe.delegate.android))
+        # The roofline knows one NPU path; NNAPI's placement stands in for the vendor compiler's.
+        target = "nnapi" if recipe.delegate.name == "qnn" else recipe.delegate.name
+        found = estimate_path(run.path, device, target, parse_level(recipe.delegate.android))
         stage.fact = found.total.sentence
     return (*found.parts, found.total)
 
@@ -88,7 +89,7 @@ def _voice(folder: Path, device: EstimatedDevice, target: Target, level: int) ->
     described = VoiceFile.model_validate_json((folder / VOICE_FILE).read_bytes())
     seconds = max(described.buckets["decoder"]) * described.hop / described.sample_rate_hz
     chosen = []
-    for name in _VOICE_PARTS:
+    for name in described.buckets:
         path = folder / f"{name}.tflite"
         signatures = read_metadata(path.read_bytes()).get("signatures", {})
         longest = max(signatures, key=lambda key: int(key.rpartition("_")[2]), default=None)

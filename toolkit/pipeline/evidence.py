@@ -2,38 +2,51 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from converters import parity as parity_of
-from converters.spec import Runner
 from converters.tflite_graph.read import read_tflite
 from converters.tflite_graph.run import tflite_runner
 from toolkit.compress.audit import INTEGER
 from toolkit.data import Manifest
 from toolkit.delegates.levels import parse_level
 from toolkit.delegates.place import place_all
-from toolkit.pipeline import bundle, listening
+from toolkit.models.vits.bundle import DURATION_FILE
+from toolkit.pipeline import bundle
 from toolkit.pipeline.benchmark import BenchPart, Measured, bench_parts
 from toolkit.pipeline.device_latency import estimate_run, whole_of
 from toolkit.pipeline.events import StageClock
 from toolkit.pipeline.float_chain import FloatPart
 from toolkit.pipeline.gates import Evidence, judge_gates
-from toolkit.pipeline.reuse import Reuse, spoken_digest
+from toolkit.pipeline.gpu_execution import GpuFindings, execute_parts
+from toolkit.pipeline.hearing import listen
+from toolkit.pipeline.listening import OwnTiming
+from toolkit.pipeline.reuse import Reuse
 from toolkit.pipeline.run_directory import RunDirectory
 from toolkit.pipeline.shipping import Shipped, file_stem
 from toolkit.pipeline.sources import Source
 from toolkit.recipe.schema import Recipe
-from toolkit.results import Clip, Gate, LatencyEstimate, PartSize, Placement, Quality, Size
+from toolkit.results import (
+    Clip,
+    DelegateName,
+    Gate,
+    GpuExecution,
+    LatencyEstimate,
+    PartSize,
+    Placement,
+    Quality,
+    Sentence,
+    Size,
+)
 
 _SHUFFLED_PARTS = ("flow", "decoder", "model")
 _UNTIMED = {"latency": "this run is one of a search's, which are not timed on the host; the search's best one is"}
 SCRATCH = ".bench"
 """Folder of single-signature copies that are measured and then removed."""
 _MAIN_PARTS = ("decoder", "model")
-DELEGATES = {"nnapi": "nnapi", "gpu": "gpu_litert", "xnnpack": "xnnpack"}
+DELEGATES: dict[str, DelegateName] = {"nnapi": "nnapi", "gpu": "gpu_litert", "xnnpack": "xnnpack", "qnn": "qnn"}
 """Delegate of the recipe to the placement its gates are judged on."""
 
 
@@ -51,16 +64,9 @@ class Judged:
     gates: tuple[Gate, ...]
     output_snr_db: float | None
     estimates: tuple[LatencyEstimate, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
-    """What listening found; ``missing`` says why there is nothing."""
-
-    quality: Quality | None = None
-    whole: Quality | None = None
-    missing: dict[str, str] = field(default_factory=dict)
-    clips: tuple[Clip, ...] = ()
+    own_timing: OwnTiming | None = None
+    sentence: Sentence | None = None
+    gpu_executions: tuple[GpuExecution, ...] = ()
 
 
 def judge_run(
@@ -80,9 +86,9 @@ def judge_run(
     Without ``benchmark`` nothing is timed on the host, and the report says so.
     """
     with clock.stage("delegate placement") as stage:
-        level = parse_level(recipe.delegate.android)
-        placements = tuple(p for part in shipped for p in place_all(part.tflite, part.key, level=level))
-        asked = [p for p in placements if p.delegate == DELEGATES[recipe.delegate.name]]
+        level, wanted = parse_level(recipe.delegate.android), DELEGATES[recipe.delegate.name]
+        placements = tuple(p for part in shipped for p in place_all(part.tflite, part.key, level=level, asked=wanted))
+        asked = [p for p in placements if p.delegate == wanted]
         stage.fact = ", ".join(f"{p.part} {p.delegated_ops}/{p.total_ops} in {p.partitions}" for p in asked)
     parts = _bench_parts(source, floats, shipped, run)
     best = max(recipe.bench.threads)
@@ -96,9 +102,10 @@ def judge_run(
                 lambda done, total, note: clock.listener.progress("benchmark on the host CPU", done, total, note),
             )
             stage.fact = ", ".join(f"{c.part} ×{c.ratio:.2f}" for c in measured.comparisons if c.threads == best)
+    on_gpu = execute_parts(parts, recipe, clock) if benchmark else GpuFindings()
     estimates = estimate_run(run, recipe, clock)
     size = _size(source, floats, shipped, run, recipe)
-    heard = _listen(source, shipped, recipe, manifest, run, clock, reuse or Reuse())
+    heard = listen(source, shipped, recipe, manifest, run, clock, reuse or Reuse())
     # Where nobody judged the sound, the parts' own outputs are what is known of the result.
     output_snr_db = _output_snr(floats, shipped) if heard.quality is None else None
     main = "decoder" if source.voice is not None else "model"
@@ -115,6 +122,7 @@ def judge_run(
         threads=best,
         compressed_bytes=bundle.compressed_bytes(run) if recipe.gates.compressed_bytes_max is not None else None,
         estimate=whole_of(estimates),
+        whole=heard.whole,
     )
     rows = [row for part in floats for row in part.parity]
     return Judged(
@@ -123,9 +131,11 @@ def judge_run(
         size=size,
         quality=heard.quality,
         whole_voice=heard.whole,
-        missing={**heard.missing, **untimed},
+        own_timing=heard.own_timing,
+        missing={**heard.missing, **untimed, **(on_gpu.missing or {})},
         clips=heard.clips,
-        gates=judge_gates(recipe.gates, rows, evidence),
+        gates=(*judge_gates(recipe.gates, rows, evidence), *on_gpu.gates),
+        gpu_executions=on_gpu.executions,
         output_snr_db=output_snr_db,
         estimates=estimates,
     )
@@ -139,7 +149,7 @@ def _bench_parts(
         stem = file_stem(part.source.key)
         single = run.write_bytes(f"{SCRATCH}/{stem}.tflite", result.tflite)
         seconds = None
-        if source.voice is not None and part.source.name != "encoder":
+        if source.voice is not None and part.source.name not in ("encoder", "durations"):
             seconds = part.source.bucket * source.voice.hop / source.voice.sample_rate_hz
         parts.append(
             BenchPart(
@@ -165,69 +175,13 @@ def _size(
     for part in shipped:
         sizes.append(bundle.part_size(run.path / f"{SCRATCH}/{file_stem(part.key)}.tflite", part.key, "result"))
     baseline = sum(s.total_bytes for s in sizes if s.variant == "float32")
-    if source.voice is not None:
-        durations = run.path / "bundle" / "duration.onnx"
+    durations = run.path / "bundle" / DURATION_FILE
+    if durations.is_file():
         sizes.append(bundle.plain_size(durations, "durations", "result", "float16"))
         baseline += bundle.float32_bytes(durations)
+    if source.teacher is not None:
+        baseline = source.teacher.float32_bytes
     return bundle.total_size(run, sizes, baseline, recipe.gates.total_bytes_max)
-
-
-def shipped_runners(shipped: Sequence[Shipped], threads: int = 2) -> dict[str, dict[int, Runner]]:
-    """Runners of the shipped parts by name and bucket."""
-    runners: dict[str, dict[int, Runner]] = {}
-    for part in shipped:
-        runners.setdefault(part.name, {})[part.bucket] = tflite_runner(part.tflite, part.interface, num_threads=threads)
-    return runners
-
-
-def _listen(
-    source: Source,
-    shipped: Sequence[Shipped],
-    recipe: Recipe,
-    manifest: Manifest | None,
-    run: RunDirectory,
-    clock: StageClock,
-    reuse: Reuse,
-) -> Heard:
-    if source.voice is None or manifest is None:
-        return Heard(missing={"quality": "the model makes no speech; see the signal-to-noise ratio of the result"})
-    if not recipe.quality.utterances:
-        return Heard(missing={"quality": "the recipe judges no sentences (quality.utterances is 0)"})
-    from toolkit.models.voice import Buckets
-
-    sentences = manifest.split("evaluation")[: recipe.quality.utterances]
-    name = "speak held-out sentences"
-    buckets = Buckets(phonemes=recipe.buckets.phonemes, frames=recipe.buckets.frames)
-    with clock.stage(name) as stage:
-
-        def progress(done: int, total: int, note: str) -> None:
-            clock.listener.progress(name, done, total, note)
-
-        voice = source.voice
-        names, weights = [sentence.name for sentence in sentences], json.dumps([source.name, source.inputs])
-        reference = reuse.spoken(
-            spoken_digest(names, recipe.quality, recipe.buckets, weights),
-            lambda: listening.speak(voice, voice.torch_runners(buckets), sentences, recipe.quality, progress),
-        )
-        # The float voice's durations are kept, so that both say the same frames and every metric pairs.
-        runners = shipped_runners(shipped)
-        whole = listening.speak(source.voice, runners, sentences, recipe.quality, progress, like=reference)
-        # The decoder alone, on the float voice's own latents: here even the waveforms pair.
-        decoder = {**source.voice.torch_runners(buckets), "decoder": runners["decoder"]}
-        candidate = listening.speak(source.voice, decoder, sentences, recipe.quality, progress, like=reference)
-        seconds = sum(map(len, reference.waves)) / source.voice.sample_rate_hz
-        stage.fact = f"{len(sentences)} sentences, {seconds:.0f} s"
-    clips = listening.write_clips(run, reference, whole, sentences, source.voice.sample_rate_hz)
-    with clock.stage("judge the shipped decoder") as stage:
-        rate = source.voice.sample_rate_hz
-        quality, absent = listening.judge(reference, candidate, sentences, rate, "shipped decoder on the float latents")
-        stage.fact = listening.summary(quality)
-    with clock.stage("judge the whole shipped voice") as stage:
-        all_parts, _ = listening.judge(reference, whole, sentences, rate, "whole shipped voice")
-        stage.fact = listening.summary(all_parts)
-    return Heard(
-        quality=quality, whole=all_parts, missing={"quality": "; ".join(absent)} if absent else {}, clips=clips
-    )
 
 
 def _output_snr(floats: Sequence[FloatPart], shipped: Sequence[Shipped]) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from toolkit.recipe.schema import Gates
-from toolkit.results import Gate, LatencyComparison, LatencyEstimate, Parity, Placement, Quality, Size, judge
+from toolkit.results import Gate, LatencyComparison, LatencyEstimate, Metric, Parity, Placement, Quality, Size, judge
 
 _SHUFFLES = ("RESHAPE", "TRANSPOSE", "STRIDED_SLICE")
 
@@ -17,6 +17,7 @@ class Evidence:
 
     Attributes:
         quality: of the result against the float voice.
+        whole: of a voice, all shipped parts together.
         missing_quality: why there is no quality.
         comparisons: latency of the result over float32.
         placements: static placement by the asked delegate.
@@ -42,6 +43,7 @@ class Evidence:
     threads: int
     compressed_bytes: int | None = None
     estimate: LatencyEstimate | None = None
+    whole: Quality | None = None
 
 
 def shuffle_ratio(op_counts: dict[str, int]) -> float:
@@ -60,50 +62,39 @@ def judge_gates(limits: Gates, parity: Iterable[Parity], evidence: Evidence) -> 
 
 
 def _quality(limits: Gates, evidence: Evidence) -> list[Gate]:
-    metrics = {m.metric: m for m in evidence.quality.metrics} if evidence.quality else {}
-    mos, speaker = metrics.get("distillmos"), metrics.get("resemblyzer_cosine")
+    shipped, whole = _metrics(evidence.quality), _metrics(evidence.whole)
     absent = evidence.missing_quality or "the metric's package is not installed"
+    mos, speaker = "distillmos", "resemblyzer_cosine"
+    rows = (
+        ("mos_drop_mean", "DistillMOS below the float voice, mean", limits.mos_drop_mean_max, shipped.get(mos), False,
+         "Predicted listening quality lost, mean over held-out sentences."),
+        ("mos_drop_worst", "DistillMOS below the float voice, worst sentence", limits.mos_drop_worst_max,
+         shipped.get(mos), True, "The same for the sentence that suffers most."),
+        ("speaker_cosine", "Speaker similarity to the float voice", limits.speaker_cosine_min, shipped.get(speaker),
+         False, "Cosine of resemblyzer d-vectors; the same speaker gives above 0.88."),
+        ("whole_mos_drop_mean", "Whole voice: DistillMOS below the float voice, mean", limits.whole_mos_drop_mean_max,
+         whole.get(mos), False, f"All shipped parts together, against: {_against(evidence.whole)}."),
+        ("whole_speaker_cosine", "Whole voice: speaker similarity to the float voice", limits.whole_speaker_cosine_min,
+         whole.get(speaker), False, f"All shipped parts together, against: {_against(evidence.whole)}."),
+    )  # fmt: skip
     gates = []
-    if limits.mos_drop_mean_max is not None:
-        gates.append(
-            judge(
-                "mos_drop_mean",
-                "DistillMOS below the float voice, mean",
-                None if mos is None else max(0.0, -mos.mean),
-                "points",
-                limits.mos_drop_mean_max,
-                "<=",
-                "Predicted listening quality lost, mean over held-out sentences.",
-                skipped_because=absent,
-            )
-        )
-    if limits.mos_drop_worst_max is not None:
-        gates.append(
-            judge(
-                "mos_drop_worst",
-                "DistillMOS below the float voice, worst sentence",
-                None if mos is None else max(0.0, -mos.worst),
-                "points",
-                limits.mos_drop_worst_max,
-                "<=",
-                "The same for the sentence that suffers most.",
-                skipped_because=absent,
-            )
-        )
-    if limits.speaker_cosine_min is not None:
-        gates.append(
-            judge(
-                "speaker_cosine",
-                "Speaker similarity to the float voice",
-                None if speaker is None else speaker.mean,
-                "cosine",
-                limits.speaker_cosine_min,
-                ">=",
-                "Cosine of resemblyzer d-vectors; the same speaker gives above 0.88.",
-                skipped_because=absent,
-            )
-        )
+    for name, title, limit, metric, worst, explanation in rows:
+        if limit is None:
+            continue
+        found = None if metric is None else metric.worst if worst else metric.mean
+        drop = "mos_drop" in name
+        value = None if found is None else max(0.0, -found) if drop else found
+        unit, sense = ("points", "<=") if drop else ("cosine", ">=")
+        gates.append(judge(name, title, value, unit, limit, sense, explanation, skipped_because=absent))
     return gates
+
+
+def _metrics(quality: Quality | None) -> dict[str, Metric]:
+    return {metric.metric: metric for metric in quality.metrics} if quality else {}
+
+
+def _against(quality: Quality | None) -> str:
+    return quality.reference if quality else "nothing"
 
 
 def _cost(limits: Gates, evidence: Evidence) -> list[Gate]:

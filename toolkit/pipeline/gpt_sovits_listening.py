@@ -24,7 +24,7 @@ from toolkit.engine.speaking import Engine
 from toolkit.engine.speaking import Sentence as Spoken
 from toolkit.errors import EngineError
 from toolkit.pipeline import listening
-from toolkit.pipeline.evidence import Heard
+from toolkit.pipeline.hearing import Heard
 from toolkit.recipe.schema import Recipe
 from toolkit.text.front_end import aligned_phones_of
 

@@ -25,6 +25,8 @@ _LOGITS = "logits"
 LISTENING = ("ssl", "code_extractor", "style_encoder", "speaker_encoder", "bert")
 """Graphs no sentence passes through: they hear recordings and read characters, and keep the inputs they came with."""
 _RANGED = frozenset({"int8", "int16x8"})
+_SAME_LAYERS = {"t2s_prefill": "transformer", "t2s_step": "transformer"}
+"""Kinds of graphs that are the same layers; trained apart, a file would hold them twice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +52,9 @@ class Fidelity:
 class GraphPrecision:
     """Gives graphs the precisions of a recipe.
 
-    Weights that were trained in one length of a graph are used in its other lengths too, which then share their bytes;
-    where scales were moved between layers, each length is trained by itself, for its scales are its own.
+    Weights that were trained in one length of a graph are used in its other lengths too, and the prefill's in the step:
+    they then share their bytes. Where scales were moved between layers, each length is trained by itself, for its
+    scales are its own.
 
     Args:
         recipe: precisions and fine-tuning by part.
@@ -76,8 +79,9 @@ class GraphPrecision:
         settings = self._recipe.part(graph.kind)
         spoken = needs_sentences(settings) and graph.kind not in LISTENING
         relayered, compress = floats.relayered, settings.compress
-        if graph.kind in self._trained:
-            relayered = with_weights(relayered, self._trained[graph.kind])
+        layers = _SAME_LAYERS.get(graph.kind, graph.kind)
+        if layers in self._trained:
+            relayered = with_weights(relayered, self._trained[layers])
             compress = compress.model_copy(
                 update={"sparsity": None, "finetune": compress.finetune.model_copy(update={"steps": 0})}
             )
@@ -98,7 +102,7 @@ class GraphPrecision:
                 float_file=floats.tflite if relayered is floats.relayered else None,
             )
             if _trains(compress) and _plain(compress, compressed):
-                self._trained[graph.kind] = compressed.relayered
+                self._trained[layers] = compressed.relayered
             lost = self._fidelity(graph, floats, compressed, spoken=spoken)
             worst = min(lost.snr_db.values())
             stage.fact = f"{len(compressed.tflite):,} bytes, {worst:.1f} dB against torch on {lost.inputs}"
@@ -124,14 +128,25 @@ def needs_sentences(settings: Part) -> bool:
 
 
 def with_weights(relayered: RelayeredModel, trained: RelayeredModel) -> RelayeredModel:
-    """The part with the weights another length of it was given; constants that hold a length stay its own."""
+    """The part with the weights another length or kind of it was given; constants that hold a length stay its own.
+
+    Layers are found by name, or by torch path where the same torch layer became another operator.
+    """
     from toolkit.compress import rewire
+    from toolkit.compress.torch_globs import torch_path
 
     model = rewire.rebuild(relayered.model, lambda layer, inputs, copy: rewire.call(copy(), inputs))
     known = {layer.name: layer.get_weights() for layer in trained.model.layers}
+    by_path: dict[str, list[list[np.ndarray]]] = {}
+    for layer in trained.model.layers:
+        if known[layer.name]:
+            by_path.setdefault(torch_path(trained.torch_names.get(layer.name, "")), []).append(known[layer.name])
     for layer in model.layers:
         own = relayered.model.get_layer(layer.name).get_weights()
-        found = known.get(layer.name, own)
+        found = known.get(layer.name)
+        if found is None:
+            there = by_path.get(torch_path(relayered.torch_names.get(layer.name, "")), [])
+            found = there[0] if len(there) == 1 else own
         same = [value.shape for value in found] == [value.shape for value in own]
         if own:
             layer.set_weights(found if same else own)
@@ -169,5 +184,6 @@ def _trains(compress: Compression) -> bool:
 
 
 def _plain(compress: Compression, compressed: CompressedPart) -> bool:
-    """Whether layers still mean what they meant in the float part."""
-    return not (compress.equalise or compress.principal or compressed.dropped_masks)
+    """Whether layers still mean what they meant in the float part; scales move only where activations are 8-bit."""
+    moved = "int8" in compressed.plan.precisions() and (compress.equalise or compress.principal)
+    return not (moved or compressed.dropped_masks)

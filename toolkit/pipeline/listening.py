@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from toolkit.data import Sentence
+from toolkit.quality import mos, speaker
 from toolkit.quality.evaluate import QualityReport, UtteranceQuality, evaluate
 from toolkit.recipe.schema import Quality as QualitySettings
 from toolkit.results import Clip, Metric, MetricValue, Quality, Utterance
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from toolkit.pipeline.run_directory import RunDirectory
 
 _CLIPS = 6
+FLOAT_VOICE = "float voice (torch)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +85,12 @@ def speak(
 
 
 def judge(
-    reference: Spoken, candidate: Spoken, sentences: Sequence[Sentence], sample_rate_hz: int, candidate_name: str
+    reference: Spoken,
+    candidate: Spoken,
+    sentences: Sequence[Sentence],
+    sample_rate_hz: int,
+    candidate_name: str,
+    reference_name: str = FLOAT_VOICE,
 ) -> tuple[Quality, list[str]]:
     """Quality of the candidate against the reference, and what could not be measured with the reason."""
     names = [sentence.name for sentence in sentences]
@@ -97,7 +104,48 @@ def judge(
     report = evaluate(
         reference.waves, candidate.waves, sample_rate_hz, names=names, texts=texts, with_pitch=True, **installed
     )
-    return _quality(report, sentences, candidate_name), missing
+    return _quality(report, sentences, candidate_name, reference_name), missing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnTiming:
+    """A voice that times its sentences itself, against one that says them in its own time; means over the sentences.
+
+    Attributes:
+        mos_drop: DistillMOS of the reference minus that of the candidate; ``None`` when not measured.
+        speaker_cosine: cosine of the d-vectors; ``None`` when not measured.
+        length_ratio: length of all the candidate said over that of the reference.
+    """
+
+    mos_drop: float | None
+    speaker_cosine: float | None
+    length_ratio: float
+
+    @property
+    def text(self) -> str:
+        """In one line."""
+        parts = [f"length ×{self.length_ratio:.3f}"]
+        if self.mos_drop is not None:
+            parts.append(f"distillmos {-self.mos_drop:+.3f}")
+        if self.speaker_cosine is not None:
+            parts.append(f"resemblyzer_cosine {self.speaker_cosine:.3f}")
+        return ", ".join(parts)
+
+
+def judge_timing(reference: Spoken, candidate: Spoken, sample_rate_hz: int) -> OwnTiming:
+    """What can be compared of sentences that have not the same length."""
+    pairs = list(zip(reference.waves, candidate.waves, strict=True))
+    drop = cosine = None
+    if _available("distillmos"):
+        scores = mos.mean_opinion([*reference.waves, *candidate.waves], sample_rate_hz)
+        drop = float(np.mean(scores[: len(pairs)]) - np.mean(scores[len(pairs) :]))
+    if _available("resemblyzer"):
+        cosine = float(np.mean([speaker.speaker_cosine(one, other, sample_rate_hz) for one, other in pairs]))
+    return OwnTiming(
+        mos_drop=drop,
+        speaker_cosine=cosine,
+        length_ratio=sum(map(len, candidate.waves)) / sum(map(len, reference.waves)),
+    )
 
 
 _JUDGES: tuple[tuple[str, str, str], ...] = (
@@ -140,7 +188,7 @@ def _value(metric: str, utterance: UtteranceQuality) -> MetricValue | None:
     return None if value is None or not np.isfinite(value) else MetricValue(value=value)
 
 
-def _quality(report: QualityReport, sentences: Sequence[Sentence], candidate_name: str) -> Quality:
+def _quality(report: QualityReport, sentences: Sequence[Sentence], candidate_name: str, reference_name: str) -> Quality:
     utterances = tuple(
         Utterance(
             id=found.name,
@@ -151,7 +199,7 @@ def _quality(report: QualityReport, sentences: Sequence[Sentence], candidate_nam
         for found, sentence in zip(report.utterances, sentences, strict=True)
     )
     return Quality(
-        reference="float voice (torch)",
+        reference=reference_name,
         candidate=candidate_name,
         held_out=True,
         utterances=utterances,

@@ -27,6 +27,8 @@ _DECLARATION = re.compile(
     r"^(?P<name>[A-Za-z_]\w*):(?P<shape>\d+(?:x\d+)*)(?::(?P<dtype>\w+))?(?::(?P<low>-?\d+)\.\.(?P<high>-?\d+))?$"
 )
 _FLOAT_SPREAD = 1.0
+VOICE_SUFFIX = ".safetensors"
+"""Of the project's own voice files; see ``toolkit.models.voice_file``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +41,7 @@ class Request:
         spec: YAML file with the same declarations.
         probe: ``.npz`` of real inputs.
         random_voice: use the seeded voice of random weights.
+        teacher: the voice a student's file was made of, where it cannot be found by itself.
     """
 
     model: str = ""
@@ -46,6 +49,7 @@ class Request:
     spec: Path | None = None
     probe: Path | None = None
     random_voice: bool = False
+    teacher: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +89,7 @@ class Source:
         voice: the voice, for judging by ear and metric.
         inputs: sha256 by file name of everything read.
         origin: what is said of where it comes from; None when the given files say nothing.
+        teacher: of a student, the voice it is judged against; ``None`` where the voice is judged against itself.
     """
 
     name: str
@@ -93,6 +98,12 @@ class Source:
     voice: Voice | None
     inputs: dict[str, str] = field(default_factory=dict)
     origin: Origin | None = None
+    teacher: Voice | None = None
+
+    @property
+    def judged_against(self) -> Voice | None:
+        """The float voice the result is compared with: a student's teacher, or the voice itself."""
+        return self.teacher or self.voice
 
 
 def kind_of(request: Request) -> Kind:
@@ -100,7 +111,7 @@ def kind_of(request: Request) -> Kind:
     if not request.model:
         return "voice"
     path = Path(request.model)
-    if path.suffix == ".onnx" and _voice_config(path) is not None:
+    if path.suffix == VOICE_SUFFIX or (path.suffix == ".onnx" and _voice_config(path) is not None):
         return "voice"
     return "model"
 
@@ -122,19 +133,25 @@ def _voice_config(path: Path) -> Path | None:
 
 
 def open_voice(request: Request) -> Source:
-    """Opens the default voice, a Piper voice or the seeded random voice.
+    """Opens the default voice, a Piper voice, a voice file of this project or the seeded random voice.
 
     Raises:
         ExtraMissing: the default voice's package is not installed.
-        InputError: the files are missing, damaged or not a Piper voice.
+        InputError: the files are missing, damaged or not a voice; a student's teacher is not found.
     """
     from toolkit.models.piper import default_voice, load_voice
     from toolkit.models.piper.default import default_voice_path
     from toolkit.models.seeded import seeded_voice
 
+    if request.teacher is not None and Path(request.model).suffix != VOICE_SUFFIX:
+        raise InputError(
+            "--teacher does nothing for a voice that is nobody's student", where="--teacher", hint="leave it out"
+        )
     if request.random_voice:
         voice = seeded_voice()
         return Source(name="random-voice", label=voice.label, kind="voice", voice=voice, origin=RANDOM_ORIGIN)
+    if Path(request.model).suffix == VOICE_SUFFIX:
+        return _voice_file(Path(request.model), request.teacher)
     if request.model:
         path = Path(request.model)
         config = _voice_config(path)
@@ -148,6 +165,20 @@ def open_voice(request: Request) -> Source:
     return Source(
         name=voice.name, label=voice.label, kind="voice", voice=voice, inputs=dict(voice.sources), origin=origin
     )
+
+
+def _voice_file(path: Path, given: Path | None) -> Source:
+    from toolkit.models.voice_file import read_voice
+    from toolkit.pipeline.teacher import find_teacher
+
+    voice = read_voice(path)
+    if given is not None and voice.teacher is None:
+        raise InputError(
+            "--teacher does nothing for a voice that is nobody's student", where=str(path), hint="leave it out"
+        )
+    teacher = None if voice.teacher is None else find_teacher(voice.teacher, path, given)
+    inputs = {**voice.sources, **({} if teacher is None else teacher.sources)}
+    return Source(name=voice.name, label=voice.label, kind="voice", voice=voice, inputs=inputs, teacher=teacher)
 
 
 def open_model(request: Request, seed: int) -> tuple[Source, SourcePart]:

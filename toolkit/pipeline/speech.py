@@ -14,8 +14,6 @@ from converters.tflite_graph.metadata import read_metadata
 from converters.tflite_graph.run import tflite_runner
 from toolkit.engine.bundle import bundle_folder
 
-_PARTS = ("encoder", "flow", "decoder")
-
 
 def speak_to_file(bundle: Path, *, text: str, phonemes: str, out: Path, threads: int, seed: int) -> str:
     """Synthesises into a WAV file; returns the line to print.
@@ -35,6 +33,7 @@ def speak_to_file(bundle: Path, *, text: str, phonemes: str, out: Path, threads:
 
         phonemes = espeak_phonemes(text, host.language)
     runners = bundle_runners(folder, threads)
+    host = host.with_graphs(runners)
     started = time.perf_counter()
     wave = host.synthesise(runners, host.phoneme_ids(phonemes), seed)
     elapsed = time.perf_counter() - started
@@ -50,8 +49,10 @@ def bundle_runners(folder: Path, threads: int) -> dict[str, dict[int, Runner]]:
     Raises:
         InputError: a file is missing, damaged or was not written by this toolkit.
     """
+    from toolkit.models.vits.bundle import load_host
+
     runners: dict[str, dict[int, Runner]] = {}
-    for name in _PARTS:
+    for name in load_host(folder).buckets:
         path = folder / f"{name}.tflite"
         if not path.is_file():
             raise InputError(

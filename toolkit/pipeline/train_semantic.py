@@ -70,8 +70,8 @@ def train_small_model(asked: SmallModel, out: Path, listener: Listener, *, voice
     from toolkit.models.piper import default_voice
     from toolkit.quality.semantic import judge_semantic
     from toolkit.train.corpus import CorpusSettings, synthesise_corpus
+    from toolkit.train.loop import TrainingSettings
     from toolkit.train.small_semantic import INFO, small_config, train_small, upstream_config
-    from toolkit.train.trainer import TrainingSettings
 
     refuse_foreign_directory(out)
     sizes = small_config(width=asked.width, layers=asked.layers, heads=asked.heads, codes=asked.codes)

@@ -16,7 +16,8 @@ from torch.nn import functional
 from toolkit.models.gpt_sovits.semantic import SemanticModel
 from toolkit.models.gpt_sovits.semantic_batch import Pair, batch_logits, batch_of
 from toolkit.prune.groups import Group
-from toolkit.train.trainer import batch_places
+from toolkit.train.loop import batch_places
+from toolkit.train.trainer import lengths_of
 
 BATCHES: Final = 12
 _BATCH: Final = 8
@@ -54,7 +55,7 @@ def taylor_scores(
     found = {group: torch.zeros(group.count, dtype=torch.float64) for group in groups}
     model.requires_grad_(True)
     for step in range(BATCHES):
-        chosen = [pairs[place] for place in batch_places(pairs, _BATCH, seed, step)]
+        chosen = [pairs[place] for place in batch_places(lengths_of(pairs), _BATCH, seed, step)]
         batch = batch_of(chosen, model.config.stop_token)
         model.zero_grad(set_to_none=True)
         functional.cross_entropy(batch_logits(model, batch), batch.predicted).backward()

@@ -22,7 +22,8 @@ from toolkit.prune.protection import refuse_protected, verify_protected
 from toolkit.prune.selection import channels_to_keep, heads_to_keep
 from toolkit.quality.semantic import SemanticQuality, judge_semantic
 from toolkit.recipe.shrinking import Prune
-from toolkit.train.trainer import StepProgress, train_semantic, training_settings
+from toolkit.train.loop import StepProgress, training_settings
+from toolkit.train.trainer import train_semantic
 
 Judge = Callable[[SemanticModel], SemanticQuality]
 

@@ -36,7 +36,8 @@ class MelDifference:
 
 
 @lru_cache(maxsize=4)
-def _filters(sample_rate_hz: int) -> np.ndarray:
+def filters(sample_rate_hz: int) -> np.ndarray:
+    """Weights of the mel bands ``[bands, bins]`` float32."""
     import librosa
 
     return librosa.filters.mel(sr=sample_rate_hz, n_fft=FFT, n_mels=BANDS, fmin=0.0, fmax=sample_rate_hz / 2)
@@ -57,7 +58,7 @@ def log_mel(wave: np.ndarray, sample_rate_hz: int) -> np.ndarray:
     # A wave shorter than a window is padded, so that every utterance has at least one frame.
     padded = np.pad(wave.astype(np.float32), (0, max(0, FFT - len(wave))))
     amplitude = np.abs(librosa.stft(padded, n_fft=FFT, hop_length=HOP, window="hann", center=True))
-    return np.log(np.maximum(_filters(sample_rate_hz) @ amplitude, FLOOR))
+    return np.log(np.maximum(filters(sample_rate_hz) @ amplitude, FLOOR))
 
 
 def log_mel_l1(reference: np.ndarray, candidate: np.ndarray, sample_rate_hz: int) -> float:

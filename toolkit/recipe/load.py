@@ -13,6 +13,7 @@ import yaml
 from pydantic import ValidationError
 
 from toolkit.errors import RecipeError
+from toolkit.recipe.changes import apply_change
 from toolkit.recipe.schema import Recipe
 from toolkit.recipe.stacking import Stack
 
@@ -55,7 +56,7 @@ def _changed(name_or_path: str, changes: tuple[str, ...], shelf: _Shelf) -> tupl
     if not isinstance(data, dict):
         raise RecipeError(f"a recipe is a mapping, found {type(data).__name__}", code="recipe/not-yaml", where=where)
     for change in changes:
-        _apply(data, change)
+        apply_change(data, change)
     return where, data
 
 
@@ -103,21 +104,3 @@ def _read(name_or_path: str, shelf: _Shelf) -> tuple[str, str]:
         return str(path), path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"cannot read: {error}", code="recipe/not-yaml", where=str(path)) from error
-
-
-def _apply(data: dict[str, Any], change: str) -> None:
-    key, separator, value = change.partition("=")
-    if not separator or not key:
-        raise RecipeError(f"--set wants key=value, found {change!r}", code="recipe/bad-set", hint="e.g. --set seed=7")
-    target = data
-    *parents, last = key.split(".")
-    for step in parents:
-        if target.get(step) is None:
-            target[step] = {}
-        target = target[step]
-        if not isinstance(target, dict):
-            raise RecipeError(f"--set {key}: {step!r} is not a mapping", code="recipe/bad-set", where=f"--set {change}")
-    try:
-        target[last] = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"--set {key}: value is not YAML", code="recipe/bad-set", where=f"--set {change}") from error

@@ -136,8 +136,11 @@ class GptSovits(_Strict):
 class Delegate(_Strict):
     """The accelerator the graph is shaped for; the others are shown beside it."""
 
-    name: Literal["nnapi", "gpu", "xnnpack"] = "nnapi"
+    name: Literal["nnapi", "gpu", "xnnpack", "qnn"] = "nnapi"
     android: str = Field("12", description="Android version, API level (31) or NNAPI feature level (FL6)")
+    runtime: str = Field(
+        "", description="oldest release of the TFLite runtime every file must load in, e.g. 2.16; empty: any"
+    )
     device: str = Field("", description="device to estimate latency for, e.g. snapdragon-7-gen-3; empty: none")
 
 
@@ -166,6 +169,10 @@ class Gates(_Strict):
     mos_drop_mean_max: float | None = None
     mos_drop_worst_max: float | None = None
     speaker_cosine_min: float | None = None
+    whole_mos_drop_mean_max: float | None = Field(
+        None, description="voices: all shipped parts together, below the float voice (a student's: its teacher)"
+    )
+    whole_speaker_cosine_min: float | None = Field(None, description="likewise")
     float_macs_ratio_max: float | None = None
     decoder_bytes_ratio_max: float | None = None
     latency_ratio_max: float | None = None

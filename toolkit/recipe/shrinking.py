@@ -7,8 +7,9 @@ from typing import Any, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from toolkit.errors import RecipeError
+from toolkit.recipe.changes import apply_change
 
-_Settings = TypeVar("_Settings", "Distil", "Prune")
+_Settings = TypeVar("_Settings", "Distil", "DistilVoice", "Prune")
 PROTECTED: tuple[str, ...] = ("flow.*", "dec.*")
 """The flow and the VAE's decoder: errors there add up and are heard."""
 
@@ -56,6 +57,85 @@ class Distil(_Strict):
         return self
 
 
+class EncoderStudent(_Strict):
+    """A text encoder with narrower feed-forward blocks and fewer layers; its width stays."""
+
+    filter_channels: PositiveInt = Field(160, description="channels inside the feed-forward blocks")
+    layers: PositiveInt | None = Field(None, description="transformer layers; all of the teacher's if left out")
+
+
+class FlowStudent(_Strict):
+    """A flow whose couplings are narrower and shallower; their number and what they flip stay."""
+
+    hidden: PositiveInt = Field(64, description="channels of the WaveNet inside each coupling")
+    layers: PositiveInt | None = Field(None, description="layers of that WaveNet; the teacher's if left out")
+
+
+class DurationsStudent(_Strict):
+    """A deterministic duration predictor."""
+
+    hidden: PositiveInt = Field(128, description="channels between its convolutions")
+    kernel: PositiveInt = Field(3, description="width of its convolutions, odd")
+    layers: PositiveInt = Field(2, description="how many convolutions")
+    draws: PositiveInt = Field(4, description="how often the teacher times a sentence; the mean is taught")
+
+    @model_validator(mode="after")
+    def _centred(self) -> Self:
+        if self.kernel % 2 == 0:
+            raise ValueError("kernel is even; a convolution over phonemes has a middle")
+        return self
+
+
+class DecoderStudent(_Strict):
+    """A light decoder in place of HiFi-GAN."""
+
+    kind: Literal["istft", "wavenet"] = Field("istft", description="an inverse-STFT head, or a WaveNet")
+    width: PositiveInt = Field(32, description="channels of its second stage")
+    sentences: PositiveInt = Field(300, description="the first sentences, which it is taught with")
+    judged_ratio: float = Field(
+        0.25, ge=0.0, le=1.0, description="share of the steps, the last, in which judges of the sound take part"
+    )
+    training: Training = Training(steps=12000, batch=8, learning_rate=1e-3, dropout=0.0)
+
+
+class DistilVoice(_Strict):
+    """A VITS voice learns from a larger one, part by part; what is left out stays the teacher's."""
+
+    encoder: EncoderStudent | None = EncoderStudent()
+    flow: FlowStudent | None = FlowStudent()
+    durations: DurationsStudent | None = Field(
+        DurationsStudent(), description="left out: the teacher's, on the host; a smaller encoder needs a new one"
+    )
+    decoder: DecoderStudent | None = Field(None, description="left out: the teacher's")
+    sentences: PositiveInt = Field(1200, description="sentences encoder and durations are taught with")
+    flow_sentences: PositiveInt = Field(300, description="the first of them, which the flow is taught with")
+    text_training: Training = Training(steps=800, batch=12, learning_rate=1e-3, dropout=0.0)
+    flow_training: Training = Training(steps=1000, batch=4, learning_rate=7e-4, dropout=0.0)
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.encoder is not None and self.durations is None:
+            raise ValueError("a smaller encoder needs durations of its own: they read what it writes")
+        return self
+
+
+VOICE_STUDENTS: dict[str, DistilVoice] = {
+    "small": DistilVoice(),
+    "moderate": DistilVoice(
+        encoder=EncoderStudent(filter_channels=320),
+        flow=FlowStudent(hidden=128),
+        text_training=Training(steps=400, batch=12, learning_rate=7e-4, dropout=0.0),
+        flow_training=Training(steps=600, batch=4, learning_rate=7e-4, dropout=0.0),
+    ),
+    "durations": DistilVoice(encoder=None, flow=None),
+    "decoder": DistilVoice(encoder=None, flow=None, durations=None, decoder=DecoderStudent()),
+}
+"""By name, of a voice of Piper's medium size: a tenth of its bytes, a fifth; all the teacher's but the duration
+predictor, or but the decoder.
+"""
+
+
 class Prune(_Strict):
     """Channels of feed-forward blocks and attention heads are taken out, a few a round, with training in between."""
 
@@ -99,5 +179,22 @@ def checked(kind: type[_Settings], values: dict[str, Any]) -> _Settings:
             f"{path}: {first['msg']} (found {first['input']!r})",
             code="recipe/out-of-range",
             where=f"{kind.__name__.lower()} → {path}",
-            hint=f"toolkit {kind.__name__.lower()} --help",
+            hint="toolkit prune --help" if kind is Prune else "toolkit distil --help",
         ) from error
+
+
+def student_of_voice(name: str, changes: tuple[str, ...] = (), seed: int = 0) -> DistilVoice:
+    """Settings of a student by name, changed.
+
+    Args:
+        name: one of ``VOICE_STUDENTS``.
+        changes: ``dotted.key=value``, as recipes are changed.
+        seed: of everything drawn.
+
+    Raises:
+        RecipeError: a change the schema does not accept.
+    """
+    data = VOICE_STUDENTS[name].model_dump(mode="json") | {"seed": seed}
+    for change in changes:
+        apply_change(data, change)
+    return checked(DistilVoice, data)

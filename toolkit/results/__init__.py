@@ -18,6 +18,7 @@ from toolkit.results.fidelity import (
     Tried,
     Utterance,
 )
+from toolkit.results.gpu import Float16Estimate, GpuExecution, GpuOutput
 from toolkit.results.history import Trend, TrendPoint
 from toolkit.results.measurement import (
     Latency,
@@ -35,6 +36,8 @@ from toolkit.results.phone import Applied, PhoneBench, PhoneDelegate, PhoneLaten
 from toolkit.results.provenance import Artifact, Device, Environment, Host, Origin, Run, Stage
 from toolkit.results.record import to_json
 from toolkit.results.run_result import SCHEMA_VERSION, RunResult, json_schema, load, save
+from toolkit.results.runtime import OperatorAge, RuntimeNeed
+from toolkit.results.sentence import Sentence, SentencePhases
 from toolkit.results.verdict import Comparison, Gate, Recommendation, Status, Validity, Warn, judge
 
 __all__ = [
@@ -46,7 +49,10 @@ __all__ = [
     "DelegateName",
     "Device",
     "Environment",
+    "Float16Estimate",
     "Gate",
+    "GpuExecution",
+    "GpuOutput",
     "Host",
     "Latency",
     "LatencyComparison",
@@ -58,6 +64,7 @@ __all__ = [
     "OpPlacement",
     "OpRun",
     "OpTime",
+    "OperatorAge",
     "Origin",
     "Parity",
     "PartSize",
@@ -75,6 +82,9 @@ __all__ = [
     "Recommendation",
     "Run",
     "RunResult",
+    "RuntimeNeed",
+    "Sentence",
+    "SentencePhases",
     "Size",
     "Sparsity",
     "Stage",

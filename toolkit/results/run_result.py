@@ -10,10 +10,13 @@ from pydantic import Field
 from toolkit.results.delegation import Placement
 from toolkit.results.estimate import LatencyEstimate
 from toolkit.results.fidelity import Clip, Parity, PrecisionOp, PrecisionOverride, Quality, TensorError, Tried
+from toolkit.results.gpu import GpuExecution
 from toolkit.results.measurement import Latency, LatencyComparison, Memory, OpRun, OpTime, Point, Size, Sparsity
 from toolkit.results.phone import PhoneBench
 from toolkit.results.provenance import Artifact, Environment, Origin, Run, Stage
 from toolkit.results.record import Record, load_record, save_record
+from toolkit.results.runtime import RuntimeNeed
+from toolkit.results.sentence import Sentence
 from toolkit.results.verdict import Gate, Recommendation, Validity, Warn
 
 SCHEMA_VERSION = 1
@@ -33,6 +36,9 @@ class RunResult(Record):
     precision: tuple[PrecisionOp, ...] = ()
     overrides: tuple[PrecisionOverride, ...] = ()
     delegation: tuple[Placement, ...] = ()
+    runtimes: tuple[RuntimeNeed, ...] = ()
+    sentence: Sentence | None = None
+    gpu_executions: tuple[GpuExecution, ...] = ()
     latency: tuple[Latency, ...] = ()
     comparisons: tuple[LatencyComparison, ...] = ()
     estimates: tuple[LatencyEstimate, ...] = ()

@@ -33,8 +33,8 @@ class VitsVoice:
     """
 
     def __init__(self, folder: Path, *, threads: int, phonemes: str = "") -> None:
-        self._host: Host = load_host(folder)
         self._runners = bundle_runners(folder, threads)
+        self._host: Host = load_host(folder).with_graphs(self._runners)
         self._graphs = _graphs(folder)
         self._phonemes = phonemes or _DEFAULT
         self.files = tuple(f"{part}.tflite" for part in PARTS)

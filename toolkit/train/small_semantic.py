@@ -12,7 +12,8 @@ from toolkit.data.semantic_corpus import SemanticCorpus
 from toolkit.models.gpt_sovits.semantic import SemanticModel
 from toolkit.models.gpt_sovits.semantic_config import SemanticConfig
 from toolkit.text.symbols import COUNT_V2
-from toolkit.train.trainer import StepProgress, TrainingSettings, train_semantic
+from toolkit.train.loop import StepProgress, TrainingSettings
+from toolkit.train.trainer import train_semantic
 
 INFO: Final = "T2S-small: trained on synthetic speech of one voice"
 _TABLE_SPREAD: Final = 0.3  # beside positions of size 1

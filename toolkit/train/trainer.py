@@ -1,71 +1,20 @@
-"""Trains a text-to-semantic model: AdamW, warm-up and cosine decay, averaged weights; deterministic and resumable.
-
-Which sentences make the batch of step ``n`` depends on the seed and ``n`` only, and so does the dropout: a run that was
-interrupted ends with the numbers of one that was not.
-"""
+"""Trains a text-to-semantic model, by the loop every student is trained with."""
 
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
 
-import numpy as np
-import torch
 from torch import Tensor
 from torch.nn import functional
 
-from toolkit.errors import GateFailed
 from toolkit.models.gpt_sovits.semantic import SemanticModel
 from toolkit.models.gpt_sovits.semantic_batch import Pair, SemanticBatch, batch_logits, batch_of
-from toolkit.recipe.shrinking import Training
-from toolkit.whole_file import whole_file
+from toolkit.train.loop import StepProgress, TrainingSettings, asked, batch_places, train_module, weights_digest
 
-StepProgress = Callable[[int, int, float], None]
-"""``on_progress(step, steps, loss)`` after every step."""
 Loss = Callable[[Tensor, SemanticBatch, Sequence[int]], Tensor]
 """``loss(logits, batch, places)``: ``places`` are the sentences' numbers in the training set."""
-
-CHECKPOINT: Final = "training.pt"
-_NEIGHBOURS: Final = 8
-_LARGEST_SLOPE: Final = 1.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingSettings:
-    """How to train.
-
-    Attributes:
-        steps: optimiser steps.
-        batch: sentences a step.
-        learning_rate: the largest.
-        warmup_ratio: share of the steps in which it rises.
-        final_ratio: of the largest learning rate, at the end.
-        weight_decay: of matrices; vectors are not decayed.
-        dropout: share of features dropped.
-        average_decay: of the running average of the weights, which is what remains; 0 is no average.
-        seed: of batches and dropout.
-        checkpoint_every_steps: how often a later run could go on from here.
-    """
-
-    steps: int
-    batch: int = 16
-    learning_rate: float = 1e-3
-    warmup_ratio: float = 0.05
-    final_ratio: float = 0.02
-    weight_decay: float = 0.05
-    dropout: float = 0.1
-    average_decay: float = 0.99
-    seed: int = 0
-    checkpoint_every_steps: int = 50
-
-
-def training_settings(told: Training, seed: int) -> TrainingSettings:
-    """Settings as a command or recipe gives them."""
-    return TrainingSettings(**told.model_dump(), seed=seed)
 
 
 def task_loss(logits: Tensor, batch: SemanticBatch, places: Sequence[int]) -> Tensor:
@@ -100,129 +49,27 @@ def train_semantic(
     Raises:
         GateFailed: the loss is no number any more.
     """
-    model.train().requires_grad_(True)
-    state = _State(model, settings, _identity(model, pairs, settings, task))
-    first, losses = state.restore(checkpoint_dir)
-    for step in range(first, settings.steps):
-        places = batch_places(pairs, settings.batch, settings.seed, step)
-        torch.manual_seed(settings.seed * 1_000_003 + step)
+    lengths = lengths_of(pairs)
+
+    def loss_of(step: int) -> Tensor:
+        places = batch_places(lengths, settings.batch, settings.seed, step)
         batch = batch_of([pairs[place] for place in places], model.config.stop_token)
-        found = loss(batch_logits(model, batch, settings.dropout), batch, places)
-        state.move(found, step)
-        losses.append(float(found.detach()))
-        if not math.isfinite(losses[-1]):
-            raise GateFailed(
-                f"training diverged in step {step + 1} of {settings.steps}",
-                code="train/diverged",
-                where=task,
-                hint="lower the learning rate (--rate)",
-            )
-        if on_progress is not None:
-            on_progress(step + 1, settings.steps, losses[-1])
-        if checkpoint_dir is not None and (step + 1) % settings.checkpoint_every_steps == 0:
-            state.save(checkpoint_dir, step + 1, losses)
-    state.use_average()
-    model.eval().requires_grad_(False)
-    return losses
+        return loss(batch_logits(model, batch, settings.dropout), batch, places)
+
+    return train_module(
+        model, settings, loss_of, identity=_identity(model, pairs, settings, task), task=task,
+        checkpoint_dir=checkpoint_dir, on_progress=on_progress,
+    )  # fmt: skip
 
 
-def batch_places(pairs: Sequence[Pair], size: int, seed: int, step: int) -> list[int]:
-    """Numbers of the sentences of a step: an epoch is a random order, sorted by length among neighbours."""
-    size = min(size, len(pairs))
-    each_epoch = len(pairs) // size
-    epoch, place = divmod(step, each_epoch)
-    choose = np.random.default_rng([seed, epoch])
-    order = choose.permutation(len(pairs))[: each_epoch * size]
-    window = size * _NEIGHBOURS
-    lengths = np.array([len(pair.codes) + len(pair.phones) for pair in pairs])
-    sorted_order = np.concatenate(
-        [part[np.argsort(lengths[part], kind="stable")] for part in np.split(order, range(window, len(order), window))]
-    )
-    start = int(choose.permutation(each_epoch)[place]) * size
-    return [int(number) for number in sorted_order[start : start + size]]
-
-
-class _State:
-    """The optimiser, the running average, and both on disk."""
-
-    def __init__(self, model: SemanticModel, settings: TrainingSettings, identity: str) -> None:
-        self.model, self.settings, self.identity = model, settings, identity
-        named = list(model.named_parameters())
-        decayed = [value for _, value in named if value.ndim > 1]
-        others = [value for _, value in named if value.ndim <= 1]
-        self.optimiser = torch.optim.AdamW(
-            [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}],
-            lr=settings.learning_rate,
-            betas=(0.9, 0.98),
-        )
-        self.average = {name: value.detach().clone() for name, value in named}
-
-    def move(self, loss: Tensor, step: int) -> None:
-        """One step."""
-        settings = self.settings
-        for group in self.optimiser.param_groups:
-            group["lr"] = settings.learning_rate * rate_share(step, settings)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), _LARGEST_SLOPE)
-        self.optimiser.step()
-        # A short run must not be held back by where it started.
-        decay = min(settings.average_decay, (step + 1) / (step + 10))
-        with torch.no_grad():
-            for name, value in self.model.named_parameters():
-                self.average[name].lerp_(value, 1.0 - decay)
-
-    def use_average(self) -> None:
-        """Puts the averaged weights in place."""
-        if self.settings.average_decay and self.settings.steps:
-            with torch.no_grad():
-                for name, value in self.model.named_parameters():
-                    value.copy_(self.average[name])
-
-    def save(self, directory: Path, step: int, losses: list[float]) -> None:
-        """Writes everything a later run needs to go on from here."""
-        directory.mkdir(parents=True, exist_ok=True)
-        content: dict[str, Any] = {
-            "identity": self.identity,
-            "step": step,
-            "losses": torch.tensor(losses, dtype=torch.float64),
-            "model": self.model.state_dict(),
-            "average": self.average,
-            "optimiser": self.optimiser.state_dict(),
-        }
-        with whole_file(directory / CHECKPOINT) as scratch:
-            torch.save(content, scratch)
-
-    def restore(self, directory: Path | None) -> tuple[int, list[float]]:
-        """Takes up a checkpoint of the same weights, data and settings, if there is one."""
-        path = None if directory is None else directory / CHECKPOINT
-        if path is None or not path.is_file():
-            return 0, []
-        stored = torch.load(path, weights_only=True)
-        if stored["identity"] != self.identity:
-            return 0, []
-        self.model.load_state_dict(stored["model"])
-        self.average = stored["average"]
-        self.optimiser.load_state_dict(stored["optimiser"])
-        return int(stored["step"]), stored["losses"].tolist()
-
-
-def rate_share(step: int, settings: TrainingSettings) -> float:
-    """Share of the learning rate in a step: linear warm-up, then a cosine down to ``final_ratio``."""
-    warm = max(1, round(settings.steps * settings.warmup_ratio))
-    if step < warm:
-        return (step + 1) / warm
-    done = (step - warm) / max(1, settings.steps - warm)
-    return settings.final_ratio + (1.0 - settings.final_ratio) * 0.5 * (1.0 + math.cos(math.pi * done))
+def lengths_of(pairs: Sequence[Pair]) -> list[int]:
+    """Codes and phones of each sentence."""
+    return [len(pair.codes) + len(pair.phones) for pair in pairs]
 
 
 def _identity(model: SemanticModel, pairs: Sequence[Pair], settings: TrainingSettings, task: str) -> str:
     """Digest of what is asked, of the weights it starts from, and of the data."""
-    asked = {name: value for name, value in asdict(settings).items() if name != "checkpoint_every_steps"}
-    digest = hashlib.sha256(f"{task}|{asked}".encode())
-    for name, value in model.state_dict().items():
-        digest.update(f"{name}{tuple(value.shape)}".encode())
-        digest.update(np.ascontiguousarray(value.detach().numpy()).tobytes())
+    digest = hashlib.sha256(f"{task}|{asked(settings)}|{weights_digest(model)}".encode())
     for pair in pairs:
         digest.update(pair.phones.tobytes() + b"|" + pair.codes.tobytes())
     return digest.hexdigest()

@@ -10,8 +10,9 @@ from toolkit.models.gpt_sovits.semantic import SemanticModel, load_semantic
 from toolkit.models.gpt_sovits.semantic_batch import Pair
 from toolkit.models.gpt_sovits.semantic_config import SemanticConfig
 from toolkit.models.gpt_sovits.semantic_file import write_semantic
+from toolkit.train.loop import TrainingSettings
 from toolkit.train.small_semantic import untrained
-from toolkit.train.trainer import TrainingSettings, train_semantic
+from toolkit.train.trainer import train_semantic
 
 SYMBOLS, CODES = 12, 16
 CONFIG = SemanticConfig(width=32, heads=4, layers=2, inner=64, symbols=SYMBOLS, vocabulary=CODES + 1, features=8)

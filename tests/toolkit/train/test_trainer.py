@@ -9,8 +9,9 @@ from tests.toolkit.train.small_semantic import CONFIG, SETTINGS, small_corpus, t
 from toolkit.errors import CheckpointError, GateFailed
 from toolkit.models.gpt_sovits.semantic_file import write_semantic
 from toolkit.quality.semantic import judge_semantic
+from toolkit.train.loop import CHECKPOINT, batch_places, rate_share
 from toolkit.train.small_semantic import untrained
-from toolkit.train.trainer import CHECKPOINT, batch_places, rate_share, train_semantic
+from toolkit.train.trainer import lengths_of, train_semantic
 
 SHORT = replace(SETTINGS, steps=6, dropout=0.2, checkpoint_every_steps=2)
 
@@ -84,9 +85,9 @@ def test_weights_half_precision_cannot_hold_are_not_written(tmp_path):
 
 def test_an_epoch_meets_every_sentence_once():
     pairs = small_corpus().training
-    met = [place for step in range(6) for place in batch_places(pairs, 16, 0, step)]
+    met = [place for step in range(6) for place in batch_places(lengths_of(pairs), 16, 0, step)]
     assert sorted(met) == list(range(96))
-    assert met != [place for step in range(6, 12) for place in batch_places(pairs, 16, 0, step)]
+    assert met != [place for step in range(6, 12) for place in batch_places(lengths_of(pairs), 16, 0, step)]
 
 
 def test_learning_rate_rises_then_falls():

@@ -1,7 +1,7 @@
 """Weights of the pretrained models GPT-SoVITS listens and reads with (HuBERT, RoBERTa, ERes2NetV2), in any usual file.
 
-A ``.safetensors`` file is a length, a JSON header and numbers; an archive of ``torch.save`` is read by ``archive``
-without unpickling. A directory is one of Hugging Face's: weights and ``config.json``.
+An archive of ``torch.save`` is read by ``archive`` without unpickling. A directory is one of Hugging Face's: weights
+and ``config.json``.
 """
 
 from __future__ import annotations
@@ -20,12 +20,10 @@ from torch import Tensor, nn
 from toolkit.errors import CheckpointError
 from toolkit.models.gpt_sovits.archive import Archive
 from toolkit.models.gpt_sovits.inert_pickle import TensorRecord
+from toolkit.models.safetensors_file import read_safetensors
 
 _WEIGHT_FILES: Final = ("model.safetensors", "pytorch_model.safetensors", "pytorch_model.bin", "model.pt")
-_MOST_HEADER_BYTES: Final = 100 << 20
 _MOST_JSON_BYTES: Final = 1 << 20
-_DTYPES: Final = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
-                  "I64": torch.int64, "I32": torch.int32, "U8": torch.uint8, "BOOL": torch.bool}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -73,7 +71,11 @@ def read_state_dict(path: Path | str) -> StateDict:
     """
     path = Path(path)
     file = _weights_file(path) if path.is_dir() else path
-    loaded, digest = _safetensors(file) if file.suffix == ".safetensors" else _torch_file(file)
+    if file.suffix == ".safetensors":
+        stored = read_safetensors(file)
+        loaded, digest = dict(stored.tensors), stored.sha256
+    else:
+        loaded, digest = _torch_file(file)
     for name, tensor in loaded.items():
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
             raise CheckpointError(
@@ -157,46 +159,6 @@ def _torch_file(file: Path) -> tuple[dict[str, Tensor], str]:
         raise archive.damaged("its tensors are larger than the file")
     loaded = {name: archive.tensor(name, record) for name, record in records.items()}
     return loaded, hashlib.sha256(archive.data).hexdigest()
-
-
-def _safetensors(file: Path) -> tuple[dict[str, Tensor], str]:
-    """Eight bytes of length, a JSON header, then every tensor at the offsets the header names."""
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise CheckpointError(
-            f"it cannot be read: {error.strerror or error}", code="checkpoint/not-found", where=str(file)
-        ) from error
-    try:
-        length = int.from_bytes(data[:8], "little")
-        if len(data) < 8 or length > min(_MOST_HEADER_BYTES, len(data) - 8):
-            raise ValueError("its header is longer than the file")
-        header = json.loads(data[8 : 8 + length])
-        header.pop("__metadata__", None)
-        body = memoryview(data)[8 + length :]
-        loaded = {name: _stored_tensor(fact, body) for name, fact in header.items()}
-        if not loaded:
-            raise ValueError("it holds no tensor")
-    except (ValueError, TypeError, KeyError, AttributeError, RuntimeError, RecursionError) as error:
-        raise CheckpointError(
-            f"it is no safetensors file: {str(error)[:120]}", code="checkpoint/damaged", where=str(file),
-            hint="download or copy the file again",
-        ) from error  # fmt: skip
-    return loaded, hashlib.sha256(data).hexdigest()
-
-
-def _stored_tensor(fact: Mapping[str, Any], body: memoryview) -> Tensor:
-    dtype, shape = _DTYPES[fact["dtype"]], [int(size) for size in fact["shape"]]
-    begin, end = (int(offset) for offset in fact["data_offsets"])
-    count = math.prod(shape)
-    if len(shape) > 8 or min(shape, default=0) < 0 or not 0 <= begin <= end <= len(body):
-        raise ValueError(f"a tensor of shape {shape} at {begin}..{end}")
-    if end - begin != count * dtype.itemsize:
-        raise ValueError(f"a tensor of shape {shape} has {end - begin} bytes")
-    if not count:
-        return torch.zeros(shape)
-    stored = torch.frombuffer(bytearray(body[begin:end]), dtype=dtype).reshape(shape)
-    return stored.to(torch.float32) if stored.is_floating_point() else stored
 
 
 def _config(folder: Path) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from toolkit.models.vits.light_config import LightConfig
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderConfig:
@@ -89,9 +91,34 @@ class GeneratorConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DurationsConfig:
+    """The deterministic duration predictor.
+
+    Attributes:
+        channels: channels of ``x``, the encoder's ``hidden``.
+        hidden: channels between the convolutions.
+        kernel: width of the convolutions.
+        layers: how many convolutions; a projection to one channel follows.
+    """
+
+    channels: int = 192
+    hidden: int = 128
+    kernel: int = 3
+    layers: int = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VitsConfig:
-    """A whole voice."""
+    """A whole voice.
+
+    Attributes:
+        encoder: text encoder.
+        flow: flow.
+        generator: decoder: HiFi-GAN, or one of the light ones a student may have.
+        durations: deterministic duration predictor; ``None`` for a stochastic one, which runs on the host.
+    """
 
     encoder: EncoderConfig
     flow: FlowConfig
-    generator: GeneratorConfig
+    generator: GeneratorConfig | LightConfig
+    durations: DurationsConfig | None = None

@@ -1,17 +1,21 @@
-"""The duration predictor as a small ONNX graph of its own, run on the host.
+"""Duration predictors as the host calls them: a stochastic one as a small ONNX graph, a deterministic one as a runner.
 
-Its spline flows use data-dependent gathers that no mobile delegate takes, and it costs next to nothing, so it stays
-outside the converted graphs. Weights are stored as float16 with a cast in front: half the size, the same graph.
+The stochastic one's spline flows use data-dependent gathers that no mobile delegate takes, and it costs next to
+nothing, so it stays outside the converted graphs. Weights are stored as float16 with a cast in front: half the size,
+the same graph.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from converters import frameworks
+from converters.errors import InputError
+from converters.spec import Runner
 
 if TYPE_CHECKING:
     import onnx
@@ -48,6 +52,12 @@ class OnnxDurations:
     model: bytes = field(repr=False)
     _session: list[Any] = field(default_factory=list, repr=False, init=False)
 
+    @property
+    def weights(self) -> int:
+        """How many numbers its graph holds."""
+        graph = frameworks.onnx().load_model_from_string(self.model).graph
+        return sum(int(np.prod(tensor.dims)) for tensor in graph.initializer)
+
     def log_durations(self, x: np.ndarray, mask: np.ndarray, noise: np.ndarray) -> np.ndarray:
         """See ``DurationPredictor``."""
         if not self._session:
@@ -55,6 +65,36 @@ class OnnxDurations:
         feeds = dict(zip(INPUT_NAMES, (x, mask, noise), strict=True))
         (result,) = self._session[0].run([OUTPUT_NAME], {k: v.astype(np.float32) for k, v in feeds.items()})
         return result
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class GraphDurations:
+    """A deterministic predictor: one of the voice's graphs. The noise it is offered changes nothing.
+
+    Attributes:
+        runners: the graph per bucket of phonemes; inputs ``x`` and ``mask``, output ``log_durations``.
+    """
+
+    runners: Mapping[int, Runner] = field(repr=False)
+
+    def log_durations(self, x: np.ndarray, mask: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        """See ``DurationPredictor``.
+
+        Raises:
+            InputError: no graph is loaded, or none is long enough.
+        """
+        phonemes = x.shape[-1]
+        bucket = min((each for each in self.runners if each >= phonemes), default=None)
+        if bucket is None:
+            raise InputError(
+                f"durations of {phonemes} phoneme ids; at most {max(self.runners, default=0)} fit",
+                code="input/sentence-length",
+                where="durations",
+                hint="split the text into shorter sentences, or convert with a larger phoneme bucket",
+            )
+        after = [(0, 0), (0, 0), (0, bucket - phonemes)]
+        feeds = {"x": np.pad(x, after).astype(np.float32), "mask": np.pad(mask, after).astype(np.float32)}
+        return np.asarray(self.runners[bucket](feeds)[OUTPUT_NAME])[..., :phonemes]
 
 
 def _session(model: bytes) -> Any:

@@ -55,7 +55,7 @@ class ResBlock2(nn.Module):
         return x
 
 
-_RESBLOCKS: dict[str, type[ResBlock1] | type[ResBlock2]] = {"1": ResBlock1, "2": ResBlock2}
+RESBLOCKS: dict[str, type[ResBlock1] | type[ResBlock2]] = {"1": ResBlock1, "2": ResBlock2}
 
 
 class Generator(nn.Module):
@@ -73,7 +73,7 @@ class Generator(nn.Module):
         self.conv_pre = nn.Conv1d(config.channels, config.initial, 7, padding=3)
         self.ups = nn.ModuleList()
         self.resblocks = nn.ModuleList()
-        block = _RESBLOCKS[config.resblock]
+        block = RESBLOCKS[config.resblock]
         channels = config.initial
         for rate, kernel, padding in zip(config.up_rates, config.up_kernels, config.up_paddings, strict=True):
             self.ups.append(nn.ConvTranspose1d(channels, channels // 2, kernel, rate, padding))

@@ -1,7 +1,7 @@
-"""The three graphs of a voice, each a module with static shapes whose parameters carry the checkpoint's names.
+"""The graphs of a voice, each a module with static shapes whose parameters carry the checkpoint's names.
 
-A part wraps its network under the name it has in the checkpoint (``enc_p``, ``flow``, ``dec``), so the torch scope of
-a layer is its checkpoint name: ``dec.resblocks.0.convs.1``.
+A part wraps its network under the name it has in the checkpoint (``enc_p``, ``dp``, ``flow``, ``dec``), so the torch
+scope of a layer is its checkpoint name: ``dec.resblocks.0.convs.1``.
 """
 
 from __future__ import annotations
@@ -9,9 +9,12 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from converters.spec import PartSpec, TensorSpec
-from toolkit.models.vits.config import EncoderConfig, FlowConfig, GeneratorConfig, VitsConfig
+from toolkit.models.vits.config import DurationsConfig, EncoderConfig, FlowConfig, GeneratorConfig, VitsConfig
+from toolkit.models.vits.decoders import kind_of_decoder
+from toolkit.models.vits.duration_predictor import DurationPredictor
+from toolkit.models.vits.durations import OUTPUT_NAME
 from toolkit.models.vits.flow import ResidualCouplingFlow
-from toolkit.models.vits.generator import Generator
+from toolkit.models.vits.light_config import LightConfig
 from toolkit.models.vits.text_encoder import TextEncoder
 
 
@@ -25,6 +28,18 @@ class EncoderPart(nn.Module):
     def forward(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """See ``TextEncoder.forward``."""
         return self.enc_p(ids, mask)
+
+
+class DurationsPart(nn.Module):
+    """Encoder output to log durations."""
+
+    def __init__(self, config: DurationsConfig) -> None:
+        super().__init__()
+        self.dp = DurationPredictor(config)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """See ``DurationPredictor.forward``."""
+        return self.dp(x, mask)
 
 
 class FlowPart(nn.Module):
@@ -42,12 +57,12 @@ class FlowPart(nn.Module):
 class DecoderPart(nn.Module):
     """Latent to audio."""
 
-    def __init__(self, config: GeneratorConfig) -> None:
+    def __init__(self, config: GeneratorConfig | LightConfig) -> None:
         super().__init__()
-        self.dec = Generator(config)
+        self.dec = kind_of_decoder(config).module(config)
 
     def forward(self, z: Tensor, mask: Tensor) -> Tensor:
-        """See ``Generator.forward``."""
+        """See the ``forward`` of the decoder's kind, e.g. ``Generator.forward``."""
         return self.dec(z, mask)
 
 
@@ -55,20 +70,19 @@ def build(config: VitsConfig) -> dict[str, nn.Module]:
     """The parts with random weights, in inference mode and without gradients.
 
     Returns:
-        ``encoder``, ``flow`` and ``decoder``.
+        ``encoder``, ``durations`` where they are deterministic, ``flow`` and ``decoder``.
     """
-    parts: dict[str, nn.Module] = {
-        "encoder": EncoderPart(config.encoder),
-        "flow": FlowPart(config.flow),
-        "decoder": DecoderPart(config.generator),
-    }
+    parts: dict[str, nn.Module] = {"encoder": EncoderPart(config.encoder)}
+    if config.durations is not None:
+        parts["durations"] = DurationsPart(config.durations)
+    parts |= {"flow": FlowPart(config.flow), "decoder": DecoderPart(config.generator)}
     for module in parts.values():
         module.eval().requires_grad_(False)
     return parts
 
 
 def spec(config: VitsConfig, part: str, bucket: int) -> PartSpec:
-    """The static interface of ``part`` for a bucket of that many phonemes (encoder) or frames (flow, decoder)."""
+    """The static interface of ``part`` for a bucket of that many phonemes (encoder, durations) or frames (the rest)."""
     if part == "encoder":
         axes = ("batch", "channels", "phonemes")
         inter = config.encoder.inter
@@ -83,6 +97,16 @@ def spec(config: VitsConfig, part: str, bucket: int) -> PartSpec:
                 TensorSpec(name="m_p", shape=(1, inter, bucket), axes=axes),
                 TensorSpec(name="logs_p", shape=(1, inter, bucket), axes=axes),
             ),
+        )
+    if part == "durations" and config.durations is not None:
+        axes = ("batch", "channels", "phonemes")
+        return PartSpec(
+            name=part,
+            inputs=(
+                TensorSpec(name="x", shape=(1, config.durations.channels, bucket), axes=axes),
+                TensorSpec(name="mask", shape=(1, 1, bucket), axes=axes),
+            ),
+            outputs=(TensorSpec(name=OUTPUT_NAME, shape=(1, 1, bucket), axes=axes),),
         )
     axes = ("batch", "channels", "frames")
     mask = TensorSpec(name="mask", shape=(1, 1, bucket), axes=axes)

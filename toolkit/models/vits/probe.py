@@ -40,8 +40,8 @@ def probe_inputs(
 
     Args:
         voice: the voice.
-        part: ``encoder``, ``flow`` or ``decoder``.
-        bucket: static length; utterances longer than it are cut to it (encoder: left out).
+        part: one of ``voice.part_names``.
+        bucket: static length; utterances longer than it are cut to it (encoder, durations: left out).
         count: how many inputs.
         sentences: phoneme ids ``[phonemes]`` each; the built-in sentences when ``None``.
         seed: of the noise; sentence ``i`` uses ``seed + i``.
@@ -79,6 +79,13 @@ def _inputs(
             continue
         length = -(-max(phonemes, 32) // 32) * 32
         encoder = voice.torch_runners(Buckets(phonemes=(length,), frames=()))["encoder"]
+        if part == "durations":
+            if phonemes <= bucket:
+                said = encoder[length](
+                    {"ids": host.pad_time(ids[None], length), "mask": host.mask_of(phonemes, length)}
+                )
+                yield {"x": host.pad_time(said["x"][..., :phonemes], bucket), "mask": host.mask_of(phonemes, bucket)}
+            continue
         z_p = voice.prior_sample(voice.prior(encoder, ids, seed + index), seed + index)
         if part == "decoder":
             frames = z_p.shape[-1]

@@ -1,0 +1,70 @@
+"""A voice gets a light decoder and is converted: what comes out speaks, and is compared with its teacher."""
+
+import json
+
+import pytest
+
+from toolkit.cli.app import outcome
+from toolkit.models.seeded import seeded_voice
+from toolkit.models.voice_file import read_voice, write_voice
+
+pytestmark = pytest.mark.slow
+
+SMALL = (
+    "decoder.width=4", "decoder.sentences=4", "decoder.training.steps=4", "decoder.training.batch=2", "sentences=4",
+)  # fmt: skip
+CONVERT = (
+    "convert", "--recipe", "vits-voice-light", "--delegate", "nnapi", "--quiet", "--set", "buckets.phonemes=[160]",
+    "--set", "buckets.frames=[128]", "--set", "quality.utterances=1", "--set", "bench.runs=2",
+    "--set", "bench.warmup=0", "--set", "bench.min_seconds=0", "--set", "bench.threads=[1]",
+    "--set", "gates={decoder_partitions_max: 1}",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("light")
+    teacher = write_voice(folder / "teacher.safetensors", seeded_voice())
+    changes = [word for change in SMALL for word in ("--set", change)]
+    told = ["distil", str(teacher), "--decoder", "istft", "--quiet", "--out", str(folder / "distilled"), *changes]
+    assert outcome(told) == 0
+    student = folder / "distilled" / "student.safetensors"
+    assert outcome([*CONVERT, str(student), "--teacher", str(teacher), "--out", str(folder / "run")]) == 0
+    return folder
+
+
+def test_only_the_decoder_is_the_students_own(folder):
+    found = json.loads((folder / "distilled" / "student.json").read_text())
+    teacher, student = found["teacher"]["weights"], found["student"]["weights"]
+    assert {name for name in teacher if teacher[name] != student[name]} == {"decoder"}
+    assert student["decoder"] < teacher["decoder"]
+    voice = read_voice(folder / "distilled" / "student.safetensors")
+    assert voice.teacher is not None and voice.config.generator.trunk.stages[1].width == 4
+
+
+def test_it_is_compared_with_its_teacher_and_runs_on_nnapi(folder):
+    results = json.loads((folder / "run" / "results.json").read_text())
+    assert results["quality"]["reference"].startswith("the teacher random-voice")
+    placed = {each["part"]: each for each in results["delegation"] if each["delegate"] == "nnapi"}
+    assert placed["decoder@128"]["delegated_ops"] == placed["decoder@128"]["total_ops"]
+
+
+def test_the_bundle_speaks(folder):
+    wave = folder / "a.wav"
+    told = ["speak", str(folder / "run" / "bundle"), "--phonemes", "ðɪs ɪz nˈɔɪz.", "-o", str(wave)]
+    assert outcome(told) == 0 and wave.stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("change", "field"), [("decoder.width=400", "decoder"), ("decoder.kind=hifigan", "decoder.kind")]
+)
+def test_a_student_that_cannot_be_is_refused_before_anything_is_done(folder, capfd, change, field):
+    told = ["distil", str(folder / "teacher.safetensors"), "--decoder", "istft", "--set", change]
+    assert outcome([*told, "--out", str(folder / "none")]) == 2
+    assert f"error[recipe/out-of-range]: {field}" in capfd.readouterr().err or field == "decoder"
+    assert not (folder / "none").exists()
+
+
+def test_a_light_decoder_does_nothing_for_a_text_model(capfd):
+    assert outcome(["distil", "GPT.ckpt", "--decoder", "istft"]) == 2
+    assert "--decoder does nothing for a GPT checkpoint" in capfd.readouterr().err

@@ -1,0 +1,84 @@
+"""What a voice's decoder makes of its own latents: its features after the first stage, and the sound.
+
+A light decoder keeps the layers it takes over as they are, so what they give is computed once, not in every step.
+Both sides are kept in half precision; the steps of the audio are 66 dB below whatever it is at the time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from toolkit.distil.voice_teacher import Asked, Progress, sharded
+from toolkit.models.vits.light_generator import Trunk
+from toolkit.models.voice import Buckets, Voice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TaughtSound:
+    """One sentence.
+
+    Attributes:
+        steps: features after the student's first stage ``[channels, frames * rate]`` float16.
+        audio: ``[frames * hop]`` float16.
+        frames: length.
+    """
+
+    steps: np.ndarray = field(repr=False)
+    audio: np.ndarray = field(repr=False)
+    frames: int
+
+
+def taught_sound(
+    voice: Voice,
+    front: Trunk,
+    sentences: Sequence[np.ndarray],
+    cache: Path | None,
+    on_progress: Progress | None = None,
+) -> tuple[list[TaughtSound], Asked]:
+    """Features and audio; sentence ``n`` is said with seed ``n`` and the voice's own scales.
+
+    Args:
+        voice: the teacher.
+        front: a decoder whose first stage is made of the teacher's layers.
+        sentences: phoneme ids ``[phonemes]`` each.
+        cache: directory of everything any teacher said; ``None`` keeps nothing.
+        on_progress: told how many sentences are known.
+    """
+
+    def ask(first: int, here: Sequence[np.ndarray]) -> Mapping[str, np.ndarray]:
+        said = [_say(voice, front, ids, number) for number, ids in enumerate(here, first)]
+        return {
+            "steps": np.concatenate([each.steps for each in said], axis=-1),
+            "audio": np.concatenate([each.audio for each in said]),
+            "frames": np.array([each.frames for each in said], dtype=np.int64),
+        }
+
+    parts = ("encoder", "durations", "flow", "decoder")
+    stored, known = sharded(f"sound {front.trunk.stages[0]}", voice, parts, sentences, cache, ask, on_progress)
+    rate, hop = front.trunk.stages[0].rate, voice.hop
+    found = []
+    for _, arrays in stored:
+        ends = np.cumsum(arrays["frames"])[:-1]
+        steps, audio = np.split(arrays["steps"], ends * rate, axis=-1), np.split(arrays["audio"], ends * hop)
+        found += [
+            TaughtSound(steps=step, audio=sound, frames=int(frames))
+            for step, sound, frames in zip(steps, audio, arrays["frames"], strict=True)
+        ]
+    return found, known
+
+
+@torch.inference_mode()
+def _say(voice: Voice, front: Trunk, ids: np.ndarray, seed: int) -> TaughtSound:
+    encoder = voice.torch_runners(Buckets(phonemes=(len(ids),), frames=()))["encoder"]
+    prior = voice.prior(encoder, ids, seed)
+    frames = int(prior.durations.sum())
+    rest = voice.torch_runners(Buckets(phonemes=(), frames=(frames,)))
+    z = voice.run_flow(rest["flow"], voice.prior_sample(prior, seed))
+    steps = front.features(torch.from_numpy(z), torch.ones(1, 1, frames), 0, 1)
+    audio = voice.run_decoder(rest["decoder"], z)
+    return TaughtSound(steps=steps[0].numpy().astype(np.float16), audio=audio.astype(np.float16), frames=frames)

@@ -1,0 +1,185 @@
+"""Distils a voice's HiFi-GAN decoder into a light one.
+
+The layers of the first stage stay the teacher's. Second stage and head learn the teacher's audio: first by distances of
+waveforms and spectra, then also by judges (`adversary`), which take the metallic sound away that distances leave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from toolkit.distil.adversary import Judges
+from toolkit.distil.decoder_start import light_config, start_tail, take_front
+from toolkit.distil.decoder_teacher import TaughtSound, taught_sound
+from toolkit.distil.voice_teacher import Asked, Progress
+from toolkit.distil.waveform_losses import waveform_loss
+from toolkit.errors import DataError
+from toolkit.models.vits.decoders import kind_of_decoder
+from toolkit.models.vits.light_config import LightConfig
+from toolkit.models.vits.light_generator import Trunk
+from toolkit.models.vits.parts import DecoderPart
+from toolkit.models.voice import Voice
+from toolkit.recipe.shrinking import DecoderStudent
+from toolkit.train.loop import StepProgress, asked, train_module, training_settings, weights_digest
+
+_FITTED_SENTENCES: Final = 12
+_WINDOW_FRAMES: Final = 40
+_WINDOW_SAMPLES: Final = 2048
+"""At least so many are compared, whatever the voice's hop: the longest spectrum has 1024."""
+_EDGE_FRAMES: Final = 4
+"""At each end of a window, where the student lacks the context the teacher had: heard, not judged."""
+_JUDGED_RATIO: Final = 0.5
+"""Share of a batch the judges hear: a step of theirs costs several of the student's."""
+_PASSING_WEIGHT: Final = 0.3
+_MATCHING_WEIGHT: Final = 1.0
+_JUDGES_RATE: Final = 4e-4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class DistilledDecoder:
+    """What came of it.
+
+    Attributes:
+        module: the decoder part.
+        config: its sizes.
+        losses: of every step.
+        asked: sentences the teacher had to be asked about.
+    """
+
+    module: DecoderPart = field(repr=False)
+    config: LightConfig
+    losses: tuple[float, ...] = field(repr=False)
+    asked: int
+
+
+def distil_decoder(
+    voice: Voice,
+    settings: DecoderStudent,
+    sentences: Sequence[np.ndarray],
+    *,
+    seed: int = 0,
+    cache: Path | None = None,
+    checkpoint_dir: Path | None = None,
+    on_teacher: Progress | None = None,
+    on_step: StepProgress | None = None,
+) -> DistilledDecoder:
+    """Trains a light decoder.
+
+    Args:
+        voice: the teacher.
+        settings: which kind, its width and training.
+        sentences: phoneme ids ``[phonemes]`` each.
+        seed: of weights, windows and judges.
+        cache: where teachers' outputs are kept.
+        checkpoint_dir: where to keep a checkpoint of the training, and to look for one.
+        on_teacher: told how many sentences the teacher has said.
+        on_step: told after every step.
+
+    Raises:
+        RecipeError: sizes that do not fit the teacher.
+        DataError: no sentence is as long as a window.
+        GateFailed: the training diverged.
+    """
+    teacher = voice.modules["decoder"].dec
+    config = light_config(voice.config.generator, settings)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = DecoderPart(config)
+    student = module.dec
+    take_front(student, teacher)
+    module.eval().requires_grad_(False)
+    taught, known = taught_sound(voice, student, sentences[: settings.sentences], cache, on_teacher)
+    start_tail(student, teacher, taught[:_FITTED_SENTENCES])
+    losses = _train(voice, student, settings, taught, known, seed, checkpoint_dir, on_step)
+    module.eval().requires_grad_(False)
+    return DistilledDecoder(module=module, config=config, losses=tuple(losses), asked=known.asked)
+
+
+def _train(
+    voice: Voice,
+    student: Trunk,
+    settings: DecoderStudent,
+    taught: Sequence[TaughtSound],
+    known: Asked,
+    seed: int,
+    checkpoint_dir: Path | None,
+    on_step: StepProgress | None,
+) -> list[float]:
+    how = training_settings(settings.training, seed)
+    windows = _Windows(taught, student.trunk.stages[0].rate, voice.hop)
+    judges = Judges(_JUDGES_RATE, seed)
+    first_judged = round(how.steps * (1.0 - settings.judged_ratio))
+    edge = _EDGE_FRAMES * voice.hop
+
+    def loss_of(step: int) -> Tensor:
+        steps, audio = windows.batch(how.batch, seed, step)
+        mask = steps.new_ones(1, 1, windows.frames)
+        made = student.sound(student.features(steps, mask, 1, len(student.trunk.stages)), mask)[:, 0]
+        wanted, found = audio[:, edge:-edge], made[:, edge:-edge]
+        loss = waveform_loss(wanted, found, voice.sample_rate_hz)
+        if step >= first_judged:
+            heard = max(1, round(how.batch * _JUDGED_RATIO))
+            judges.learn(wanted[:heard], found[:heard])
+            passing, matching = judges.loss(wanted[:heard], found[:heard])
+            loss = loss + _PASSING_WEIGHT * passing + _MATCHING_WEIGHT * matching
+        return loss
+
+    trained = _tail(student)
+    task = f"{kind_of_decoder(student.config).name} decoder"
+    identity = f"{task} {known.digest} {asked(how)} {settings.judged_ratio} {weights_digest(trained)}"
+    return train_module(
+        trained, how, loss_of, identity=identity, task=task, checkpoint_dir=checkpoint_dir, on_progress=on_step,
+        companions={"judges": judges, "judges_optimiser": judges.optimiser},
+    )  # fmt: skip
+
+
+def _tail(student: Trunk) -> nn.ModuleDict:
+    """The layers that learn, under their names in the decoder: everything behind the first stage."""
+    blocks = len(student.trunk.stages[0].blocks)
+    kept = {"conv_pre", "ups.0", *(f"resblocks.{place}" for place in range(blocks))}
+    found: dict[str, nn.Module] = {}
+    for name, child in student.named_children():
+        inside = child.named_children() if isinstance(child, nn.ModuleList) else [("", child)]
+        for place, module in inside:
+            path = f"{name}.{place}".rstrip(".")
+            if path not in kept:
+                found[path.replace(".", "_")] = module
+    return nn.ModuleDict(found)
+
+
+class _Windows:
+    """Pieces of what the teacher said; which ones depends on the seed and the step only."""
+
+    def __init__(self, taught: Sequence[TaughtSound], rate: int, hop: int) -> None:
+        self.frames = max(_WINDOW_FRAMES, -(-_WINDOW_SAMPLES // hop) + 2 * _EDGE_FRAMES)
+        self.taught = [each for each in taught if each.frames >= self.frames]
+        self.rate, self.hop = rate, hop
+        if not self.taught:
+            raise DataError(
+                f"no sentence is {self.frames} frames long",
+                code="data/too-little",
+                where="distil → decoder",
+                hint="teach with more or longer sentences",
+            )
+        lengths = np.array([each.frames - self.frames + 1 for each in self.taught], dtype=np.float64)
+        self.shares = lengths / lengths.sum()
+
+    def batch(self, size: int, seed: int, step: int) -> tuple[Tensor, Tensor]:
+        """``[batch, channels, steps]`` and ``[batch, samples]`` float32."""
+        choose = np.random.default_rng([seed, step])
+        places = choose.choice(len(self.taught), size=size, p=self.shares)
+        steps, audio = [], []
+        for place in places:
+            each = self.taught[int(place)]
+            start = int(choose.integers(each.frames - self.frames + 1))
+            end = start + self.frames
+            steps.append(each.steps[:, start * self.rate : end * self.rate])
+            audio.append(each.audio[start * self.hop : end * self.hop])
+        return tuple(torch.from_numpy(np.stack(each).astype(np.float32)) for each in (steps, audio))
