@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # The wheel torch 2.13.0 that CPU-only mirrors serve as 2.13.0+cpu; the index's own hash stands in the lock beside it.
 TORCH_CPU_SHA256 := $(shell sed -n 's/^# torch-cpu-wheel: //p' requirements.lock 2>/dev/null)
 
-.PHONY: demo test env lint lock clean
+.PHONY: demo test env images lint lock clean
 .DEFAULT_GOAL := demo
 
 demo: $(STAMP)  ## environment, then the main job on the embedded default voice
@@ -25,6 +25,9 @@ $(STAMP): requirements.lock pyproject.toml docker/install.sh
 	docker/install.sh $(BIN)/python requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
+
+images: $(STAMP)  ## both container images twice, without a daemon, and a conversion inside and outside (root, Debian's buildah)
+	$(PYTHON) docker/reproduce.py --python $(BIN)/python
 
 lock:  ## rewrites requirements.lock from pyproject.toml, keeping the pins that still fit (needs uv)
 	grep -v 'hash=\|^#' requirements.lock | sed 's/ *\\$$//' > lock.tmp

@@ -23,12 +23,14 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import base_image
 import conversions
 import index_settings
 from buildah import CommandFailed, ImageRecipe, Store, call
 from differences import differences
+from sbom import normalised, system_components
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / "docker/base.lock"
@@ -86,15 +88,24 @@ def check_contents(store: Store, image: str) -> str:
         raise Differs(f"{image} runs as {store.user(image) or 'root'}, not as {USER}")
     with store.mounted(image) as files:
         bill = json.loads((files / "opt/toolkit/sbom.cdx.json").read_text(encoding="utf-8"))
-        listed = {component["purl"].partition("?")[0] for component in bill["components"]}
-        (packages,) = (files / "opt/toolkit/lib").glob("python3*/site-packages")
-        infos = [path.name.removesuffix(".dist-info") for path in packages.glob("*.dist-info")]
-        status = (files / "var/lib/dpkg/status").read_text(encoding="utf-8")
-    python, system = len(infos) - 1, status.count("Status: install ok installed")  # the toolkit is the bill's subject
-    counted = [sum(purl.startswith(kind) for purl in listed) for kind in ("pkg:pypi/", "pkg:deb/")]
-    if counted != [python, system]:
-        raise Differs(f"{image}: the bill lists {counted}, installed are {[python, system]} (Python, Debian packages)")
-    return f"user {USER}, bill of materials: {python} Python and {system} Debian packages"
+        wrong = bill_faults(bill, files)
+    if wrong:
+        raise Differs(f"{image}: the bill of materials\n  " + "\n  ".join(wrong))
+    kinds = [sum(c["purl"].startswith(kind) for c in bill["components"]) for kind in ("pkg:pypi/", "pkg:deb/")]
+    return f"user {USER}, bill of materials: {kinds[0]} Python and {kinds[1]} Debian packages, as installed"
+
+
+def bill_faults(bill: dict[str, Any], files: Path) -> list[str]:
+    """What a bill of materials lists too much or too little of an image's files; the toolkit is its subject."""
+    (packages,) = (files / "opt/toolkit/lib").glob("python3*/site-packages")
+    # Most packages are wheels; one that pip built itself with an old build system leaves an egg-info.
+    infos = [*packages.glob("*.dist-info"), *packages.glob("*.egg-info")]
+    there = {f"pypi/{normalised(path.stem.partition('-')[0])}" for path in infos} - {"pypi/flowlite-toolkit"}
+    status = (files / "var/lib/dpkg/status").read_text(encoding="utf-8")
+    there |= {f"deb/debian/{component['name']}" for component in system_components(status)}
+    listed = {component["purl"].removeprefix("pkg:").partition("@")[0] for component in bill["components"]}
+    faults = [f"lacks {name}, which is installed" for name in there - listed]
+    return sorted(faults + [f"lists {name}, which is not installed" for name in listed - there])
 
 
 def protocol(given: argparse.Namespace) -> Iterator[str]:

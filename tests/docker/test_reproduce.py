@@ -134,3 +134,37 @@ def test_the_pinned_base_is_accepted_and_a_newer_package_named(tmp_path):
     assert "- apt=2.6.1" in str(caught.value)
     assert "+ apt=2.6.2" in str(caught.value)
     assert "dash" not in str(caught.value)
+
+
+@pytest.fixture
+def image_files(tmp_path):
+    packages = tmp_path / "opt/toolkit/lib/python3.11/site-packages"
+    for name in ("numpy-1.26.4.dist-info", "jieba-0.42.1.egg-info", "flowlite_toolkit-0.1.0.dist-info"):
+        (packages / name).mkdir(parents=True)
+    (tmp_path / "var/lib/dpkg").mkdir(parents=True)
+    (tmp_path / "var/lib/dpkg/status").write_text(
+        "Package: apt\nStatus: install ok installed\nArchitecture: amd64\nVersion: 2.6\n"
+    )
+    return tmp_path
+
+
+def _bill(*purls):
+    return {"components": [{"purl": purl} for purl in purls]}
+
+
+WHOLE = ("pkg:pypi/numpy@1.26.4", "pkg:pypi/jieba@0.42.1", "pkg:deb/debian/apt@2.6?arch=amd64")
+
+
+def test_a_bill_of_what_is_installed_has_no_fault(image_files):
+    assert reproduce.bill_faults(_bill(*WHOLE), image_files) == []
+
+
+@pytest.mark.parametrize("left_out", WHOLE)
+def test_a_bill_that_leaves_something_out_is_caught(image_files, left_out):
+    (fault,) = reproduce.bill_faults(_bill(*(set(WHOLE) - {left_out})), image_files)
+    assert fault.startswith("lacks ") and fault.removeprefix("lacks ").split(",")[0] in left_out
+
+
+def test_a_bill_that_lists_what_is_not_there_is_caught(image_files):
+    (fault,) = reproduce.bill_faults(_bill(*WHOLE, "pkg:pypi/six@1.17.0"), image_files)
+    assert fault == "lists pypi/six, which is not installed"

@@ -50,9 +50,10 @@ def pareto_chart(
         canvas.line(0, y(mark), 100, y(mark), "grid")
         canvas.text(0, y(mark) + 4, _tick(mark, y_marks), "tick", anchor="end", dx=-8)
     canvas.line(0, height - _BOTTOM + 4, 100, height - _BOTTOM + 4, "axis")
-    for mark in x_marks:
+    for place, mark in enumerate(x_marks):
         anchor = "start" if x(mark) < 4 else "end" if x(mark) > 96 else "middle"
-        canvas.text(x(mark), height - _BOTTOM + 20, _tick(mark, x_marks), "tick", anchor=anchor)
+        crowded = " crowded" if place % 2 else ""  # a phone has room for every other one
+        canvas.text(x(mark), height - _BOTTOM + 20, _tick(mark, x_marks), f"tick{crowded}", anchor=anchor)
     canvas.text(100, height - 6, f"{x_title} →", "axis-title", anchor="end")
     canvas.text(0, 12, f"↑ {y_title}", "axis-title")
     if limit is not None:

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.toolkit.report.synthetic_run import synthetic, write_clips
+from tests.toolkit.search.made_versions import result, version
 from tests.toolkit.serve.chromium import PROGRAM, Chromium
 from toolkit.report import write_report
+from toolkit.report.search_page import render_search
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no Chromium (Debian: chromium)")
 
@@ -25,11 +27,16 @@ PAPER_PX = 695
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory) -> dict[str, Path]:
-    """One run that passes, with audio, and one that fails."""
+    """One run that passes, with audio, one that fails, and a search."""
     folder = tmp_path_factory.mktemp("reports")
     write_clips(synthetic(), folder / "passing")
     passing = write_report(synthetic(), folder / "passing").html
-    return {"passing": passing, "failing": write_report(synthetic(failing=True), folder / "failing").html}
+    found = {"passing": passing, "failing": write_report(synthetic(failing=True), folder / "failing").html}
+    versions = (version(1, score=20, size=80, ms=10), version(2, score=30, size=120, ms=15))
+    (folder / "search").mkdir()
+    found["search"] = folder / "search/index.html"
+    found["search"].write_text(render_search(result(*versions, best=1, front=(1, 2))), encoding="utf-8")
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +58,7 @@ def shown(browser: Chromium, page: Path, *, width_px: int = WIDE_PX, scheme: str
     browser.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
 
 
-@pytest.mark.parametrize("name", ["passing", "failing"])
+@pytest.mark.parametrize("name", ["passing", "failing", "search"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width_px", [WIDE_PX, NARROW_PX])
 def test_audit_finds_nothing_and_the_console_is_empty(browser, pages, name, scheme, width_px):
