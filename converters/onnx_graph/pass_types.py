@@ -46,10 +46,12 @@ class RewriteOptions:
 
     Attributes:
         transposed_conv: ``polyphase`` (one convolution and a reshape) or ``native`` (ConvTranspose).
+        accelerator: ``gpu`` adds the rewrites that GPUs alone need; ``any`` leaves them out.
         without: names of passes to leave out; for tests that show what each pass is for.
     """
 
     transposed_conv: str = "polyphase"
+    accelerator: str = "any"
     without: frozenset[str] = frozenset()
 
 

@@ -17,6 +17,7 @@ from converters.onnx_graph import (
     channel_gathers,
     conv_bias,
     decompose,
+    dense_groups,
     flips,
     fold_constants,
     fold_scales,
@@ -32,7 +33,9 @@ from converters.onnx_graph import (
     polyphase,
     renumber,
     restore_slices,
+    row_gathers,
     transposes,
+    value_pads,
 )
 from converters.onnx_graph.graph import Graph
 from converters.onnx_graph.pass_types import OnnxPass, PassResult, RewriteOptions
@@ -42,11 +45,13 @@ from converters.spec import Arrays, Interface, Layout, PartSpec
 PASSES: tuple[OnnxPass, ...] = (
     OnnxPass(name=fold_constants.NAME, apply=fold_constants.apply),
     OnnxPass(name=int32_indices.NAME, apply=int32_indices.apply, after=("fold_constants",)),
+    OnnxPass(name=row_gathers.NAME, apply=row_gathers.apply, after=("int32_indices",)),
     OnnxPass(name=nearest_upsampling.NAME, apply=nearest_upsampling.apply, after=("fold_constants",)),
     OnnxPass(name=normalisation.NAME, apply=normalisation.apply, after=("fold_constants",)),
     OnnxPass(name=decompose.NAME, apply=decompose.apply, after=("normalisation",)),
     OnnxPass(name=matrix_forms.NAME, apply=matrix_forms.apply, after=("fold_constants",)),
     OnnxPass(name=fold_scales.NAME, apply=fold_scales.apply, after=("decompose",)),
+    OnnxPass(name=dense_groups.NAME, apply=dense_groups.apply, after=("fold_scales",)),
     OnnxPass(name=linear_attention.NAME, apply=linear_attention.apply, after=("normalisation",)),
     OnnxPass(name=transposes.NAME, apply=transposes.apply, after=("linear_attention",)),
     OnnxPass(name=flips.NAME, apply=flips.apply, after=("fold_constants",)),
@@ -58,6 +63,7 @@ PASSES: tuple[OnnxPass, ...] = (
     OnnxPass(name=polyphase.NAME, apply=polyphase.apply, after=("gather_down",)),
     OnnxPass(name=conv_bias.NAME, apply=conv_bias.apply, after=("polyphase", "normalisation")),
     OnnxPass(name=lift_rank.NAME, apply=lift_rank.apply, after=("restore_slices", "polyphase", "nearest_upsampling")),
+    OnnxPass(name=value_pads.NAME, apply=value_pads.apply, after=("lift_rank",)),
     OnnxPass(name=renumber.NAME, apply=renumber.apply, after=("lift_rank",)),
 )
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = sorted(p for top in ("toolkit", "converters") for p in (ROOT / top).rglob("*.py"))
+SOURCES = sorted(p for top in ("toolkit", "converters", "docker") for p in (ROOT / top).rglob("*.py"))
 MAX_LINES = 400
 HEAVY = ("torch", "tensorflow", "tf_keras", "onnx2tf", "onnx", "onnxruntime", "librosa", "matplotlib")
 
@@ -39,7 +39,7 @@ def test_no_error_is_swallowed():
 def test_every_error_code_is_explained():
     pattern = re.compile(r"""code(?:: str)? ?= ?"([a-z0-9-]+/[a-z0-9-]+)\"""")
     used = {code for path in SOURCES for code in pattern.findall(path.read_text(encoding="utf-8"))}
-    used |= set(re.findall(r"error\[([a-z0-9-]+/[a-z0-9-]+)\]", (ROOT / "toolkit/cli/app.py").read_text()))
+    used |= set(re.findall(r"error\[([a-z0-9-]+/[a-z0-9-]+)\]", "".join(p.read_text() for p in SOURCES)))
     explained = yaml.safe_load((ROOT / "toolkit/cli/explanations.yaml").read_text(encoding="utf-8"))
     assert used - set(explained) == set()
 
@@ -53,8 +53,12 @@ def test_lock_pins_every_package_with_a_hash_and_torch_with_two():
     assert len(re.findall("--hash=", torch)) >= 2
 
 
-def test_dockerfile_pins_its_base_and_the_lock():
-    text = (ROOT / "docker/convert.Dockerfile").read_text()
+DOCKERFILES = ("docker/convert.Dockerfile", "docker/bench.Dockerfile")
+
+
+@pytest.mark.parametrize("name", DOCKERFILES)
+def test_dockerfile_pins_its_base_and_the_lock(name):
+    text = (ROOT / name).read_text()
     assert re.search(r"BASE_IMAGE=\S+@sha256:[0-9a-f]{64}", text)
     assert "install.sh" in text
     install = (ROOT / "docker/install.sh").read_text()
@@ -62,9 +66,14 @@ def test_dockerfile_pins_its_base_and_the_lock():
     assert re.search(r"^USER \d+", text, re.M)
 
 
-def test_dockerfile_passes_hadolint():
+def test_dockerfiles_share_one_base():
+    assert len({re.search(r"^ARG BASE_IMAGE=(\S+)$", (ROOT / name).read_text(), re.M)[1] for name in DOCKERFILES}) == 1
+
+
+@pytest.mark.parametrize("name", DOCKERFILES)
+def test_dockerfile_passes_hadolint(name):
     done = subprocess.run(
-        [str(Path(sys.executable).with_name("hadolint")), "docker/convert.Dockerfile"],
+        [str(Path(sys.executable).with_name("hadolint")), name],
         cwd=ROOT,
         capture_output=True,
         text=True,

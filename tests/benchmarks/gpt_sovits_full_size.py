@@ -4,16 +4,18 @@ Run by hand, on a quiet machine; pytest does not collect it:
 
     python tests/benchmarks/gpt_sovits_full_size.py --out /tmp/full [--version v2] [-- --recipe gpt-sovits-int8 …]
 
-Writes ``v2.ckpt``, ``v2.pth`` and ``anna.npz`` (a seeded voice) into ``--out`` where they are missing, converts them as
-a user would, with everything after ``--`` handed to ``toolkit convert``, and samples the memory of the whole process
-tree (resident, shared pages counted once for each process) four times a second. The weights are random: they say what
-a model costs, never how it sounds.
+Writes ``VERSION.ckpt``, ``VERSION.pth`` and ``VERSION-anna.npz`` (a seeded voice) into ``--out`` where they are
+missing, converts them as a user would, with everything after ``--`` handed to ``toolkit convert``, and samples the
+memory of the whole process tree (resident, shared pages counted once for each process) four times a second. The run's
+own results add how well each float graph agrees with torch, and how long its stages took. The weights are random: they
+say what a model costs, never how it sounds.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import resource
 import subprocess
 import sys
 import time
@@ -38,7 +40,7 @@ def write_pair(folder: Path, version: str) -> tuple[Path, Path, Path]:
     from toolkit.voices.feature_file import write_features
     from toolkit.voices.features import checked_features
 
-    gpt, sovits, voice = folder / f"{version}.ckpt", folder / f"{version}.pth", folder / "anna.npz"
+    gpt, sovits, voice = folder / f"{version}.ckpt", folder / f"{version}.pth", folder / f"{version}-anna.npz"
     config = full_config(version)
     if not gpt.exists():
         semantic = SemanticConfig(
@@ -86,17 +88,38 @@ def convert(pair: tuple[Path, Path, Path], out: Path, more: list[str]) -> dict[s
         time.sleep(0.25)
     if child.returncode not in (0, 1):
         raise subprocess.CalledProcessError(child.returncode, command)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)  # what other jobs on the machine do not stretch
     sizes = {path.name: path.stat().st_size for path in sorted((out / "bundle").glob("*.tflite"))}
     return {
         "command": command[1:],
         "exit_code": child.returncode,
         "wall_seconds": round(time.perf_counter() - started, 1),
+        "cpu_seconds": round(used.ru_utime + used.ru_stime, 1),
         "peak_tree_bytes": peak,
         "peak_after_seconds": round(at, 1),
         "files_bytes": sizes,
         "bundle_bytes": sum(path.stat().st_size for path in (out / "bundle").rglob("*") if path.is_file()),
+        **measured(out / "results.json"),
         "load_average": [round(value, 2) for value in psutil.getloadavg()],
     }
+
+
+def measured(results: Path) -> dict[str, Any]:
+    """What the run found out: agreement of every float file with torch, and seconds of its stages.
+
+    The float conversion is what ends in the float files: every stage of a graph before its precision is given.
+    """
+    from toolkit.results import load
+
+    result = load(results)
+    worst: dict[str, float] = {}
+    for row in result.parity:
+        if row.to == "tflite float32" and row.snr_db is not None:
+            worst[row.part] = min(worst.get(row.part, float("inf")), round(row.snr_db, 1))
+    graphs = {row.part for row in result.parity}
+    seconds = {stage.name: round(stage.seconds, 1) for stage in result.stages}
+    floats = sum(took for name, took in seconds.items() if name.partition(":")[0] in graphs and "precision" not in name)
+    return {"float_snr_db": worst, "float_conversion_seconds": round(floats, 1), "stage_seconds": seconds}
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from converters.keras_graph.relayer import RelayeredModel, relayer
 from converters.keras_to_tflite import to_tflite
+from converters.onnx_graph.pass_types import RewriteOptions
 from converters.onnx_graph.pipeline import rewrite
 from converters.onnx_to_keras import KerasStage, to_keras
 from converters.spec import Arrays
@@ -40,10 +41,10 @@ class Chain:
         return to_tflite(self.relayered.model, self.relayered.interface)
 
 
-def build(case_id: str) -> Chain:
+def build(case_id: str, accelerator: str = "any") -> Chain:
     """Converts a zoo module up to the re-layered Keras model."""
     case = BY_ID[case_id]
     module = case.build()
-    rewritten = rewrite(export(module, case.spec), case.spec)
+    rewritten = rewrite(export(module, case.spec), case.spec, options=RewriteOptions(accelerator=accelerator))
     stage = to_keras(rewritten.model, rewritten.interface)
     return Chain(case=case, module=module, onnx=rewritten, stage=stage, relayered=relayer(stage))

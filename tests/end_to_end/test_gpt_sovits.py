@@ -87,7 +87,17 @@ def test_a_run_holds_the_bundle_its_float_graphs_manifest_and_report(run, files)
     step = [row for row in results.precision if row.part == "t2s_step@64" and row.realised == "int8-weights"]
     assert len(step) >= 6
     assert {(row.part, row.delegate) for row in results.delegation} >= {("flow@48", "nnapi"), ("flow@48", "gpu_litert")}
-    assert {row.part for row in results.comparisons} == {part.part for part in results.size.parts}
+    assert {row.part for row in results.comparisons} == {"total", *(part.part for part in results.size.parts)}
+    described = json.loads((run / "bundle/engine.json").read_text())["files"]
+    assert {name: fact["runtime"] for name, fact in described.items()} == manifest["runtimes"]
+    assert manifest["runtimes"]["t2s.tflite"] == "2.18.0" and manifest["runtimes"]["flow.tflite"] == "1.15.0"
+    said = results.sentence
+    assert said is not None and (said.codes, said.audio_seconds) == (40, 1.6)  # 96 cache rows behind prompt and text
+    for one in said.phases:
+        assert 0 < one.first_audio_ms <= one.whole_ms and one.prefill_ms + one.steps_ms < one.whole_ms
+    assert [row.variant for row in results.latency if row.part == "total"] == ["float32", "result"]
+    assert results.latency[0].part == "total" and not list(run.glob(".*"))
+    assert "A sentence takes" in (run / "report.md").read_text()
     for page in ("report.md", "index.html"):
         assert "random weights, not speech" in (run / page).read_text()
 

@@ -11,12 +11,14 @@ import pytest
 from converters.parity import compare
 from converters.tflite_graph.flatbuffer import dump, load
 from tests.end_to_end.test_gpt_sovits import LENGTHS, _convert, files  # noqa: F401 (a fixture)
+from toolkit.engine import acoustics
 from toolkit.engine.bundle import read_bundle
 from toolkit.engine.degrade import Ladder, Patience
 from toolkit.engine.loading import GraphLoader
 from toolkit.engine.residency import Residency
 from toolkit.engine.singing import rungs_of
 from toolkit.engine.speaking import Engine, Sentence
+from toolkit.engine.tempo import resampled
 from toolkit.pipeline.torch_speech import SpokenSentence, TorchSpeech, torch_speech
 from toolkit.voices.feature_file import read_features
 
@@ -44,7 +46,7 @@ def floats(files: Path) -> Path:  # noqa: F811
     return out / "bundle"
 
 
-def _spoken(folder: Path, speech: TorchSpeech, seed: int) -> SpokenSentence:
+def _spoken(folder: Path, speech: TorchSpeech, seed: int, speed: float = 1.0) -> SpokenSentence:
     """What the bundle says, the pause behind it cut off."""
     bundle, codes = read_bundle(folder), []
     engine = Engine(bundle, GraphLoader(Residency(1 << 34)), Ladder(rungs_of(bundle), Patience()))
@@ -55,7 +57,8 @@ def _spoken(folder: Path, speech: TorchSpeech, seed: int) -> SpokenSentence:
         return codes[-1]
 
     engine._codes = noted  # type: ignore[method-assign]
-    pieces = [p for p in engine.speak(speech.voice, [Sentence(phones=PHONES, text="")], seed=seed) if p.rung != "pause"]
+    said = engine.speak(speech.voice, [Sentence(phones=PHONES, text="")], seed=seed, speed=speed)
+    pieces = [piece for piece in said if piece.rung != "pause"]
     return SpokenSentence(codes=codes[0].codes, samples=np.concatenate([piece.samples for piece in pieces]))
 
 
@@ -70,6 +73,20 @@ def test_float_bundle_says_the_same_to_60_db(floats: Path, speech: TorchSpeech, 
     assert len(expected.codes) > 10
     np.testing.assert_array_equal(found.codes, expected.codes)
     assert _agreement_db(expected, found) >= 60
+
+
+@pytest.mark.parametrize("speed", [1.25, 1.6])
+def test_float_bundle_speaks_as_fast_as_torch_to_60_db(
+    floats: Path, speech: TorchSpeech, speed: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = speech.speak(PHONES, codes_max=48, speed=speed)
+    found = _spoken(floats, speech, 0, speed)
+    np.testing.assert_array_equal(found.codes, expected.codes)
+    assert len(found.samples) == 640 * (int(2 * len(found.codes) / speed) + 1)
+    assert _agreement_db(expected, found) >= 60
+    # The twin: speech that is resampled backwards is not the same.
+    monkeypatch.setattr(acoustics, "resampled", lambda signal, length: resampled(signal, length)[:, :, ::-1])
+    assert _agreement_db(expected, _spoken(floats, speech, 0, speed)) < 60
 
 
 def test_one_changed_weight_is_heard(floats: Path, speech: TorchSpeech, tmp_path: Path) -> None:

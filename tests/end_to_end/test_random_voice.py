@@ -38,12 +38,18 @@ def _files(folder):
 
 
 def test_run_directory_is_complete_and_nothing_else_is_left(runs):
+    overlays = {
+        f"model_explorer/{name}-{bucket}-{what}.json"
+        for name, bucket in PARTS.items()
+        for what in ("precision", "nnapi", "gpu_classic", "gpu_litert", "xnnpack")
+    } | {f"model_explorer/decoder-64-time-{variant}.json" for variant in ("float32", "result")}
     expected = {
         *(f"onnx/{name}-{bucket}.onnx" for name, bucket in PARTS.items()),
         *(f"float32/{name}-{bucket}.tflite" for name, bucket in PARTS.items()),
         *(f"bundle/{name}.tflite" for name in PARTS),
         "bundle/duration.onnx", "bundle/voice.json",
         "manifest.json", "recipe.lock.yaml", "results.json", "index.html", "report.md",
+        "model_card.md", "trace.json", *overlays,
     }  # fmt: skip
     for run in runs:
         assert set(_files(run)) == expected

@@ -13,6 +13,7 @@ import os
 import resource
 import signal
 import tempfile
+import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -28,6 +29,26 @@ _LEAST_SECONDS = 6.0
 _SHARE_OF_FREE_MEMORY = 0.8
 _CHATTER = ("INFO:", "WARNING:", "VERBOSE:")
 _READY = "every file has run once"
+_NEWS = "on its way"
+
+
+class Parent:
+    """What the child may tell its parent; calling it says that every file has run once.
+
+    Args:
+        answers: where it is heard.
+    """
+
+    def __init__(self, answers: Connection) -> None:
+        self._answers = answers
+
+    def __call__(self) -> None:
+        """Every file has run once: the time limit ends."""
+        self._answers.send((_READY, None))
+
+    def tell(self, *news: Any) -> None:
+        """Hands something to ``on_news`` of the parent; the time limit goes on."""
+        self._answers.send((_NEWS, news))
 
 
 def seconds_for(size_bytes: int) -> float:
@@ -35,13 +56,16 @@ def seconds_for(size_bytes: int) -> float:
     return _LEAST_SECONDS + size_bytes / _SLOWEST_SHARE_BYTES_PER_SECOND
 
 
-def guarded(work: Callable[[Callable[[], None]], T], *, seconds: float, where: str) -> T:
+def guarded(
+    work: Callable[[Parent], T], *, seconds: float, where: str, on_news: Callable[..., None] = lambda *news: None
+) -> T:
     """Result of ``work`` in a child process.
 
     Args:
-        work: what to do; it is given a function to call once every file has run. The result is pickled.
-        seconds: time until it must have called that function; there is no limit afterwards.
+        work: what to do; it is given what to call once every file has run. The result is pickled.
+        seconds: time until it must have called that; there is no limit afterwards.
         where: the files, for messages.
+        on_news: called with what the child tells on its way.
 
     Raises:
         ToolError: what ``work`` raised, with its own code.
@@ -54,13 +78,13 @@ def guarded(work: Callable[[Callable[[], None]], T], *, seconds: float, where: s
         child.start()
         sending.close()
         try:
-            return _result(child, receiving, said, seconds, where)
+            return _result(child, receiving, said, seconds, where, on_news)
         finally:
             child.kill()
             child.join()
 
 
-def _child(work: Callable[[Callable[[], None]], Any], unused: Connection, answers: Connection, said: int) -> None:
+def _child(work: Callable[[Parent], Any], unused: Connection, answers: Connection, said: int) -> None:
     unused.close()
     faulthandler.disable()  # the parent says what ended the child
     os.dup2(said, 1)
@@ -70,7 +94,7 @@ def _child(work: Callable[[Callable[[], None]], Any], unused: Connection, answer
     most = _address_space_bytes() + int(available_bytes() * _SHARE_OF_FREE_MEMORY)
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     try:
-        answers.send(("result", work(lambda: answers.send((_READY, None)))))
+        answers.send(("result", work(Parent(answers))))
     except ToolError as error:
         fields = {"message": error.message, "code": error.code, "where": error.where, "hint": error.hint}
         answers.send(("error", fields))
@@ -83,15 +107,18 @@ def _address_space_bytes() -> int:
     return pages * resource.getpagesize()
 
 
-def _result(child: Any, answers: Connection, said: Any, seconds: float, where: str) -> Any:
-    if not answers.poll(seconds):
-        raise BenchError(
-            f"loading and running it once took longer than {seconds:.0f} s",
-            code="bench/too-slow",
-            where=where,
-            hint="is it damaged? --patience SECONDS waits longer",
-        )
+def _result(
+    child: Any, answers: Connection, said: Any, seconds: float, where: str, on_news: Callable[..., None]
+) -> Any:
+    end: float | None = time.monotonic() + seconds
     while True:
+        if end is not None and not answers.poll(max(0.0, end - time.monotonic())):
+            raise BenchError(
+                f"loading and running it once took longer than {seconds:.0f} s",
+                code="bench/too-slow",
+                where=where,
+                hint="is it damaged? --patience SECONDS waits longer",
+            )
         try:
             kind, content = answers.recv()
         except EOFError:
@@ -102,6 +129,10 @@ def _result(child: Any, answers: Connection, said: Any, seconds: float, where: s
                 where=where,
                 hint="the file is damaged, or this runtime cannot run it; toolkit inspect shows what is in it",
             ) from None
+        if kind == _READY:
+            end = None
+        if kind == _NEWS:
+            on_news(*content)
         if kind == "result":
             return content
         if kind == "error":

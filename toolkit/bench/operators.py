@@ -17,7 +17,7 @@ from converters.tflite_graph.flatbuffer import dump, load
 from converters.tflite_graph.read import TfliteGraph, TfliteOp, read_tflite
 from toolkit.bench.session import Session
 from toolkit.errors import BenchError
-from toolkit.results import OpTime
+from toolkit.results import OpRun, OpTime
 
 HOW = "each operator cut out and run alone, median"
 
@@ -28,12 +28,14 @@ class Breakdown:
 
     Attributes:
         times: one entry an operator type.
+        runs: one entry an operator, in execution order.
         alone_ms: sum over all operators, each run alone.
         whole_ms: median of the whole file on the same threads.
         skipped: operator types that cannot run alone, with how many there are.
     """
 
     times: tuple[OpTime, ...]
+    runs: tuple[OpRun, ...]
     alone_ms: float
     whole_ms: float
     skipped: dict[str, int]
@@ -59,6 +61,7 @@ def time_operators(model: bytes | Path, part: str, variant: str, *, threads: int
     known: dict[Any, float | None] = {}
     totals: dict[str, list[float]] = defaultdict(list)
     skipped: dict[str, int] = defaultdict(int)
+    each_run: list[OpRun] = []
     for op in graph.ops:
         if _reads_constants_only(graph, op):
             continue  # folded when the file is loaded: it costs nothing per run
@@ -70,13 +73,30 @@ def time_operators(model: bytes | Path, part: str, variant: str, *, threads: int
             skipped[op.kind] += 1
         else:
             totals[op.kind].append(found)
+            name = graph.tensors[op.outputs[0]].name if op.outputs else ""
+            each_run.append(
+                OpRun(
+                    part=part,
+                    variant=variant,
+                    threads=threads,
+                    index=op.index,
+                    op_type=op.kind,
+                    name=name,
+                    ms=found,
+                    how=HOW,
+                )
+            )
     times = tuple(
         OpTime(part=part, variant=variant, threads=threads, op_type=kind, count=len(each), ms=sum(each), how=HOW)
         for kind, each in sorted(totals.items(), key=lambda item: -sum(item[1]))
     )
     whole = Session(data, threads)
     return Breakdown(
-        times=times, alone_ms=sum(t.ms for t in times), whole_ms=_median(whole, runs), skipped=dict(skipped)
+        times=times,
+        runs=tuple(each_run),
+        alone_ms=sum(t.ms for t in times),
+        whole_ms=_median(whole, runs),
+        skipped=dict(skipped),
     )
 
 

@@ -42,6 +42,12 @@ EXIT_ERROR = 2
 _TYPER_INTERRUPTED = 130  # what typer makes of a KeyboardInterrupt
 _INTERRUPTED = "error[run/interrupted]: interrupted; nothing half-written was left behind"
 
+_FULL = {
+    errno.ENOSPC: "no space left on the device",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "the file would be larger than a file may be here (ulimit -f)",
+}
+
 app = typer.Typer(
     name="toolkit",
     help="PyTorch speech models to small, fast, verified TFLite.",
@@ -122,8 +128,8 @@ def _say(message: str, code: int) -> int:
 
 def _os_error(error: OSError) -> str:
     where = f"\n  in  {error.filename}" if error.filename else ""
-    if error.errno == errno.ENOSPC:
-        return f"error[output/disk-full]: no space left on the device{where}\n  hint: free some; the run left nothing"
+    if error.errno in _FULL:
+        return f"error[output/disk-full]: {_FULL[error.errno]}{where}\n  hint: free some; the run left nothing"
     return f"error[output/not-writable]: {error.strerror or error}{where}\n  hint: check the path and its permissions"
 
 

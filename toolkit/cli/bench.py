@@ -28,7 +28,7 @@ def bench(
     runs: int = typer.Option(30, min=1, help="Files: measured runs per file and thread count (on a phone: a process)."),
     warmup: int = typer.Option(3, min=0, help="Files: runs before measuring."),
     patience: float | None = typer.Option(
-        None, min=0.1, help="Files: seconds that loading and running all once may take; by their size when left out."
+        None, min=0.1, help="Seconds that loading and running all once may take; by their size when left out."
     ),
     codes: int = typer.Option(75, min=1, help="Bundles: length of the sentence in semantic codes, 25 a second."),
     phones: int = typer.Option(40, min=1, help="Bundles: phones of the sentence."),
@@ -86,7 +86,9 @@ def bench(
     if folders and out is not None:
         raise typer.BadParameter("--out does nothing for bundles")
     if folders:
-        outcome = _bundles(folders, max(threads), codes, phones, rounds, voices, memory_mib << 20, quiet=as_json)
+        outcome = _bundles(
+            folders, max(threads), codes, phones, rounds, voices, memory_mib << 20, patience, quiet=as_json
+        )
     else:
         from toolkit.pipeline.benchmark import bench_files
 
@@ -160,6 +162,7 @@ def _bundles(
     rounds: int,
     voices: int,
     bound_bytes: int,
+    patience_seconds: float | None,
     *,
     quiet: bool,
 ) -> SentenceBench:
@@ -178,5 +181,6 @@ def _bundles(
             rounds=rounds,
             voices=voices,
             bound_bytes=bound_bytes,
+            patience_seconds=patience_seconds,
             on_progress=lambda done, total, note: terminal.progress(stage, done, total, note),
         )

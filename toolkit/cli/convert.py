@@ -36,8 +36,13 @@ def convert(
         "or the GPT .ckpt and the SoVITS .pth of a GPT-SoVITS model (.ckpt alone: text to codes); "
         "leave it out for the embedded default voice.",
     ),
-    delegate: Literal["nnapi", "gpu", "xnnpack"] = typer.Option("nnapi", help="Accelerator the graph is shaped for."),
+    delegate: Literal["nnapi", "gpu", "xnnpack", "qnn"] = typer.Option(
+        "nnapi", help="Accelerator the graph is shaped for (qnn: Snapdragon's NPU)."
+    ),
     android: str = typer.Option("", help="Android version (12), API level (31) or NNAPI feature level (FL6)."),
+    min_runtime: str = typer.Option(
+        "", help="Oldest TFLite runtime every file must load in, by TensorFlow's number, e.g. 2.16; refused above it."
+    ),
     recipe: str = typer.Option("", help="Built-in recipe name or YAML file; default: by the kind of model."),
     change: list[str] = typer.Option([], "--set", metavar="KEY=VALUE", help="Change a recipe field, e.g. seed=7."),
     inputs: list[str] = typer.Option(
@@ -90,7 +95,7 @@ def convert(
     given = {"device": device, "max_size": max_size, "max_latency": max_latency, "trials": trials}
     searching = bool(max_size or max_latency or intent or trials)
     asked = (intent, {name: value for name, value in given.items() if value}) if searching else None
-    chosen = (*_delegate_changes(delegate, android, "" if searching else device), *change)
+    chosen = (*_delegate_changes(delegate, android, "" if searching else device, min_runtime), *change)
     if len(models or ()) > 1 or any(Path(name).suffix in _CHECKPOINTS for name in models or ()):
         others = {"--input": inputs, "--spec": spec, "--probe": probe, "--random-voice": random_voice,
                   "--keep-keras": keep_keras, "--teacher": teacher}  # fmt: skip
@@ -108,7 +113,7 @@ def convert(
     kind = sources.kind_of(request)
     if kind == "model":
         _refuse_unused(["--teacher"] if teacher else [], "anything but a voice file")
-    name = recipe or DEFAULT_RECIPE["voice" if kind == "voice" else "model"]
+    name = recipe or ("vits-voice-npu" if (kind, delegate) == ("voice", "qnn") else DEFAULT_RECIPE[kind])
     # The limits are a trained voice's; random weights are held to parity, precision and placement only.
     lenient = ["gates={}"] if random_voice and not recipe else []
     if searching and kind == "model" and not recipe:
@@ -151,11 +156,14 @@ def _search(job: Job, base: Recipe, wish: Intent, out: Path | None, terminal: Te
     return 0 if outcome.found else 1
 
 
-def _delegate_changes(delegate: str, android: str, device: str) -> list[str]:
+def _delegate_changes(delegate: str, android: str, device: str, runtime: str) -> list[str]:
     return [
         f"delegate.name={delegate}",
+        # Snapdragon's compiler refuses transposed convolutions of large strides.
+        *(["onnx.transposed_conv=polyphase"] if delegate == "qnn" else []),
         *([f'delegate.android="{android}"'] if android else []),
         *([f'delegate.device="{device}"'] if device else []),
+        *([f'delegate.runtime="{runtime}"'] if runtime else []),
     ]
 
 

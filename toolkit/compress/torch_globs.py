@@ -21,6 +21,29 @@ def matches(pattern: str, node: str) -> bool:
     return fnmatchcase(torch_path(node), pattern) or fnmatchcase(node, pattern)
 
 
+def may_match(pattern: str, path: str) -> bool:
+    """Whether a glob matches a module path, or could match some operator ``<path>/<Op>`` below it.
+
+    Operators are known only once the module is exported. A glob matches one of them if a beginning of it matches
+    ``<path>/``: what is left then has the operator's name to match, and a ``*`` may be in both halves.
+    """
+    if fnmatchcase(path, pattern):
+        return True
+    heads = (pattern[: at + (pattern[at : at + 1] == "*")] for at in range(len(pattern) + 1))
+    return any(fnmatchcase(f"{path}/", head) for head in heads)
+
+
+def refuse_hopeless(pattern: str, paths: Iterable[str], *, where: str, what: str = "rule") -> None:
+    """Refuses a glob that no operator below these module paths can match: before the work, not after it.
+
+    Raises:
+        RecipeError: as `select` does.
+    """
+    known = list(dict.fromkeys(paths))
+    if not any(may_match(pattern, path) for path in known):
+        raise _unmatched(pattern, known, where, what)
+
+
 def select(pattern: str, nodes: Iterable[str], *, where: str, what: str = "rule") -> tuple[str, ...]:
     """The operators a glob matches, in order.
 
@@ -30,13 +53,17 @@ def select(pattern: str, nodes: Iterable[str], *, where: str, what: str = "rule"
     known = list(dict.fromkeys(nodes))
     found = tuple(node for node in known if matches(pattern, node))
     if not found:
-        raise RecipeError(
-            f"the {what} {pattern!r} matches no operator",
-            code="recipe/rule-matches-nothing",
-            where=where,
-            hint=f"the nearest names are {', '.join(nearest(pattern, known)) or 'none: the part has no operators'}",
-        )
+        raise _unmatched(pattern, known, where, what)
     return found
+
+
+def _unmatched(pattern: str, known: Iterable[str], where: str, what: str) -> RecipeError:
+    return RecipeError(
+        f"the {what} {pattern!r} matches no operator",
+        code="recipe/rule-matches-nothing",
+        where=where,
+        hint=f"the nearest names are {', '.join(nearest(pattern, known)) or 'none: the part has no operators'}",
+    )
 
 
 def nearest(pattern: str, nodes: Iterable[str]) -> list[str]:

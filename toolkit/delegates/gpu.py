@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from toolkit.delegates.gpu_checks import INTERPRETERS
 from toolkit.delegates.gpu_rules import CLASSIC_LIMITS, NEVER_RAISED, REFUSALS, unreachable
+from toolkit.delegates.gpu_start_failures import start_failure
 from toolkit.delegates.gpu_wrong_results import wrong_result
 from toolkit.delegates.op_view import OpView
 from toolkit.delegates.tables import commit, gpu_table
@@ -32,12 +33,7 @@ def judge_op(view: OpView, layer: Layer) -> Verdict:
     """
     entry = gpu_table()["ops"].get(view.op.kind)
     if entry is None or not entry[layer]["supported"]:
-        line = "3080" if layer == "classic_v2" else "6766"
-        return Verdict(
-            refusals=(
-                Refusal(kind="no_parser", source=_source(layer, line), message=f"the delegate has no {view.op.kind}"),
-            )
-        )
+        return Verdict(refusals=(_no_parser(view, layer, entry[layer] if entry else {}),))
     rules = entry[layer]
     broken = [
         *_name(view, layer, rules),
@@ -46,8 +42,19 @@ def judge_op(view: OpView, layer: Layer) -> Verdict:
         *_own_checks(view, layer, rules),
         *_tensors(view, layer),
     ]
-    warning = wrong_result(view) if not broken else None
+    if layer == "mldrift" and not broken:
+        failure = start_failure(view)
+        broken += [failure] if failure else []
+    warning = wrong_result(view, classic=layer == "classic_v2") if not broken else None
     return Verdict(refusals=tuple(broken), warnings=(warning,) if warning else ())
+
+
+def _no_parser(view: OpView, layer: Layer, rules: dict[str, Any]) -> Refusal:
+    if "unknown_to_compat_line" in rules:
+        source = _source("compat", rules["unknown_to_compat_line"])
+        return Refusal(kind="no_parser", source=source, message=f"Not supported op {view.op.kind}")
+    line = "3080" if layer == "classic_v2" else "6766"
+    return Refusal(kind="no_parser", source=_source(layer, line), message=f"the delegate has no {view.op.kind}")
 
 
 def _name(view: OpView, layer: Layer, rules: dict[str, Any]) -> list[Refusal]:
@@ -100,6 +107,9 @@ def _own_checks(view: OpView, layer: Layer, rules: dict[str, Any]) -> list[Refus
     broken = _run(rules.get("checks", ()), view, layer, enhanced=True)
     broken += _limits(view, layer, rules.get("extra_support_checks", ()), at_start=False)
     broken += _limits(view, layer, rules.get("parse_time_limits", ()), at_start=True)
+    if rules.get("parser") == "ElementwiseOperationParser" and layer == "mldrift" and len(view.inputs) == 2:
+        scalars = [i for i, t in enumerate(view.inputs) if t is not None and not t.shape and t.data is None]
+        broken += [_rankless(index) for index in scalars if any(t is not None and t.shape for t in view.inputs)]
     for message in dict.fromkeys(rules.get("rejects", ())):
         if message in NEVER_RAISED or unreachable(view.op.kind, message):
             continue
@@ -109,6 +119,12 @@ def _own_checks(view: OpView, layer: Layer, rules: dict[str, Any]) -> list[Refus
             first, last = rules["is_supported_lines"]
             broken.append(Refusal(kind="reject", message=message, source=_source(layer, f"{first}-{last}")))
     return broken
+
+
+def _rankless(index: int) -> Refusal:
+    message = f"input{index} has rank 0: bad input dims size: 0."
+    source = f"ml_drift_delegate/tflite/operation_parser.cc:271@{commit(gpu_table())}"
+    return Refusal(kind="rank", message=message, source=source)
 
 
 def _limits(view: OpView, layer: Layer, limits: Any, *, at_start: bool) -> list[Refusal]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from converters.tflite_graph.read import TfliteOp
 from toolkit.delegates.gpu_checks import broadcastable
+from toolkit.delegates.gpu_strided_slice import bhwc, output_mismatch
 from toolkit.delegates.op_view import OpView
 
 Broken = Callable[[OpView], bool]
@@ -54,17 +55,8 @@ def _matmul_rank(v: OpView) -> bool:
     return v.runtime_inputs == 1 and v.is_const("input1") and len(_dims(v, "input1")) not in (2, 3, 4)
 
 
-def _bhwc(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """A shape of rank 1 to 4 as the delegate spreads it over batch, height, width and channels."""
-    spread = {0: (), 1: (0,), 2: (0, 3), 3: (0, 2, 3), 4: (0, 1, 2, 3)}.get(len(shape), ())
-    full = [1, 1, 1, 1]
-    for axis, size in zip(spread, shape, strict=False):
-        full[axis] = size
-    return tuple(full)
-
-
 def _no_concat_axis(v: OpView) -> bool:
-    shapes = [_bhwc(t.shape) for t in v.inputs if t is not None]
+    shapes = [bhwc(t.shape) for t in v.inputs if t is not None]
     differing = {axis for axis in range(4) if len({s[axis] for s in shapes}) > 1}
     return len(differing) > 1
 
@@ -85,7 +77,7 @@ def _slice_output(axis: int) -> Broken:
         expected = tuple(
             s - int(b) if n == -1 else int(n) for s, b, n in zip(source, starts.flat, sizes.flat, strict=True)
         )
-        return _bhwc(expected)[axis] != _bhwc(_dims(v, "output0"))[axis]
+        return bhwc(expected)[axis] != bhwc(_dims(v, "output0"))[axis]
 
     return broken
 
@@ -95,14 +87,24 @@ def _strides(v: OpView) -> np.ndarray:
     return np.ones(1, np.int64) if strides is None else strides
 
 
+def _linear(shape: tuple[int, ...]) -> bool:
+    """Whether a shape reads as a row (model_builder_helper.cc:295-301)."""
+    return bool(shape) and all(size == 1 for size in shape[:-1])
+
+
 def _prelu_linear(v: OpView) -> bool:
-    alpha = tuple(size for size in _dims(v, "input1") if size != 1)
-    return len(alpha) <= 1 and bool(alpha) and alpha != _dims(v, "input0")[-1:]
+    alpha = _dims(v, "input1")
+    return v.is_const("input1") and _linear(alpha) and alpha[-1] != bhwc(_dims(v, "input0"))[3]
 
 
 def _prelu_full(v: OpView) -> bool:
+    """An alpha that is no row is read as height, width and channels (model_builder_helper.cc:308-326)."""
     alpha = _dims(v, "input1")
-    return sum(size != 1 for size in alpha) > 1 and _bhwc(alpha)[1:] != _bhwc(_dims(v, "input0"))[1:]
+    if not v.is_const("input1") or _linear(alpha):
+        return False
+    if len(alpha) == 4 and alpha[0] == 1:
+        alpha = alpha[1:]
+    return alpha != bhwc(_dims(v, "input0"))[1:]
 
 
 def _one_hot_axis(v: OpView) -> bool:
@@ -168,9 +170,11 @@ REFUSALS: dict[str, Broken] = {
     "Softmax.beta != 1 is not supported.": lambda v: v.option("beta") != 1.0,
     "Only supports 1D-4D input tensor.": _outside_4d("input0"),
     "Only supports 1D-4D output tensor.": _outside_4d("output0"),
+    "Output shape mismatch": output_mismatch,
     "STRIDED_SLICE input/params dimensions mismatch.": lambda v: len(_dims(v, "input0")) - _starts(v) not in (0, 1),
     "stride values must be non-zero": lambda v: bool(np.any(_strides(v) == 0)),
     "Reverse slices are not supported.": lambda v: bool(np.any(_strides(v) < 0)),
+    "src has no data.": lambda v: not v.is_const("input1"),
     "TopK k must be constant tensor.": lambda v: not v.is_const("input1"),
     "TopK k must be scalar.": lambda v: int(np.prod(_dims(v, "input1"))) != 1,
     "TopK requires 2 output tensors": lambda v: len(v.outputs) != 2,
@@ -183,7 +187,6 @@ NEVER_RAISED: dict[str, str] = {
     "Unsupported sampling type.": "an internal error: the parser is only made for two samplings",
     "Expected int8 weights for raw weights propagation.": "only with an option that is off by default",
     "Expected height and width of 1 for quantized weights.": "only with an option that is off by default",
-    "Output shape mismatch": "a file whose stored shapes are consistent cannot run into it",
 }
 """Messages that a well-formed file with default options does not meet, and why."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 from converters.tflite_graph.read import TfliteGraph, read_tflite
-from toolkit.delegates import coreml, gpu, nnapi, xnnpack
+from toolkit.delegates import coreml, gpu, nnapi, qnn, xnnpack
 from toolkit.delegates.hints import hint
 from toolkit.delegates.levels import DEFAULT_LEVEL, DEPRECATION_NOTE, level_title
 from toolkit.delegates.op_view import OpView, float16_constants, view
@@ -23,6 +23,9 @@ ANDROID: tuple[DelegateName, ...] = ("nnapi", "gpu_classic", "gpu_litert", "xnnp
 _NNAPI_LIMITS_LINE = 6752
 _NOT_KEPT = "accepted, but in a smaller partition than the delegate keeps"
 _NOT_STARTED = "accepted, but the delegate fails to start"
+_LOOPS = ("IF", "WHILE")
+"""Their tensors have no size before they run; LiteRT's GPU accelerator then fails to start (executed: Failed to modify
+graph with delegate)."""
 _FOLDED = "float16 constant: the delegate reads it directly"
 
 
@@ -51,11 +54,17 @@ def place(
 
 
 def place_all(
-    tflite: bytes | Path, part: str, *, level: int = DEFAULT_LEVEL, signature: str | None = None
+    tflite: bytes | Path,
+    part: str,
+    *,
+    level: int = DEFAULT_LEVEL,
+    signature: str | None = None,
+    asked: DelegateName = "nnapi",
 ) -> tuple[Placement, ...]:
-    """Places a file under every delegate of Android, NNAPI first."""
+    """Places a file under every delegate of Android, NNAPI first, and the asked one where it is none of them."""
     graph = read_tflite(tflite, signature=signature)
-    return tuple(place_graph(graph, part, delegate, level=level) for delegate in ANDROID)
+    delegates = dict.fromkeys((*ANDROID, asked))
+    return tuple(place_graph(graph, part, delegate, level=level) for delegate in delegates)
 
 
 def place_graph(graph: TfliteGraph, part: str, delegate: DelegateName, *, level: int = DEFAULT_LEVEL) -> Placement:
@@ -84,6 +93,8 @@ def _rules(delegate: str, level: int) -> tuple[Callable[[OpView], Verdict], Keep
         return (lambda v: gpu.judge_op(v, "mldrift")), _one_partition("partitioning_mldrift")
     if delegate == "xnnpack":
         return xnnpack.judge_op, Keeping()
+    if delegate == "qnn":
+        return qnn.judge_op, Keeping()
     if delegate == "coreml":
         table, version = coreml_table(), coreml.default_version()
         rules = table["partitioning"]
@@ -121,6 +132,8 @@ def _placement(
     else:
         parts = partition(graph, taken - folded, keeping, constants)
     fatal = {i for part in parts if part.delegated for i in part.nodes if verdicts[i].fails_at_start}
+    if delegate == "gpu_litert":
+        fatal |= {op.index for op in graph.ops if op.kind in _LOOPS}
     if fatal:
         parts = partition(graph, set(), keeping, {})
     number = _partition_numbers(parts)
@@ -207,6 +220,11 @@ def _notes(delegate: str, has_float16: bool, parts: tuple[Epoch, ...], ops: list
         notes.append("Phone GPUs compute in float16 by default.")
     elif delegate == "gpu_classic":
         notes.append("Read from source, not executed: the classic delegate needs OpenCL or OpenGL on a phone.")
+    elif delegate == "qnn":
+        notes.append("For Snapdragon 7 Gen 3 (SM7550), whose NPU has integers only; other chips take more.")
+        notes.append(
+            "Operators from the compiler's own list, refusals measured once: ask your compiler with --compile."
+        )
     elif delegate == "coreml":
         notes.append("Read from source, not executed: Core ML runs on Apple devices; float models only, Core ML 3.")
     dropped = sum(op.reason == _NOT_KEPT for op in ops)

@@ -6,15 +6,16 @@ placement and of results in float32; times on a software GPU mean nothing, and n
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from ctypes.util import find_library
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from toolkit.errors import DelegateError
 
@@ -24,6 +25,57 @@ _DRIVERS = (
     Path("/usr/share/vulkan/icd.d/vk_swiftshader_icd.json"),
 )
 _TIMEOUT_SECONDS = 600.0
+_WRONG_BELOW_DB = 40.0
+_INEXACT_BELOW_DB = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuJob:
+    """A file to run.
+
+    Attributes:
+        model: a ``.tflite`` file.
+        signature: which of its graphs; the first when empty.
+        seed: of the inputs: normal numbers for floats, ones for masks, 0 and 1 for integers (ids that always exist).
+        ranges: by input, lowest and highest of uniform numbers instead.
+        arrays: ``.npz`` of inputs to use instead of made ones.
+    """
+
+    model: Path
+    signature: str = ""
+    seed: int = 0
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    arrays: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputError:
+    """One output against the reference kernels'.
+
+    Attributes:
+        snr_db: signal-to-noise ratio; infinite when equal.
+        max_abs: largest difference, in steps where the output is an integer.
+        peak: largest reference value.
+        dtype: numpy's name of its type.
+    """
+
+    snr_db: float
+    max_abs: float
+    peak: float
+    dtype: str
+
+    @property
+    def judgement(self) -> str:
+        """``right``, ``inexact`` or ``wrong``.
+
+        Floats are right from 60 dB and wrong below 40; between lie 8-bit weights and approximated functions. Integers
+        may differ by one step, which is rounding.
+        """
+        if "float" not in self.dtype:
+            return "right" if self.max_abs <= 1.0 else "wrong"
+        if self.snr_db >= _INEXACT_BELOW_DB:
+            return "right"
+        return "wrong" if self.snr_db < _WRONG_BELOW_DB else "inexact"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,14 +83,31 @@ class Executed:
     """What became of a file on the GPU accelerator.
 
     Attributes:
-        accepted: whether the accelerator took every operator.
+        accepted: whether the accelerator took every operator, and ran.
         reason: its last words when it did not.
-        snr_db: output to signal-to-noise ratio against the reference kernels; empty when not accepted.
+        refused: kinds of refused operators, each with the accelerator's own words.
+        gpu_ops: operators that run on the GPU when the CPU may take the rest.
+        cpu_ops: operators that are left to the CPU then.
+        outputs: by output, the error of the GPU alone; of GPU and CPU together where it refused some operators.
     """
 
     accepted: bool
     reason: str
-    snr_db: dict[str, float]
+    refused: tuple[tuple[str, str], ...]
+    gpu_ops: int
+    cpu_ops: int
+    outputs: dict[str, OutputError]
+
+    @property
+    def snr_db(self) -> dict[str, float]:
+        """Signal-to-noise ratio by output; empty when not accepted."""
+        return {name: error.snr_db for name, error in self.outputs.items()} if self.accepted else {}
+
+    @property
+    def judgement(self) -> str:
+        """The worst of the outputs'; empty when nothing ran on the GPU."""
+        found = {error.judgement for error in self.outputs.values()}
+        return next((word for word in ("wrong", "inexact", "right") if word in found), "")
 
 
 def software_driver() -> Path | None:
@@ -48,16 +117,38 @@ def software_driver() -> Path | None:
     return next((path for path in _DRIVERS if path.exists()), None)
 
 
-def execute_on_gpu(model: Path, *, signature: str = "", seed: int = 0) -> Executed:
-    """Runs a file on the accelerator and on the reference kernels, with the same seeded inputs.
-
-    Args:
-        model: a ``.tflite`` file.
-        signature: which of its graphs; the first when empty.
-        seed: of the inputs: normal numbers for floats, ones for masks, 0 and 1 for integers (ids that always exist).
+def execute_on_gpu(
+    model: Path, *, signature: str = "", seed: int = 0, arrays: Path | None = None, timeout: float = _TIMEOUT_SECONDS
+) -> Executed:
+    """Runs a file on the accelerator and on the reference kernels, with the same inputs; see `GpuJob`.
 
     Raises:
-        DelegateError: no software GPU is installed, or its process ended without an answer.
+        DelegateError: no software GPU is installed, or its process ended without an answer, or the reference kernels
+            cannot run the file.
+    """
+    found = execute_all([GpuJob(model=model, signature=signature, seed=seed, arrays=arrays)], timeout=timeout)[0]
+    if isinstance(found, str):
+        raise DelegateError(
+            f"the process with the GPU accelerator: {found}",
+            code="delegate/software-gpu-failed",
+            where=str(model),
+            hint="the static placement needs no GPU: toolkit inspect FILE --delegate gpu",
+        )
+    return found
+
+
+def execute_all(jobs: Sequence[GpuJob], *, timeout: float = _TIMEOUT_SECONDS) -> list[Executed | str]:
+    """Runs many files in one process; it is started again when one of them ends it.
+
+    Args:
+        jobs: the files.
+        timeout: seconds without an answer after which a file counts as having ended the process.
+
+    Returns:
+        What became of each; a sentence in place of a file that gave no answer.
+
+    Raises:
+        DelegateError: no software GPU is installed.
     """
     driver = software_driver()
     if driver is None:
@@ -67,34 +158,65 @@ def execute_on_gpu(model: Path, *, signature: str = "", seed: int = 0) -> Execut
             where="LiteRT's GPU accelerator",
             hint="Debian: apt-get install chromium-common libvulkan1",
         )
-    with tempfile.TemporaryDirectory() as folder:
-        environment = {**os.environ, "VK_ICD_FILENAMES": str(driver), "XDG_RUNTIME_DIR": folder}
-        answer = Path(folder) / "answer.npz"
-        probe = [sys.executable, "-m", "toolkit.delegates.software_gpu_probe"]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "jobs").write_text(json.dumps([_written(job) for job in jobs]), encoding="utf-8")
+        environment = {**os.environ, "VK_ICD_FILENAMES": str(driver), "XDG_RUNTIME_DIR": name}
+        while any(not (folder / f"{number}.json").exists() for number in range(len(jobs))):
+            ended = _process(folder, environment, timeout)
+            current = folder / "current"
+            number = int(current.read_text(encoding="utf-8")) if current.exists() else 0
+            lost = folder / f"{number}.json"
+            if not lost.exists():
+                lost.write_text(json.dumps({"failed": ended}), encoding="utf-8")
+        return [_read(folder / f"{number}.json") for number in range(len(jobs))]
+
+
+def _written(job: GpuJob) -> dict[str, Any]:
+    return {
+        "model": str(job.model),
+        "signature": job.signature,
+        "seed": job.seed,
+        "ranges": {name: list(span) for name, span in job.ranges.items()},
+        "arrays": str(job.arrays) if job.arrays else "",
+    }
+
+
+def _process(folder: Path, environment: dict[str, str], timeout: float) -> str:
+    """Runs the process until it ends, or has been silent for too long; how it ended."""
+    command = [sys.executable, "-m", "toolkit.delegates.software_gpu_probe", str(folder / "jobs"), str(folder)]
+    with (folder / "errors").open("w+b") as errors:
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=errors)
         try:
-            done = subprocess.run(
-                [*probe, str(model), str(answer), signature, str(seed)],
-                env=environment,
-                capture_output=True,
-                text=True,
-                timeout=_TIMEOUT_SECONDS,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise _no_answer(model, f"no answer in {_TIMEOUT_SECONDS:.0f} s") from error
-        if not answer.is_file():
-            last = (done.stderr.strip().splitlines() or ["no word"])[-1]
-            raise _no_answer(model, f"it ended with code {done.returncode}: {last[-300:]}")
-        with np.load(answer) as found:
-            arrays = dict(found)
-    reason = str(arrays.pop("reason"))
-    return Executed(accepted=not reason, reason=reason, snr_db={name: float(value) for name, value in arrays.items()})
+            answered = -1
+            while True:
+                try:
+                    code = process.wait(timeout)
+                    break
+                except subprocess.TimeoutExpired:
+                    before, answered = answered, len(list(folder.glob("*.json")))
+                    if before == answered:
+                        return f"no answer in {timeout:.0f} s"
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        errors.seek(0)
+        words = errors.read().decode("utf-8", "replace").strip().splitlines() or ["no word"]
+    return f"it ended with code {code}: {words[-1][-300:]}"
 
 
-def _no_answer(model: Path, what: str) -> DelegateError:
-    return DelegateError(
-        f"the process with the GPU accelerator: {what}",
-        code="delegate/software-gpu-failed",
-        where=str(model),
-        hint="the static placement needs no GPU: toolkit inspect FILE --delegate gpu",
+def _read(path: Path) -> Executed | str:
+    answer = json.loads(path.read_text(encoding="utf-8"))
+    if "failed" in answer:
+        return str(answer["failed"])
+    mixed = answer["mixed"] if "failed" not in answer["mixed"] else {}
+    rows = {name: OutputError(**row) for name, row in (answer["outputs"] or mixed).items()}
+    return Executed(
+        accepted=not answer["reason"],
+        reason=str(answer["reason"] or answer["mixed"].get("failed", "")),
+        refused=tuple((kind, words) for kind, words in answer["refused"]),
+        gpu_ops=int(answer["gpu_ops"]),
+        cpu_ops=int(answer["cpu_ops"]),
+        outputs=rows,
     )

@@ -1,39 +1,148 @@
-"""The process behind ``software_gpu``: MODEL ANSWER SIGNATURE SEED; writes an SNR per output, or the refusal."""
+"""The process behind ``software_gpu``: JOBS FOLDER; runs each job and writes ``FOLDER/N.json``, whole or not at all.
+
+A job names a file, one of its graphs, a seed and ranges of inputs. What the accelerator prints while it judges a file
+is the only place where it says which operators it refuses, so the own error stream is read back, job by job.
+"""
 
 from __future__ import annotations
 
+import json
 import math
+import os
+import re
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
+_REFUSED = re.compile(
+    r"Following operations are not supported by GPU delegate:\n(.*?)\n(\d+|No) operations? will run", re.S
+)
+_PLACED = re.compile(r"(\d+|No) operations? will run on the GPU, and (?:the remaining|all) (\d+) operations? will run")
+_FAILED = re.compile(r"^ERROR: (?:\[[^\]]*\] )?(.*)$", re.M)
+_UNNAMED = "<placeholder signature>"
 
-def main(model: str, answer: str, signature: str, seed: int) -> None:
-    """Runs both sides and writes the answer whole or not at all."""
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-    reference = Interpreter(model_path=model, experimental_op_resolver_type=OpResolverType.BUILTIN_REF)
-    keys = list(reference.get_signature_list())
-    if not keys or (signature and signature not in keys):
-        raise SystemExit(f"no signature {signature!r}; there are: {', '.join(keys) or 'none'}")
-    key = signature or keys[0]
-    runner = reference.get_signature_runner(key)
-    numbers = np.random.default_rng(seed)
-    inputs = {name: _made(numbers, name, detail) for name, detail in sorted(runner.get_input_details().items())}
+def main(jobs: str, folder: str) -> None:
+    """Runs the jobs that have no answer yet, in order."""
+    for number, job in enumerate(json.loads(Path(jobs).read_text(encoding="utf-8"))):
+        answer = Path(folder) / f"{number}.json"
+        if answer.exists():
+            continue
+        (Path(folder) / "current").write_text(str(number), encoding="utf-8")
+        partial = answer.with_suffix(".partial")
+        partial.write_text(json.dumps(_run(job)), encoding="utf-8")
+        partial.replace(answer)
+
+
+def _run(job: dict[str, Any]) -> dict[str, Any]:
+    from ai_edge_litert.compiled_model import HardwareAccelerator
+
     try:
-        found = _on_gpu(model, key, inputs, runner.get_output_details())
+        reference, inputs, expected = _on_reference(job)
+    except (RuntimeError, ValueError) as error:
+        return {"failed": _last_line(str(error))}
+    with _printed() as words:
+        try:
+            compiled = _compiled(job["model"], HardwareAccelerator.GPU)
+            refusal = "" if compiled.is_fully_accelerated() else "the accelerator left operators to the CPU"
+        except RuntimeError as error:
+            refusal = _last_line(str(error))
+    said = words()
+    answer = {"refused": _refused(said), "outputs": {}, "reason": "", "mixed": {}, **_placed(said, reference.ops)}
+    if refusal:
+        answer["reason"] = " · ".join(": ".join(pair) for pair in answer["refused"]) or _why(said, refusal)
+        if answer["gpu_ops"]:
+            answer["mixed"] = _mixed(job, reference, inputs, expected)
+        return answer
+    answer["gpu_ops"], answer["cpu_ops"] = reference.ops, 0
+    try:
+        answer["outputs"] = _compared(expected, _on_gpu(compiled, reference, inputs))
     except RuntimeError as error:
-        _write(answer, {"reason": np.array(str(error).strip()[-300:] or type(error).__name__)})
-        return
-    expected = runner(**inputs)
-    levels = {name: np.array(_snr_db(expected[name], found[name])) for name in sorted(expected)}
-    _write(answer, {"reason": np.array(""), **levels})
+        answer["reason"] = f"it took every operator and failed when run: {_last_line(str(error))}"
+    return answer
 
 
-def _made(numbers: np.random.Generator, name: str, detail: dict[str, Any]) -> np.ndarray:
+def _mixed(job: dict[str, Any], reference: _Reference, inputs: Any, expected: Any) -> dict[str, Any]:
+    """The same with the rest on the CPU."""
+    from ai_edge_litert.compiled_model import HardwareAccelerator
+
+    try:
+        compiled = _compiled(job["model"], HardwareAccelerator.GPU | HardwareAccelerator.CPU)
+        return _compared(expected, _on_gpu(compiled, reference, inputs))
+    except RuntimeError as error:
+        return {"failed": _last_line(str(error))}
+
+
+class _Reference:
+    """The reference kernels' side of a job."""
+
+    def __init__(self, model: str, signature: str) -> None:
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+        # The plain reference kernels lack the newest versions of a few operators; the others are no delegate either.
+        for resolver in (OpResolverType.BUILTIN_REF, OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES):
+            try:
+                self.interpreter = Interpreter(model_path=model, experimental_op_resolver_type=resolver)
+                self.interpreter.allocate_tensors()
+                break
+            except (RuntimeError, ValueError):
+                if resolver is OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES:
+                    raise
+        keys = list(self.interpreter.get_signature_list())
+        if signature and signature not in keys:
+            raise ValueError(f"no signature {signature!r}; there are: {', '.join(keys) or 'none'}")
+        self.key = signature or (keys[0] if keys else _UNNAMED)
+        self.runner = self.interpreter.get_signature_runner(self.key) if keys else None
+        if self.runner is not None:
+            self.inputs, self.outputs = self.runner.get_input_details(), self.runner.get_output_details()
+        else:
+            self.inputs = {detail["name"]: detail for detail in self.interpreter.get_input_details()}
+            self.outputs = {detail["name"]: detail for detail in self.interpreter.get_output_details()}
+        self.ops = len(self.interpreter._get_ops_details())  # the only place where the Python API counts operators
+
+    def __call__(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        if self.runner is not None:
+            return {name: np.array(value) for name, value in self.runner(**inputs).items()}
+        for name, detail in self.inputs.items():
+            self.interpreter.set_tensor(detail["index"], inputs[name])
+        self.interpreter.invoke()
+        return {name: self.interpreter.get_tensor(detail["index"]) for name, detail in self.outputs.items()}
+
+
+def _on_reference(job: dict[str, Any]) -> tuple[_Reference, dict[str, np.ndarray], dict[str, np.ndarray]]:
+    reference = _Reference(job["model"], job["signature"])
+    if job["arrays"]:
+        with np.load(job["arrays"]) as stored:
+            inputs = {name: _fitted(stored[name], detail) for name, detail in reference.inputs.items()}
+    else:
+        numbers, ranges = np.random.default_rng(job["seed"]), job["ranges"]
+        inputs = {
+            name: _made(numbers, name, detail, ranges.get(name)) for name, detail in sorted(reference.inputs.items())
+        }
+    return reference, inputs, reference(inputs)
+
+
+def _fitted(value: np.ndarray, detail: dict[str, Any]) -> np.ndarray:
+    """A given input in the type of the file, quantised where the file is."""
+    dtype = np.dtype(detail["dtype"])
+    scale, zero_point = detail["quantization"]
+    if value.dtype == dtype or not scale or not np.issubdtype(dtype, np.integer):
+        return value.astype(dtype)
+    limits = np.iinfo(dtype)
+    return np.clip(np.rint(value / np.float32(scale)) + zero_point, limits.min, limits.max).astype(dtype)
+
+
+def _made(numbers: np.random.Generator, name: str, detail: dict[str, Any], span: list[float] | None) -> np.ndarray:
     shape, dtype = tuple(detail["shape"]), np.dtype(detail["dtype"])
+    if span is not None and np.issubdtype(dtype, np.floating):
+        return numbers.uniform(*span, shape).astype(dtype)
+    if span is not None:
+        return numbers.integers(int(span[0]), int(span[1]) + 1, shape).astype(dtype)
     if name.endswith("mask"):  # presence of frames; noise there would be multiplied in dozens of times
         return np.ones(shape, dtype)
     if np.issubdtype(dtype, np.floating):
@@ -43,44 +152,91 @@ def _made(numbers: np.random.Generator, name: str, detail: dict[str, Any]) -> np
     return numbers.integers(0, 2, shape).astype(dtype)
 
 
-def _on_gpu(
-    model: str, key: str, inputs: dict[str, np.ndarray], outputs: dict[str, dict[str, Any]]
-) -> dict[str, np.ndarray]:
-    from ai_edge_litert.compiled_model import CompiledModel, GpuOptions, HardwareAccelerator, Options
+def _compiled(model: str, accelerators: Any) -> Any:
+    from ai_edge_litert.compiled_model import CompiledModel, GpuOptions, Options
 
-    options = Options(
-        hardware_accelerators=HardwareAccelerator.GPU,  # alone: what it does not take is a refusal, not a fall-back
-        gpu_options=GpuOptions(enforce_f32=True),  # SwiftShader has no float16 arithmetic
-    )
-    compiled = CompiledModel.from_file(model, options=options)
-    if not compiled.is_fully_accelerated():
-        raise RuntimeError("the accelerator left operators to the CPU")
+    # GPU alone: what it does not take is a refusal, not a fall-back. SwiftShader has no float16 arithmetic.
+    options = Options(hardware_accelerators=accelerators, gpu_options=GpuOptions(enforce_f32=True))
+    return CompiledModel.from_file(model, options=options)
+
+
+def _on_gpu(compiled: Any, reference: _Reference, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    key = reference.key
     fed = {name: compiled.create_input_buffer_by_name(key, name) for name in inputs}
     for name, array in inputs.items():
         fed[name].write(np.ascontiguousarray(array))
-    read = {name: compiled.create_output_buffer_by_name(key, name) for name in outputs}
+    read = {name: compiled.create_output_buffer_by_name(key, name) for name in reference.outputs}
     compiled.run_by_name(key, fed, read)
     return {
         name: np.asarray(read[name].read(int(np.prod(detail["shape"])), np.dtype(detail["dtype"]).type)).reshape(
             detail["shape"]
         )
-        for name, detail in outputs.items()
+        for name, detail in reference.outputs.items()
     }
 
 
+def _compared(expected: dict[str, np.ndarray], found: dict[str, np.ndarray]) -> dict[str, Any]:
+    """By output: signal-to-noise ratio, largest difference, largest value, and the type of both."""
+    rows = {}
+    for name in sorted(expected):
+        wanted, got = np.asarray(expected[name], np.float64), np.asarray(found[name], np.float64)
+        rows[name] = {
+            "snr_db": _snr_db(wanted, got),
+            "max_abs": float(np.max(np.abs(got - wanted), initial=0.0)),
+            "peak": float(np.max(np.abs(wanted), initial=0.0)),
+            "dtype": str(expected[name].dtype),
+        }
+    return rows
+
+
 def _snr_db(reference: np.ndarray, candidate: np.ndarray) -> float:
-    signal = float(np.sum(np.square(reference, dtype=np.float64)))
-    noise = float(np.sum(np.square(np.subtract(candidate, reference, dtype=np.float64))))
+    signal = float(np.sum(np.square(reference)))
+    noise = float(np.sum(np.square(candidate - reference)))
     if noise == 0.0:
         return math.inf
     return -math.inf if signal == 0.0 or not math.isfinite(noise) else 10.0 * math.log10(signal / noise)
 
 
-def _write(answer: str, arrays: dict[str, np.ndarray]) -> None:
-    partial = Path(answer).with_suffix(".partial.npz")
-    np.savez(partial, **arrays)
-    partial.replace(answer)
+@contextmanager
+def _printed() -> Iterator[Any]:
+    """What C++ code writes to the error stream meanwhile, as a function to call afterwards."""
+    kept: IO[bytes]
+    with tempfile.TemporaryFile() as kept:
+        before = os.dup(2)
+        os.dup2(kept.fileno(), 2)
+        content: list[bytes] = []
+        try:
+            yield lambda: content[0].decode("utf-8", "replace")
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
+            kept.seek(0)
+            content.append(kept.read())
+            sys.stderr.write(content[0].decode("utf-8", "replace"))
+
+
+def _refused(said: str) -> list[list[str]]:
+    found = _REFUSED.search(said)
+    lines = found.group(1).splitlines() if found else []
+    return [[part.strip() for part in line.split(":", 1)] for line in lines if ":" in line]
+
+
+def _placed(said: str, total: int) -> dict[str, int]:
+    found = _PLACED.search(said)
+    if found is None:
+        return {"gpu_ops": 0, "cpu_ops": total}
+    first, second = found.groups()
+    return {"gpu_ops": 0 if first == "No" else int(first), "cpu_ops": int(second)}
+
+
+def _why(said: str, otherwise: str) -> str:
+    errors = [line.strip() for line in _FAILED.findall(said) if line.strip()]
+    return (" · ".join(dict.fromkeys(errors)) or otherwise)[-400:]
+
+
+def _last_line(text: str) -> str:
+    return (text.strip().splitlines() or ["no word"])[-1][-300:]
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]))
+    main(sys.argv[1], sys.argv[2])

@@ -33,6 +33,18 @@ def xnnpack_table() -> dict[str, Any]:
 
 
 @cache
+def runtime_table() -> dict[str, Any]:
+    """The release each version of an operator came with (``FindMinimumRuntimeVersionForOp``), by operator."""
+    return _read("runtime_versions.json")
+
+
+@cache
+def qnn_table() -> dict[str, Any]:
+    """Operators LiteRT's Qualcomm compiler translates, and what QNN refuses for an NPU with integers only."""
+    return _read("qnn_ops.json")
+
+
+@cache
 def hint_table() -> dict[str, Any]:
     """Advice by operator and kind of rule, and by kind of rule alone."""
     return _read("hints.json")

@@ -9,14 +9,18 @@ import numpy as np
 from toolkit.engine.buckets import bias, filled, presence, smallest
 from toolkit.engine.bundle import Bundle, GraphFact
 from toolkit.engine.graphs import GraphSource
+from toolkit.engine.tempo import frames_at, most_frames, resampled
 from toolkit.errors import EngineError
 
 
-def longest_codes(bundle: Bundle, phones: int) -> int:
-    """Most codes the text encoder and the flow take, for a sentence of so many phones; 0 when it fits nowhere."""
+def longest_codes(bundle: Bundle, phones: int, speed: float = 1.0) -> int:
+    """Most codes the text encoder and the flow take, for a sentence of so many phones; 0 when it fits nowhere.
+
+    Slow speech has more frames, and the flow room for fewer codes.
+    """
     encoders = bundle.of_kind("text_encoder")
     fitting = [graph.tensors["codes"].shape[1] for graph in encoders if graph.tensors["phones"].shape[1] >= phones]
-    flows = [graph.tensors["z_p"].shape[2] // 2 for graph in bundle.of_kind("flow")]
+    flows = [most_frames(speed, graph.tensors["z_p"].shape[2]) // 2 for graph in bundle.of_kind("flow")]
     return min(max(fitting, default=0), max(flows, default=0))
 
 
@@ -28,6 +32,7 @@ def latent_frames(
     styles: Mapping[str, np.ndarray],
     generator: np.random.Generator,
     noise_scale: float,
+    speed: float = 1.0,
 ) -> np.ndarray:
     """Latent frames of a sentence.
 
@@ -41,9 +46,10 @@ def latent_frames(
         styles: ``ge`` and, for v2Pro, ``ge_text`` of the voice; used by graphs with such inputs.
         generator: of the noise.
         noise_scale: its width; 0 is none.
+        speed: of speech; see `toolkit.engine.tempo`.
 
     Returns:
-        ``[1, channels, 2n] float32``.
+        ``[1, channels, frames_at(speed, 2n)] float32``.
 
     Raises:
         EngineError: no bucket is long enough.
@@ -63,9 +69,12 @@ def latent_frames(
         **styles,
     }
     found = graphs(encoder).run(wanted(encoder, known))
-    mean, deviation = found["m_p"][:, :, :frames], np.exp(found["logs_p"][:, :, :frames])
+    mean, logarithm = found["m_p"][:, :, :frames], found["logs_p"][:, :, :frames]
+    if speed != 1.0:
+        frames = frames_at(speed, frames)
+        mean, logarithm = resampled(mean, frames), resampled(logarithm, frames)
     noise = generator.standard_normal(mean.shape, np.float32)
-    prior = mean + noise * deviation * np.float32(noise_scale)
+    prior = mean + noise * np.exp(logarithm) * np.float32(noise_scale)
     flow = smallest(bundle.of_kind("flow"), {"z_p": (2, frames)}, "the sentence")
     room = flow.tensors["z_p"].shape[2]
     known = {"z_p": filled(prior, room), "mask": presence(frames, room), **styles}

@@ -21,6 +21,7 @@ from toolkit.engine.sampling import Sampler, SamplingSettings
 from toolkit.engine.semantic import SemanticCodes, SemanticDecoder, prefill_bytes
 from toolkit.engine.singing import Singer
 from toolkit.engine.sound import pause
+from toolkit.engine.tempo import checked_speed
 from toolkit.errors import EngineError
 from toolkit.voices.features import VoiceFeatures
 
@@ -89,6 +90,16 @@ class SpeechReport:
         return self.elapsed_seconds / self.audio_seconds if self.audio_seconds else 0.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Delivery:
+    """How sentences are said; see ``Engine.speak``."""
+
+    seed: int
+    sampling: SamplingSettings
+    noise_scale: float
+    speed: float
+
+
 class Engine:
     """Speaks with one bundle; several engines may share a loader and with it the memory bound.
 
@@ -123,6 +134,7 @@ class Engine:
         seed: int = 0,
         sampling: SamplingSettings | None = None,
         noise_scale: float | None = None,
+        speed: float = 1.0,
         report: SpeechReport | None = None,
     ) -> Iterator[Piece]:
         """The pieces of the speech, as they are made.
@@ -136,18 +148,25 @@ class Engine:
             seed: of tokens and noise.
             sampling: how tokens are drawn; the bundle's default otherwise.
             noise_scale: width of the latent noise; the bundle's default otherwise.
+            speed: 1 is as the model speaks, more is faster; the codes are the same at every speed.
             report: filled in while the pieces are made.
 
         Raises:
-            EngineError: the voice belongs to another model, a sentence fits no bucket, or the last rung failed.
+            EngineError: the voice belongs to another model, the speed is out of range, a sentence fits no bucket, or
+                the last rung failed.
         """
         check_voice(self.bundle, voice)
         report = report if report is not None else SpeechReport()
-        scale = self.bundle.noise_scale if noise_scale is None else noise_scale
+        delivery = _Delivery(
+            seed=seed,
+            sampling=sampling or self.bundle.sampling,
+            noise_scale=self.bundle.noise_scale if noise_scale is None else noise_scale,
+            speed=checked_speed(speed),
+        )
         moves = len(self.ladder.moves)
         spent, started = 0.0, self._clock()
         for number, sentence in enumerate(sentences):
-            made = self._sentence(voice, sentence, number, seed, sampling or self.bundle.sampling, scale, report)
+            made = self._sentence(voice, sentence, number, delivery, report)
             index = 0
             for samples, rung in chain(made, [(pause(self.bundle.sample_rate_hz), "pause")]):
                 spent += self._clock() - started
@@ -163,27 +182,29 @@ class Engine:
         voice: VoiceFeatures,
         sentence: Sentence,
         number: int,
-        seed: int,
-        sampling: SamplingSettings,
-        noise_scale: float,
+        delivery: _Delivery,
         report: SpeechReport,
     ) -> Iterator[tuple[np.ndarray, str]]:
         bert = _features(voice, sentence)
         if bert is not None and not self._takes_features():
             bert = None
             report.notes.append(f"sentence {number}: the bundle was converted without text features; they are left out")
-        codes = self._codes(voice, sentence, bert, Sampler(sampling, np.random.default_rng([seed, number, 0])))
+        sampler = Sampler(delivery.sampling, np.random.default_rng([delivery.seed, number, 0]))
+        codes = self._codes(voice, sentence, bert, sampler, delivery.speed)
         report.prefill_seconds += codes.prefill_seconds
         report.step_seconds += codes.step_seconds
         report.codes += len(codes.codes)
         if codes.stopped == "limit":
-            report.notes.append(f"sentence {number}: cut at {len(codes.codes)} codes, the longest this bundle takes")
+            slow = f" at speed {delivery.speed:g}" if delivery.speed < 1 else ""
+            report.notes.append(
+                f"sentence {number}: cut at {len(codes.codes)} codes, the longest this bundle takes{slow}"
+            )
         if not len(codes.codes):
             report.notes.append(f"sentence {number}: the model ended it at once")
             return
         styles = {name: array for name, array in voice.arrays.items() if name in ("ge", "ge_text")}
         started = self._clock()
-        latent = self._latent(codes.codes, sentence, styles, [seed, number, 1], noise_scale)
+        latent = self._latent(codes.codes, sentence, styles, number, delivery)
         acoustic = self._clock() - started
         report.acoustic_seconds += acoustic
         earlier = codes.prefill_seconds + codes.step_seconds + acoustic
@@ -194,9 +215,9 @@ class Engine:
         return any("bert" in graph.tensors for graph in self.bundle.of_kind("t2s_prefill"))
 
     def _codes(
-        self, voice: VoiceFeatures, sentence: Sentence, bert: np.ndarray | None, sampler: Sampler
+        self, voice: VoiceFeatures, sentence: Sentence, bert: np.ndarray | None, sampler: Sampler, speed: float
     ) -> SemanticCodes:
-        limit = longest_codes(self.bundle, len(sentence.phones))
+        limit = longest_codes(self.bundle, len(sentence.phones), speed)
         if not limit:
             raise EngineError(
                 f"a sentence of {len(sentence.phones)} phones is too long for this bundle",
@@ -216,14 +237,15 @@ class Engine:
         codes: np.ndarray,
         sentence: Sentence,
         styles: Mapping[str, np.ndarray],
-        seed: list[int],
-        noise_scale: float,
+        number: int,
+        delivery: _Delivery,
     ) -> np.ndarray:
+        scale, speed = delivery.noise_scale, delivery.speed
         while True:
             try:
                 with self._loader.using(self.bundle, self.ladder.rung.delegate) as graphs:
-                    generator = np.random.default_rng(seed)
-                    return latent_frames(self.bundle, graphs, codes, sentence.phones, styles, generator, noise_scale)
+                    generator = np.random.default_rng([delivery.seed, number, 1])
+                    return latent_frames(self.bundle, graphs, codes, sentence.phones, styles, generator, scale, speed)
             except EngineError as error:
                 if not self._singer.fell(error):
                     raise

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from toolkit.bench.machine import environment
 from toolkit.delegates.levels import level_title, parse_level
+from toolkit.delegates.runtime import runtime_needs
 from toolkit.pipeline.events import StageRecord
 from toolkit.pipeline.evidence import Judged
 from toolkit.pipeline.listening import summary
@@ -85,6 +86,7 @@ def assemble(found: Findings) -> RunResult:
             wall_seconds=time.time() - found.started,
             peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         ),
+        origin=found.source.origin,
         environment=environment(recipe.delegate.name).model_copy(
             update={"delegate_version": level or None, "lock_sha256": lock_sha256()}
         ),
@@ -96,11 +98,15 @@ def assemble(found: Findings) -> RunResult:
         precision=tuple(row for part in found.shipped for row in part.audit),
         overrides=overrides(recipe, found.shipped),
         delegation=judged.placements,
+        runtimes=runtime_needs(found.directory / "bundle"),
+        sentence=judged.sentence,
+        gpu_executions=judged.gpu_executions,
         latency=judged.measured.latency,
         comparisons=judged.measured.comparisons,
         estimates=judged.estimates,
         memory=judged.measured.memory,
         op_times=judged.measured.op_times,
+        op_runs=judged.measured.op_runs,
         points=_points(found),
         size=judged.size,
         sparsity=tuple(row for part in found.shipped for row in part.sparsity),

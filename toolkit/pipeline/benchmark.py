@@ -24,7 +24,7 @@ from toolkit.engine.memory import available_bytes
 from toolkit.errors import BenchError
 from toolkit.pipeline.run_directory import MANIFEST, building, file_sha256, refuse_foreign_directory
 from toolkit.recipe.schema import Bench
-from toolkit.results import Latency, LatencyComparison, Memory, OpTime, Run, RunResult, Validity, save
+from toolkit.results import Latency, LatencyComparison, Memory, OpRun, OpTime, Run, RunResult, Validity, save
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +56,7 @@ class Measured:
     comparisons: tuple[LatencyComparison, ...]
     memory: tuple[Memory, ...]
     op_times: tuple[OpTime, ...]
+    op_runs: tuple[OpRun, ...] = ()
 
 
 def plan_of(settings: Bench) -> Plan:
@@ -76,6 +77,7 @@ def bench_parts(parts: list[BenchPart], settings: Bench, on_progress: Callable[[
     comparisons: list[LatencyComparison] = []
     memory: list[Memory] = []
     op_times: list[OpTime] = []
+    op_runs: list[OpRun] = []
     total = len(parts) * (len(settings.threads) + 1)
     done = 0
     for part in parts:
@@ -97,11 +99,17 @@ def bench_parts(parts: list[BenchPart], settings: Bench, on_progress: Callable[[
         for variant, path in part.files.items():
             memory.append(peak_memory(path, part.key, variant, threads=max(settings.threads)))
             if part.timed_by_operator:
-                op_times += time_operators(path, part.key, variant, threads=max(settings.threads)).times
+                breakdown = time_operators(path, part.key, variant, threads=max(settings.threads))
+                op_times += breakdown.times
+                op_runs += breakdown.runs
         done += 1
         on_progress(done, total, f"{part.key}, memory")
     return Measured(
-        latency=tuple(latency), comparisons=tuple(comparisons), memory=tuple(memory), op_times=tuple(op_times)
+        latency=tuple(latency),
+        comparisons=tuple(comparisons),
+        memory=tuple(memory),
+        op_times=tuple(op_times),
+        op_runs=tuple(op_runs),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from converters.spec import Interface
+from toolkit.delegates.runtime import runtime_need
 from toolkit.engine.bundle import ENGINE_FILE, FORMAT
 from toolkit.pipeline.artefacts import interface_facts
 from toolkit.pipeline.run_directory import RunDirectory, file_sha256
@@ -39,15 +40,20 @@ def file_of(kind: str) -> str:
 
 
 def write_engine_bundle(
-    run: RunDirectory, graphs: Sequence[BundleGraph], facts: Mapping[str, Any], recipe: Recipe
+    run: RunDirectory,
+    graphs: Sequence[BundleGraph],
+    facts: Mapping[str, Any],
+    recipe: Recipe,
+    folder: str = "bundle",
 ) -> dict[str, int]:
-    """Writes ``bundle/``; returns the size in bytes of each of its files.
+    """Writes a bundle; returns the size in bytes of each of its files.
 
     Args:
         run: the run directory.
         graphs: every graph.
         facts: what ``engine.json`` says besides files and graphs (see `toolkit.engine.bundle`).
         recipe: whose digest goes into every file.
+        folder: where in the run.
     """
     from converters.tflite_graph.merge import merge_signatures
     from converters.tflite_graph.metadata import write_metadata
@@ -58,7 +64,7 @@ def write_engine_bundle(
         merged = merge_signatures([(graph.name, graph.tflite) for graph in inside])
         names = {layer: torch_name for graph in inside for layer, torch_name in graph.torch_names.items()}
         path = run.write_bytes(
-            f"bundle/{name}",
+            f"{folder}/{name}",
             write_metadata(
                 merged,
                 {
@@ -68,7 +74,11 @@ def write_engine_bundle(
                 },
             ),
         )
-        files[name] = {"sha256": file_sha256(path), "size_bytes": path.stat().st_size}
+        files[name] = {
+            "sha256": file_sha256(path),
+            "size_bytes": path.stat().st_size,
+            "runtime": runtime_need(path, name).release,  # for an app that chooses its runtime; this engine has one
+        }
     described = {
         graph.name: {
             "file": file_of(graph.kind),
@@ -77,5 +87,5 @@ def write_engine_bundle(
         }
         for graph in graphs
     }
-    run.write_json(f"bundle/{ENGINE_FILE}", {"format": FORMAT, **facts, "files": files, "graphs": described})
+    run.write_json(f"{folder}/{ENGINE_FILE}", {"format": FORMAT, **facts, "files": files, "graphs": described})
     return {name: fact["size_bytes"] for name, fact in files.items()}

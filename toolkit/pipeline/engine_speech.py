@@ -18,6 +18,7 @@ from toolkit.engine.residency import Residency
 from toolkit.engine.singing import rungs_of
 from toolkit.engine.sound import levelled, write_wave
 from toolkit.engine.speaking import Engine, Piece, SpeechReport
+from toolkit.engine.tempo import checked_speed
 from toolkit.text.front_end import Phones, aligned_phones_of
 from toolkit.text.sentences import sentences_of
 from toolkit.text.symbols import parsed_phones
@@ -35,6 +36,7 @@ class EngineSettings:
         delegate: shared library of a delegate; empty is the CPU.
         deadline_factor: real-time factor the ladder holds chunks to.
         cut: how long text is split.
+        speed: of speech, 1 is as the model speaks.
     """
 
     threads: int = 2
@@ -43,6 +45,7 @@ class EngineSettings:
     delegate: str = ""
     deadline_factor: float = 1.0
     cut: str = "cut5"
+    speed: float = 1.0
 
 
 def speak_as_user(
@@ -78,6 +81,7 @@ def speak_as_user(
         raise InputError("this bundle speaks as a user", where="toolkit speak", hint="give --user ID and --database")
     if bool(text) == bool(phones):
         raise InputError("give either --text or --phones", where="toolkit speak", hint="one of them, not both")
+    checked_speed(settings.speed)
     residency = Residency(settings.memory_bytes)  # first, so that all that follows counts
     bundle = read_bundle(folder)
     with VoiceDatabase(database) as voices:
@@ -87,9 +91,8 @@ def speak_as_user(
     loader = GraphLoader(residency, threads=settings.threads)
     engine = Engine(bundle, loader, Ladder(rungs_of(bundle, settings.delegate), patience))
     report = SpeechReport()
-    pieces = engine.speak(
-        voice, read_sentences(bundle, loader, written, report.notes), seed=settings.seed, report=report
-    )
+    sentences = read_sentences(bundle, loader, written, report.notes)
+    pieces = engine.speak(voice, sentences, seed=settings.seed, speed=settings.speed, report=report)
     write_wave(out, _levelled_sentences(pieces), bundle.sample_rate_hz)
     return _lines(out, report, residency, settings.threads)
 

@@ -20,6 +20,7 @@ from toolkit.pipeline.device_latency import estimate_run, whole_of
 from toolkit.pipeline.events import StageClock
 from toolkit.pipeline.float_chain import FloatPart
 from toolkit.pipeline.gates import Evidence, judge_gates
+from toolkit.pipeline.gpu_execution import GpuFindings, execute_parts
 from toolkit.pipeline.hearing import listen
 from toolkit.pipeline.listening import OwnTiming
 from toolkit.pipeline.reuse import Reuse
@@ -27,14 +28,25 @@ from toolkit.pipeline.run_directory import RunDirectory
 from toolkit.pipeline.shipping import Shipped, file_stem
 from toolkit.pipeline.sources import Source
 from toolkit.recipe.schema import Recipe
-from toolkit.results import Clip, Gate, LatencyEstimate, PartSize, Placement, Quality, Size
+from toolkit.results import (
+    Clip,
+    DelegateName,
+    Gate,
+    GpuExecution,
+    LatencyEstimate,
+    PartSize,
+    Placement,
+    Quality,
+    Sentence,
+    Size,
+)
 
 _SHUFFLED_PARTS = ("flow", "decoder", "model")
 _UNTIMED = {"latency": "this run is one of a search's, which are not timed on the host; the search's best one is"}
 SCRATCH = ".bench"
 """Folder of single-signature copies that are measured and then removed."""
 _MAIN_PARTS = ("decoder", "model")
-DELEGATES = {"nnapi": "nnapi", "gpu": "gpu_litert", "xnnpack": "xnnpack"}
+DELEGATES: dict[str, DelegateName] = {"nnapi": "nnapi", "gpu": "gpu_litert", "xnnpack": "xnnpack", "qnn": "qnn"}
 """Delegate of the recipe to the placement its gates are judged on."""
 
 
@@ -53,6 +65,8 @@ class Judged:
     output_snr_db: float | None
     estimates: tuple[LatencyEstimate, ...] = ()
     own_timing: OwnTiming | None = None
+    sentence: Sentence | None = None
+    gpu_executions: tuple[GpuExecution, ...] = ()
 
 
 def judge_run(
@@ -72,9 +86,9 @@ def judge_run(
     Without ``benchmark`` nothing is timed on the host, and the report says so.
     """
     with clock.stage("delegate placement") as stage:
-        level = parse_level(recipe.delegate.android)
-        placements = tuple(p for part in shipped for p in place_all(part.tflite, part.key, level=level))
-        asked = [p for p in placements if p.delegate == DELEGATES[recipe.delegate.name]]
+        level, wanted = parse_level(recipe.delegate.android), DELEGATES[recipe.delegate.name]
+        placements = tuple(p for part in shipped for p in place_all(part.tflite, part.key, level=level, asked=wanted))
+        asked = [p for p in placements if p.delegate == wanted]
         stage.fact = ", ".join(f"{p.part} {p.delegated_ops}/{p.total_ops} in {p.partitions}" for p in asked)
     parts = _bench_parts(source, floats, shipped, run)
     best = max(recipe.bench.threads)
@@ -88,6 +102,7 @@ def judge_run(
                 lambda done, total, note: clock.listener.progress("benchmark on the host CPU", done, total, note),
             )
             stage.fact = ", ".join(f"{c.part} ×{c.ratio:.2f}" for c in measured.comparisons if c.threads == best)
+    on_gpu = execute_parts(parts, recipe, clock) if benchmark else GpuFindings()
     estimates = estimate_run(run, recipe, clock)
     size = _size(source, floats, shipped, run, recipe)
     heard = listen(source, shipped, recipe, manifest, run, clock, reuse or Reuse())
@@ -117,9 +132,10 @@ def judge_run(
         quality=heard.quality,
         whole_voice=heard.whole,
         own_timing=heard.own_timing,
-        missing={**heard.missing, **untimed},
+        missing={**heard.missing, **untimed, **(on_gpu.missing or {})},
         clips=heard.clips,
-        gates=judge_gates(recipe.gates, rows, evidence),
+        gates=(*judge_gates(recipe.gates, rows, evidence), *on_gpu.gates),
+        gpu_executions=on_gpu.executions,
         output_snr_db=output_snr_db,
         estimates=estimates,
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from converters.errors import InputError
 from converters.memory import release_unused_memory
+from toolkit.delegates.runtime import check_runtime
 from toolkit.errors import CheckpointError, VoiceError
 from toolkit.pipeline.chosen_voice import ChosenVoice, chosen_voice
 from toolkit.pipeline.events import Listener, StageClock
@@ -20,6 +21,7 @@ from toolkit.pipeline.gpt_sovits_finish import Started, finish
 from toolkit.pipeline.gpt_sovits_listeners import ListenerPaths, listeners_of, listening_facts, listening_graphs
 from toolkit.pipeline.gpt_sovits_listening import Listening
 from toolkit.pipeline.gpt_sovits_precision import GraphPrecision
+from toolkit.pipeline.gpt_sovits_rules import check_recipe
 from toolkit.pipeline.run import Outcome
 from toolkit.pipeline.run_directory import RunDirectory, building, refuse_foreign_directory
 from toolkit.pipeline.shipping import Shipped
@@ -79,7 +81,7 @@ def convert_pair(
         CheckpointError: a file is damaged, foreign, of a version that does not convert, or the two do not belong
             together.
         ParityError: a hop diverges from torch.
-        RecipeError: a precision rule matches nothing.
+        RecipeError: a glob of the recipe matches nothing, or it has settings for a part there is none of.
         AuditError: a precision was not realised.
         VoiceError: the voice's style is not of this model.
     """
@@ -95,6 +97,7 @@ def convert_pair(
         stage.fact = f"{pair.gpt.info or pair.gpt.path.name}; {pair.sovits.info or pair.sovits.path.name}"
     semantic = semantic_model(pair.gpt, share=True)
     heard = listeners_of(listeners, pair.sovits, semantic.config)
+    check_recipe(recipe, semantic, pair.sovits, heard)
     repro = out.with_name(f"{out.name}-repro")
     resume = out.with_name(f".{out.name}.resume")
     precision = GraphPrecision(recipe, _speech(pair, semantic, features, recipe.seed), clock, resume)
@@ -226,6 +229,7 @@ def convert_graph(
         ParityError: a hop diverges from torch.
         RecipeError: a precision rule matches nothing.
         AuditError: a precision was not realised.
+        DelegateError: the runtime the recipe asks for is too old for the graph.
     """
     part = SourcePart(
         name=graph.kind,
@@ -238,6 +242,7 @@ def convert_graph(
     floats = convert_float(part, recipe, clock, repro)
     directory.write_bytes(f"float32/{graph.name}.tflite", floats.tflite)
     compressed, lost = precision.give(graph, floats)
+    check_runtime(compressed.tflite, part.key, recipe.delegate.runtime)
     shipped = Shipped(
         name=graph.kind,
         bucket=graph.bucket,

@@ -16,6 +16,7 @@ from toolkit.pipeline.gpt_sovits import SAMPLE_RATE_HZ, convert_graph, semantic_
 from toolkit.pipeline.gpt_sovits_finish import Started, finish
 from toolkit.pipeline.gpt_sovits_listening import Listening
 from toolkit.pipeline.gpt_sovits_precision import GraphPrecision
+from toolkit.pipeline.gpt_sovits_rules import check_recipe
 from toolkit.pipeline.run import Outcome
 from toolkit.pipeline.run_directory import building, refuse_foreign_directory
 from toolkit.pipeline.sources import Source
@@ -40,7 +41,7 @@ def convert_codes(
     Raises:
         CheckpointError: the file is damaged, foreign, or a SoVITS checkpoint.
         ParityError: a hop diverges from torch.
-        RecipeError: a precision rule matches nothing.
+        RecipeError: a glob of the recipe matches nothing, or it has settings for a part there is none of.
         AuditError: a precision was not realised.
     """
     from toolkit.models.gpt_sovits.calibration import SpokenSentences
@@ -61,6 +62,7 @@ def convert_codes(
             )
         stage.fact = gpt.info or path.name
     settings, model = recipe.gpt_sovits or GptSovits(), semantic_model(gpt, share=True)
+    check_recipe(recipe, model)
     lengths = SemanticBuckets(prefill=settings.prefill, cache_rows=settings.cache_rows)
     title = f"GPT-SoVITS {gpt.version} GPT half: text to semantic codes only, no sound" + (
         f" ({gpt.info})" if gpt.info else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from converters.spec import Arrays
 from toolkit.delegates.levels import parse_level
@@ -17,6 +17,8 @@ from toolkit.pipeline.events import StageClock
 from toolkit.pipeline.evidence import DELEGATES, SCRATCH, Judged, float_macs, op_counts
 from toolkit.pipeline.gates import Evidence, judge_gates
 from toolkit.pipeline.gpt_sovits_precision import Fidelity
+from toolkit.pipeline.gpt_sovits_sentence import MeasuredSentence
+from toolkit.pipeline.gpu_execution import execute_parts
 from toolkit.pipeline.hearing import Heard
 from toolkit.pipeline.run_directory import RunDirectory
 from toolkit.pipeline.shipping import Shipped
@@ -85,15 +87,31 @@ def choice_notes(graphs: Sequence[ConvertedGraph]) -> tuple[Warn, ...]:
 
 
 def judge_pair(
-    graphs: Sequence[ConvertedGraph], recipe: Recipe, run: RunDirectory, clock: StageClock, heard: Heard
+    graphs: Sequence[ConvertedGraph],
+    recipe: Recipe,
+    run: RunDirectory,
+    clock: StageClock,
+    heard: Heard,
+    said: MeasuredSentence,
 ) -> Judged:
-    """Measures what the report shows and holds it against the recipe's gates."""
+    """Measures what the report shows and holds it against the recipe's gates.
+
+    Args:
+        graphs: all of them.
+        recipe: benchmark and gates.
+        run: holds the float files.
+        clock: told about every stage.
+        heard: held-out sentences.
+        said: the whole sentence, which leads what was measured.
+    """
     with clock.stage("delegate placement") as stage:
-        level = parse_level(recipe.delegate.android)
+        level, wanted = parse_level(recipe.delegate.android), DELEGATES[recipe.delegate.name]
         placements = tuple(
-            row for graph in graphs for row in place_all(graph.shipped.tflite, graph.shipped.key, level=level)
+            row
+            for graph in graphs
+            for row in place_all(graph.shipped.tflite, graph.shipped.key, level=level, asked=wanted)
         )
-        asked = [row for row in placements if row.delegate == DELEGATES[recipe.delegate.name]]
+        asked = [row for row in placements if row.delegate == wanted]
         stage.fact = ", ".join(f"{p.part} {p.delegated_ops}/{p.total_ops} in {p.partitions}" for p in asked)
     name = "benchmark on the host CPU"
     with clock.stage(name) as stage:
@@ -103,6 +121,12 @@ def judge_pair(
         )
         threads = max(recipe.bench.threads)
         stage.fact = ", ".join(f"{c.part} ×{c.ratio:.2f}" for c in measured.comparisons if c.threads == threads)
+    measured = replace(
+        measured,
+        latency=(*said.latency, *measured.latency),
+        comparisons=(*said.comparisons, *measured.comparisons),
+        memory=(*said.memory, *measured.memory),
+    )
     with clock.stage("size") as stage:
         sizes = _sizes(parts)
         stage.fact = f"{sum(size.total_bytes for size in sizes if size.variant == 'result'):,} bytes before sharing"
@@ -112,6 +136,7 @@ def judge_pair(
         if size.variant == "float32":
             kind = "t2s" if size.part.startswith("t2s_") else size.part.partition("@")[0]
             largest[kind] = max(largest.get(kind, 0), size.total_bytes)
+    on_gpu = execute_parts(parts, recipe, clock)
     estimates = estimate_run(run, recipe, clock)
     size = total_size(run, sizes, sum(largest.values()), recipe.gates.total_bytes_max)
     shipped = [graph.shipped for graph in graphs]
@@ -137,9 +162,15 @@ def judge_pair(
         size=size,
         quality=heard.quality,
         whole_voice=None,
-        missing=heard.missing,
+        missing={
+            **heard.missing,
+            **({"sentence": said.missing} if said.missing else {}),
+            **(on_gpu.missing or {}),
+        },
+        sentence=said.sentence,
         clips=heard.clips,
-        gates=judge_gates(recipe.gates, rows, evidence),
+        gates=(*judge_gates(recipe.gates, rows, evidence), *on_gpu.gates),
+        gpu_executions=on_gpu.executions,
         output_snr_db=worst,
         estimates=estimates,
     )

@@ -14,6 +14,7 @@ from toolkit.pipeline.events import StageClock
 from toolkit.pipeline.evidence import SCRATCH
 from toolkit.pipeline.gpt_sovits_evidence import ConvertedGraph, choice_notes, judge_pair
 from toolkit.pipeline.gpt_sovits_listening import Listening, listen
+from toolkit.pipeline.gpt_sovits_sentence import measure_sentence
 from toolkit.pipeline.manifest import write_manifest
 from toolkit.pipeline.run import write_results
 from toolkit.pipeline.run_directory import RunDirectory
@@ -64,10 +65,12 @@ def finish(
     """
     clock = started.clock
     with clock.stage("bundle") as stage:
-        sizes = write_engine_bundle(directory, [_bundled(graph) for graph in graphs], facts, recipe)
+        bundled = [_bundled(graph) for graph in graphs]
+        sizes = write_engine_bundle(directory, bundled, facts, recipe)
         stage.fact = f"{sum(sizes.values()):,} bytes"
     heard = listen(listening, recipe, directory, clock)
-    judged = judge_pair(graphs, recipe, directory, clock, heard)
+    said = measure_sentence(bundled, facts, recipe, directory, clock)
+    judged = judge_pair(graphs, recipe, directory, clock, heard, said)
     shutil.rmtree(directory.path / SCRATCH)
     write_manifest(directory, source, recipe)
     result = assemble(

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import math
+import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from converters.tflite_graph.read import TfliteGraph, read_tflite
+from toolkit.delegates.float16_arithmetic import ACCUMULATED
+from toolkit.delegates.float16_emulation import emulate_float16
 from toolkit.delegates.levels import DEPRECATION_NOTE, parse_level
+from toolkit.delegates.made_inputs import made_inputs
 from toolkit.delegates.place import place_graph
+from toolkit.delegates.runtime import runtime_need
+from toolkit.delegates.software_gpu import LABEL, execute_on_gpu
 from toolkit.pipeline.evidence import DELEGATES
+from toolkit.pipeline.gpu_execution import float16_estimate
 from toolkit.results import DelegateName, Placement
 
 PLACEMENTS: dict[str, DelegateName] = {**DELEGATES, "gpu-classic": "gpu_classic", "coreml": "coreml"}
@@ -35,6 +45,7 @@ def inspect_tflite(path: Path, delegate: str | None, android: str) -> dict[str, 
         "size_bytes": path.stat().st_size,
         "graphs": graph.graphs,
         "macs": sum(macs.values()),
+        "runtime": runtime_need(path, path.name).model_dump(mode="json"),
         "tensors": [*_tensors(graph, graph.inputs, "input"), *_tensors(graph, graph.outputs, "output")],
         "ops": [
             {
@@ -49,6 +60,34 @@ def inspect_tflite(path: Path, delegate: str | None, android: str) -> dict[str, 
     }
     if delegate is not None:
         found["placement"] = _placement(placement, delegate)
+    return found
+
+
+def execute_tflite(path: Path) -> dict[str, Any]:
+    """A file on LiteRT's GPU accelerator, on seeded inputs, and what float16 would cost it on a phone's GPU.
+
+    Raises:
+        InputError: the file is missing, damaged or foreign.
+        DelegateError: no software GPU is installed, or its process ended without an answer.
+    """
+    graph = read_tflite(path)
+    inputs = made_inputs(graph)
+    with tempfile.TemporaryDirectory() as folder:
+        arrays = Path(folder) / "inputs.npz"
+        np.savez(arrays, **inputs)  # type: ignore[arg-type]
+        result = execute_on_gpu(path, arrays=arrays)
+    levels = {name: error.snr_db for name, error in result.outputs.items()}
+    found: dict[str, Any] = {
+        "how": LABEL,
+        "accepted": result.accepted,
+        "reason": result.reason,
+        "gpu_ops": result.gpu_ops,
+        "cpu_ops": result.cpu_ops,
+        "judgement": result.judgement,
+        "snr_db": {n: round(level, 1) if math.isfinite(level) else str(level) for n, level in levels.items()},
+    }
+    if any(op.kind in ACCUMULATED and graph.tensors[op.outputs[0]].dtype == "FLOAT32" for op in graph.ops):
+        found["float16"] = float16_estimate(emulate_float16(path, inputs)).model_dump(mode="json")
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import toolkit
 from toolkit.bench.machine import tool_versions
+from toolkit.delegates.runtime import runtime_needs
 from toolkit.pipeline.provenance import lock_sha256
 from toolkit.pipeline.run_directory import MANIFEST, RunDirectory
 from toolkit.pipeline.sources import Source
@@ -31,6 +32,7 @@ def write_manifest(run: RunDirectory, source: Source, recipe: Recipe, data_sha25
                 **({"calibration_data/manifest.jsonl": {"sha256": data_sha256}} if data_sha256 else {}),
             },
             "outputs": run.digests(_REPRODUCIBLE),
+            "runtimes": {need.file: need.release for need in runtime_needs(run.path / "bundle")},
             "recipe": {"name": recipe.name, "sha256": recipes.sha256(recipe)},
             "tools": {"toolkit": toolkit.__version__, **tool_versions()},
             "lock_sha256": lock_sha256(),

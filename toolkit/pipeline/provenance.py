@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -12,8 +13,8 @@ _ROOT = Path(toolkit.__file__).resolve().parents[1]
 
 
 def lock_sha256() -> str | None:
-    """Digest of the lock the checkout carries; None in an installation without it."""
-    lock = _ROOT / "requirements.lock"
+    """Digest of the lock the checkout carries, or that an image names in TOOLKIT_LOCK; None where there is none."""
+    lock = Path(os.environ.get("TOOLKIT_LOCK") or _ROOT / "requirements.lock")
     return file_sha256(lock) if lock.is_file() else None
 
 

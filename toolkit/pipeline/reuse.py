@@ -71,6 +71,8 @@ def float_digest(part: SourcePart, recipe: Recipe) -> str:
     digest = hashlib.sha256()
     _add(digest, part.key, repr(part.spec), part.real_probes)
     _add(digest, recipe.onnx.model_dump_json(), recipe.parity.model_dump_json())
+    if recipe.delegate.name == "gpu":
+        _add(digest, "rewrites for GPUs")
     for probe in part.probes:
         for name, array in sorted(probe.items()):
             _add_array(digest, name, np.asarray(array))
@@ -82,6 +84,8 @@ def shipped_digest(part: SourcePart, recipe: Recipe, calibration_sha256: str) ->
     """Digest of what decides a part as it ships."""
     digest = hashlib.sha256(float_digest(part, recipe).encode())
     _add(digest, recipe.part(part.name).model_dump_json(), recipe.seed, calibration_sha256)
+    if recipe.delegate.name == "qnn":
+        _add(digest, "rewrites for NPUs")
     return digest.hexdigest()
 
 

@@ -12,6 +12,7 @@ from toolkit.estimate.devices import find_device
 from toolkit.pipeline import sources
 from toolkit.pipeline.artefacts import write_float, write_shipped, write_voice_files
 from toolkit.pipeline.assemble import Findings, assemble
+from toolkit.pipeline.early_rules import check_release, check_voice
 from toolkit.pipeline.events import Listener, StageClock
 from toolkit.pipeline.evidence import SCRATCH, Judged, judge_run
 from toolkit.pipeline.float_chain import FloatPart, convert_float
@@ -72,10 +73,13 @@ def run(
     refuse_foreign_directory(out)
     if recipe.delegate.device:
         find_device(recipe.delegate.device)  # before the work, not after it
+    check_release(recipe)
     clock = StageClock(listener)
     reuse = reuse or Reuse()
     opened = f"{request!r} {recipe.buckets!r} {recipe.seed}"
     source, parts, manifest = reuse.opened(opened, lambda: open_source(request, recipe, clock))
+    if source.voice is not None:
+        check_voice(recipe, parts)
     repro = out.with_name(f"{out.name}-repro")
     resume = out.with_name(f".{out.name}.resume")
     with building(out) as directory:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
 import shutil
@@ -103,10 +105,28 @@ def refuse_foreign_directory(out: Path, *, what: str = "run", mark: str = MANIFE
 
 
 def _swap(temporary: Path, out: Path) -> None:
-    if not out.exists():
+    """Puts ``temporary`` in the place of ``out``. Of two runs that end together the later one stays; neither fails."""
+    moved: list[Path] = []
+    try:
+        while not _placed(temporary, out):
+            moved.append(Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".old", dir=out.parent)))
+            with contextlib.suppress(FileNotFoundError):  # the other run has just moved it away
+                out.replace(moved[-1] / "run")
+    except OSError:
+        if moved and (moved[-1] / "run").exists() and not out.exists():
+            (moved[-1] / "run").replace(out)
+        raise
+    finally:
+        for old in moved:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _placed(temporary: Path, out: Path) -> bool:
+    """Renames a directory; False when there is another, with something in it, of that name."""
+    try:
         temporary.replace(out)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".old", dir=out.parent))
-    out.replace(old / "run")
-    temporary.replace(out)
-    shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            return False
+        raise
+    return True

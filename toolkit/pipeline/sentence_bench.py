@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.bench import machine
+from toolkit.bench.guard import Parent, guarded, seconds_for
 from toolkit.bench.memory import in_child
-from toolkit.bench.sentence import CODES_PER_SECOND, SentenceTimes, engine_speaker, race_sentences
+from toolkit.bench.sentence import CODES_PER_SECOND, SentenceTimes, engine_speaker, of_length, race_sentences
 from toolkit.bench.stats import paired_ratio
 from toolkit.engine.bundle import read_bundle
 
 PHASES = ("whole", "first_audio", "prefill", "steps", "acoustics", "vocoder")
+_SECONDS_A_CODE = 1.0  # 25 times slower than the sound lasts: slower than any processor this is for
 _TITLES = ("whole", "1st audio", "prefill", "steps", "enc+flow", "vocoder")
 
 
@@ -103,6 +105,7 @@ def bench_bundles(
     rounds: int,
     voices: int,
     bound_bytes: int,
+    patience_seconds: float | None = None,
     on_progress: Callable[[int, int, str], None] = lambda done, total, note: None,
 ) -> SentenceBench:
     """Measures bundles that take turns, then each one's memory in a process of its own.
@@ -115,21 +118,38 @@ def bench_bundles(
         rounds: sentences of each bundle that count.
         voices: how many speak while memory is measured.
         bound_bytes: bound they speak under.
+        patience_seconds: of the first sentences of all bundles together; by size and length when left out.
         on_progress: told of what is done.
 
     Raises:
         EngineError: a bundle is damaged.
-        BenchError: a bundle says no such sentence, or the memory probe failed.
+        BenchError: a bundle says no such sentence, crashes LiteRT or is not done with it in time, or the memory probe
+            failed.
     """
     total = rounds + 1 + len(folders)
-    speakers = {
-        name: engine_speaker(read_bundle(folder), codes=codes, phones=phones, threads=threads)
-        for name, folder in zip(_names(folders), folders, strict=True)
-    }
-    times = race_sentences(speakers, rounds, lambda done, of: on_progress(done, total, "sentences"))
-    speakers.clear()
+    named = dict(zip(_names(folders), folders, strict=True))
+    bundles = {name: of_length(read_bundle(folder), codes, phones) for name, folder in named.items()}
+
+    def race(ready: Parent) -> dict[str, list[SentenceTimes]]:
+        speakers = {
+            name: engine_speaker(bundle, codes=codes, phones=phones, threads=threads)
+            for name, bundle in bundles.items()
+        }
+
+        def told(done: int, of: int) -> None:
+            if done == 1:
+                ready()
+            ready.tell(done, total, "sentences")
+
+        return race_sentences(speakers, rounds, told)
+
+    # LiteRT trusts its files, and a digest only says that they are those which were written: damage before that, or an
+    # operator this runtime gets wrong, ends a process. It is not to be this one.
+    sizes = [sum(file.size_bytes for file in bundle.files.values()) for bundle in bundles.values()]
+    limit = patience_seconds or sum(seconds_for(size) + _SECONDS_A_CODE * codes for size in sizes)
+    times = guarded(race, seconds=limit, where=", ".join(named), on_news=on_progress)
     memory = {}
-    for number, (name, folder) in enumerate(zip(_names(folders), folders, strict=True)):
+    for number, (name, folder) in enumerate(named.items()):
         memory[name] = in_child("toolkit.bench.sentence_probe", folder, codes, phones, threads, voices, bound_bytes)
         on_progress(rounds + 2 + number, total, "memory")
     return SentenceBench(

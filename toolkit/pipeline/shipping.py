@@ -11,7 +11,9 @@ from pathlib import Path
 
 from converters.errors import ToolError
 from converters.spec import Interface
+from converters.tflite_graph.leaky_relu import without_leaky_relu
 from toolkit.data import Manifest
+from toolkit.delegates.runtime import check_runtime
 from toolkit.pipeline.events import StageClock
 from toolkit.pipeline.float_chain import FloatPart
 from toolkit.pipeline.parts import calibration_inputs
@@ -70,6 +72,7 @@ def ship(
     Raises:
         RecipeError: a rule matches nothing, or asks for what cannot be realised.
         AuditError: the flatbuffer does not have the precision that was asked for.
+        DelegateError: the runtime the recipe asks for is too old for a part.
     """
     reuse = reuse or Reuse()
     calibration = manifest.sha256 if manifest else ""
@@ -117,12 +120,16 @@ def _ship(
             on_progress=progress,
             float_file=part.tflite,
         )
+        content = compressed.tflite
+        if recipe.delegate.name == "qnn":
+            content, _ = without_leaky_relu(content)
+        check_runtime(content, key, recipe.delegate.runtime)
         kinds = Counter(row.realised for row in compressed.audit.rows)
-        stage.fact = f"{len(compressed.tflite):,} bytes; " + ", ".join(f"{n} {kind}" for kind, n in kinds.most_common())
+        stage.fact = f"{len(content):,} bytes; " + ", ".join(f"{n} {kind}" for kind, n in kinds.most_common())
     return Shipped(
         name=part.source.name,
         bucket=part.source.bucket,
-        tflite=compressed.tflite,
+        tflite=content,
         interface=compressed.relayered.interface,
         torch_names=dict(compressed.relayered.torch_names),
         audit=tuple(row.model_copy(update={"part": key}) for row in compressed.audit.rows),

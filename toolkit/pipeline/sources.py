@@ -15,7 +15,9 @@ import yaml
 
 from converters.errors import InputError
 from converters.spec import PartSpec, TensorSpec
+from toolkit.pipeline.origin import RANDOM_ORIGIN, origin_beside
 from toolkit.pipeline.run_directory import file_sha256
+from toolkit.results import Origin
 
 if TYPE_CHECKING:
     from toolkit.models.voice import Voice
@@ -87,6 +89,7 @@ class Source:
         voice: the voice, for judging by ear and metric.
         inputs: sha256 by file name of everything read.
         teacher: of a student, the voice it is judged against; ``None`` where the voice is judged against itself.
+        origin: what is said of where it comes from; None when the given files say nothing.
     """
 
     name: str
@@ -94,6 +97,7 @@ class Source:
     kind: Kind
     voice: Voice | None
     inputs: dict[str, str] = field(default_factory=dict)
+    origin: Origin | None = None
     teacher: Voice | None = None
 
     @property
@@ -136,6 +140,7 @@ def open_voice(request: Request) -> Source:
         InputError: the files are missing, damaged or not a voice; a student's teacher is not found.
     """
     from toolkit.models.piper import default_voice, load_voice
+    from toolkit.models.piper.default import default_voice_path
     from toolkit.models.seeded import seeded_voice
 
     if request.teacher is not None and Path(request.model).suffix != VOICE_SUFFIX:
@@ -144,7 +149,7 @@ def open_voice(request: Request) -> Source:
         )
     if request.random_voice:
         voice = seeded_voice()
-        return Source(name="random-voice", label=voice.label, kind="voice", voice=voice)
+        return Source(name="random-voice", label=voice.label, kind="voice", voice=voice, origin=RANDOM_ORIGIN)
     if Path(request.model).suffix == VOICE_SUFFIX:
         return _voice_file(Path(request.model), request.teacher)
     if request.model:
@@ -152,9 +157,14 @@ def open_voice(request: Request) -> Source:
         config = _voice_config(path)
         voice = load_voice(path, config)
         inputs = {p.name: file_sha256(p) for p in (path, config) if p is not None}
-        return Source(name=path.stem, label=voice.label, kind="voice", voice=voice, inputs=inputs)
+        return Source(
+            name=path.stem, label=voice.label, kind="voice", voice=voice, inputs=inputs, origin=origin_beside(path)
+        )
     voice = default_voice()
-    return Source(name=voice.name, label=voice.label, kind="voice", voice=voice, inputs=dict(voice.sources))
+    origin = origin_beside(default_voice_path())
+    return Source(
+        name=voice.name, label=voice.label, kind="voice", voice=voice, inputs=dict(voice.sources), origin=origin
+    )
 
 
 def _voice_file(path: Path, given: Path | None) -> Source:
@@ -168,7 +178,10 @@ def _voice_file(path: Path, given: Path | None) -> Source:
         )
     teacher = None if voice.teacher is None else find_teacher(voice.teacher, path, given)
     inputs = {**voice.sources, **({} if teacher is None else teacher.sources)}
-    return Source(name=voice.name, label=voice.label, kind="voice", voice=voice, inputs=inputs, teacher=teacher)
+    return Source(
+        name=voice.name, label=voice.label, kind="voice", voice=voice, inputs=inputs, teacher=teacher,
+        origin=origin_beside(path),
+    )  # fmt: skip
 
 
 def open_model(request: Request, seed: int) -> tuple[Source, SourcePart]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from toolkit.engine.buckets import filled, presence
 from toolkit.engine.sampling import Sampler, SamplingSettings
+from toolkit.engine.tempo import frames_at
 from toolkit.models.gpt_sovits.semantic import SemanticModel
 from toolkit.models.gpt_sovits.semantic_loop import STEPS_MIN, generate
 from toolkit.models.gpt_sovits.sovits import Sovits, sovits_model, with_voice
@@ -26,7 +27,7 @@ class SpokenSentence:
 
     Attributes:
         codes: ``[n] int32``.
-        samples: ``[1280 n] float32``, no pause behind.
+        samples: ``[1280 n] float32`` at speed 1, no pause behind.
     """
 
     codes: np.ndarray = field(repr=False)
@@ -57,6 +58,7 @@ class TorchSpeech:
         noise_scale: float = NOISE_SCALE,
         codes_min: int = STEPS_MIN,
         codes_max: int = -1,
+        speed: float = 1.0,
     ) -> SpokenSentence:
         """Speaks one sentence; text features are zeros.
 
@@ -68,6 +70,7 @@ class TorchSpeech:
             noise_scale: width of the latent noise.
             codes_min: before so many codes the model cannot end the sentence.
             codes_max: most codes, -1 for the model's own limit.
+            speed: of speech.
         """
         import torch
 
@@ -85,7 +88,7 @@ class TorchSpeech:
         )
         codes = made.codes
         noise = np.random.default_rng([seed, number, 1]).standard_normal(
-            (1, self.sovits.config.inter, 2 * len(codes)), np.float32
+            (1, self.sovits.config.inter, frames_at(speed, 2 * len(codes))), np.float32
         )
         rows = max(len(phones), _WINDOW_ROWS)
         audio = self.sovits.speak(
@@ -95,6 +98,7 @@ class TorchSpeech:
             torch.from_numpy(presence(len(phones), rows)),
             noise=torch.from_numpy(noise),
             noise_scale=noise_scale,
+            speed=speed,
         )
         return SpokenSentence(codes=codes, samples=audio[0, 0].numpy())
 

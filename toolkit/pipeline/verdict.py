@@ -12,12 +12,29 @@ _MARKS = {"pass": "pass", "fail": "FAIL", "skipped": "skip", "error": "ERROR"}
 def verdict_text(result: RunResult, out: Path) -> str:
     """PASS or FAIL, every gate with its limit, and where the report lies."""
     lines = ["", f"{'PASS' if result.passed else 'FAIL'}  {result.run.model}"]
+    lines += _sentence(result)
     lines += [gate_line(gate) for gate in result.gates]
     if not result.validity.valid:
         lines.append("  measurements INVALID: " + "; ".join(result.validity.reasons))
     lines += [f"  note: {warning.message}" for warning in result.warnings]
     lines.append(f"  report: {out / 'index.html'}")
     return "\n".join(lines)
+
+
+def _sentence(result: RunResult) -> list[str]:
+    """What a user of the bundle waits for; nothing where no whole sentence was said."""
+    said = result.sentence
+    if said is None:
+        return []
+    lines = []
+    for one in said.phases:
+        title = "shipped" if one.variant == "result" else one.variant
+        lines.append(
+            f"  {title}: {one.whole_ms / 1000:.2f} s for {said.audio_seconds:g} s of sound (real-time factor "
+            f"{one.whole_ms / 1000 / said.audio_seconds:.2f}), first audio after {one.first_audio_ms / 1000:.2f} s, "
+            f"{said.threads} threads"
+        )
+    return lines
 
 
 def gate_line(gate: Gate) -> str:

@@ -136,8 +136,11 @@ class GptSovits(_Strict):
 class Delegate(_Strict):
     """The accelerator the graph is shaped for; the others are shown beside it."""
 
-    name: Literal["nnapi", "gpu", "xnnpack"] = "nnapi"
+    name: Literal["nnapi", "gpu", "xnnpack", "qnn"] = "nnapi"
     android: str = Field("12", description="Android version, API level (31) or NNAPI feature level (FL6)")
+    runtime: str = Field(
+        "", description="oldest release of the TFLite runtime every file must load in, e.g. 2.16; empty: any"
+    )
     device: str = Field("", description="device to estimate latency for, e.g. snapdragon-7-gen-3; empty: none")
 
 

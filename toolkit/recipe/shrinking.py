@@ -122,12 +122,7 @@ class DistilVoice(_Strict):
 
 VOICE_STUDENTS: dict[str, DistilVoice] = {
     "small": DistilVoice(),
-    "moderate": DistilVoice(
-        encoder=EncoderStudent(filter_channels=320),
-        flow=FlowStudent(hidden=128),
-        text_training=Training(steps=400, batch=12, learning_rate=7e-4, dropout=0.0),
-        flow_training=Training(steps=600, batch=4, learning_rate=7e-4, dropout=0.0),
-    ),
+    "moderate": DistilVoice(flow=None),
     "durations": DistilVoice(encoder=None, flow=None),
     "decoder": DistilVoice(encoder=None, flow=None, durations=None, decoder=DecoderStudent()),
 }

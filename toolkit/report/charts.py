@@ -265,15 +265,9 @@ def scatter(bubbles: Sequence[Bubble], x_title: str, y_title: str, label: str, *
         canvas.circle(
             x(b.x), y(b.y), radius, css, title=f"{b.label}: {milliseconds(b.x)}, {sig3(b.y)}, {size(b.size_bytes)}"
         )
-        right = x(b.x) < 60
-        canvas.text(
-            x(b.x),
-            y(b.y) + 4,
-            f"{b.label}, {size(b.size_bytes)}",
-            "bubble-label" + (" strong" if b.current else ""),
-            anchor="start" if right else "end",
-            dx=(radius + 5) * (1 if right else -1),
-        )
+        anchor = "start" if x(b.x) < 25 else "end" if x(b.x) > 75 else "middle"
+        css = "bubble-label strong" if b.current else "bubble-label"
+        canvas.text(x(b.x), y(b.y) - radius - 6, f"{b.label}, {size(b.size_bytes)}", css, anchor=anchor)
     return canvas.render()
 
 
@@ -299,4 +293,6 @@ def _x_axis(canvas: Canvas, x: Scale, marks: Sequence[float], bottom: float, uni
         canvas.line(x(mark), 4, x(mark), bottom, "grid")
         anchor = "start" if x(mark) < 4 else "end" if x(mark) > 96 else "middle"
         words = f"{sig3(mark)} {unit}".strip() if i == len(marks) - 1 else sig3(mark)
-        canvas.text(x(mark), bottom + 16, words, "tick", anchor=anchor)
+        # On a phone the last mark, which carries the unit, needs the room of the one before it.
+        css = "tick crowded" if unit and i == len(marks) - 2 > 1 else "tick"
+        canvas.text(x(mark), bottom + 16, words, css, anchor=anchor)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolkit.report import mel
+from toolkit.report import card, mel, overlays, trace
 from toolkit.report.blocks import Player
 from toolkit.report.format import seconds, signed
 from toolkit.report.markdown import markdown
@@ -21,10 +22,13 @@ _WITH_IMAGES = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportPaths:
-    """The files a report consists of."""
+    """The files a report consists of; ``trace`` is None when nothing was timed."""
 
     html: Path
     markdown: Path
+    model_card: Path
+    trace: Path | None
+    overlays: tuple[Path, ...]
 
 
 def render(
@@ -49,10 +53,22 @@ def render(
 def write_report(
     result: RunResult, run_directory: Path, *, embed_audio: bool = False, trends: tuple[Trend, ...] = ()
 ) -> ReportPaths:
-    """Writes ``index.html`` and ``report.md`` into the run directory, each whole or not at all."""
-    paths = ReportPaths(html=run_directory / "index.html", markdown=run_directory / "report.md")
+    """Writes the page, its short form, the model card, the trace and the overlays, each file whole or not at all."""
+    traced, laid = trace.trace(result), overlays.overlays(result)
+    paths = ReportPaths(
+        html=run_directory / "index.html",
+        markdown=run_directory / "report.md",
+        model_card=run_directory / card.FILE,
+        trace=run_directory / trace.FILE if traced else None,
+        overlays=tuple(run_directory / overlays.FOLDER / name for name in laid),
+    )
     _write(paths.html, render(result, run_directory, embed_audio=embed_audio, trends=trends))
     _write(paths.markdown, markdown(result))
+    _write(paths.model_card, card.card(result))
+    if paths.trace is not None:
+        _write(paths.trace, json.dumps(traced, ensure_ascii=False, allow_nan=False))
+    for path, overlay in zip(paths.overlays, laid.values(), strict=True):
+        _write(path, json.dumps(overlay, ensure_ascii=False, allow_nan=False))
     return paths
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 from toolkit.report import selection as pick
-from toolkit.report.format import change, milliseconds, percent, quantity, sig3, signed, size
+from toolkit.report.format import change, milliseconds, percent, quantity, seconds, sig3, signed, size
 from toolkit.report.sections import phone
+from toolkit.report.sections import sentence as whole
 from toolkit.report.sections.verdict import objections, sentence, tally
 from toolkit.results import RunResult
 
@@ -51,18 +52,26 @@ def _numbers(result: RunResult) -> list[str]:
     rows = []
     latency = pick.headline_latency(result)
     if latency is not None:
+        said = result.sentence
+        what = latency.part if said is None else f"a sentence of {seconds(said.audio_seconds)}"
         base = pick.counterpart(result, latency)
         ratio = pick.comparison(result, latency.part, latency.threads)
         rows.append(
             _row(
                 result,
-                f"latency p50, {latency.part}, {latency.threads} threads, host CPU",
+                f"latency p50, {what}, {latency.threads} threads, host CPU",
                 milliseconds(latency.stats.p50_ms),
                 "latency_ratio",
                 milliseconds(base.stats.p50_ms) if base else "–",
                 sig3(ratio.ratio) if ratio else "–",
             )
         )
+    early = whole.shipped(result)
+    if early is not None:
+        before_ms = getattr(whole.shipped(result, "float32"), "first_audio_ms", None)
+        ratio_text = change(early.first_audio_ms / before_ms) if before_ms else "–"
+        now = milliseconds(early.first_audio_ms)
+        rows.append(f"| first audio of it after | {now} | – | {milliseconds(before_ms)} | {ratio_text} |")
     there = phone.headline(result)
     if there is not None:
         rows.append(f"| latency mean, {there.part}, {there.where} | {milliseconds(there.avg_ms)} | – | – | – |")

@@ -28,12 +28,18 @@ DELEGATE_TITLES = {
     "gpu_litert": "GPU (LiteRT)",
     "xnnpack": "CPU (XNNPACK)",
     "coreml": "Core ML",
+    "qnn": "NPU (Qualcomm)",
 }
 
 
 def base(part: str) -> str:
     """Name of a part without its bucket: ``decoder`` of ``decoder@256``."""
     return part.partition("@")[0]
+
+
+def part_title(result: RunResult, part: str) -> str:
+    """A part as a reader knows it: ``total`` is the whole sentence where one was said."""
+    return "whole sentence" if part == "total" and result.sentence is not None else part
 
 
 def main_part(result: RunResult) -> str:
@@ -80,11 +86,13 @@ def headline_memory(result: RunResult, variant: str = "result") -> Memory | None
 
 
 def headline_placement(result: RunResult) -> Placement | None:
-    """Main part under the delegate that was asked for."""
+    """The main part, or the one that computes most, under the delegate that was asked for."""
     asked = result.environment.delegate or "nnapi"
     wanted = {"gpu": "gpu_litert", "cpu": "xnnpack"}.get(asked, asked)
     found = [p for p in result.delegation if p.delegate == wanted]
-    return next((p for p in found if p.part == main_part(result)), found[0] if found else None)
+    same = next((p for p in found if p.part == main_part(result)), None)
+    # Of many parts the one that computes most speaks for them; where work is not known, the first.
+    return same or max(found, key=lambda p: sum(op.macs or 0 for op in p.ops), default=None)
 
 
 def metric(result: RunResult, name: str) -> Metric | None:

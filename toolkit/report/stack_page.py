@@ -93,8 +93,8 @@ def _stages(result: StackResult) -> Section:
         Column(title="", wide=True),
         Column(title="Cross-entropy", unit="nats", number=True),
         Column(title="Top-1", number=True),
-        Column(title="Agrees with the model given", number=True),
-        Column(title="Step over float32", number=True),
+        Column(title="Same choice", number=True),
+        Column(title="Step", unit="of float32", number=True),
     )
     first = result.stages[0]
     rows = []
@@ -105,7 +105,7 @@ def _stages(result: StackResult) -> Section:
             rise = stage.cross_entropy_nats - first.cross_entropy_nats
         rows.append(
             (
-                Cell(text=stage.title, tone="strong", sub="from the cache" if stage.reused else seconds(stage.seconds)),
+                Cell(text=stage.title, tone="strong", sub=_took(stage, first)),
                 Cell(text=f"{count(stage.parameters)} weights", sub=stage.shape),
                 Cell(text=size(stage.bundle_bytes), sub=f"{sig3(1 / share)} x smaller" if stage is not first else ""),
                 Cell(chart=charts.share_bar(share, "v-result", f"{percent(share)} of the float32 bundle")),
@@ -115,16 +115,23 @@ def _stages(result: StackResult) -> Section:
                 Cell(text=sig3(_ratio(result, stage))),
             )
         )
-    blocks: list[Block] = [Table(columns=columns, rows=tuple(rows), form="roomy")]
+    blocks: list[Block] = [Table(columns=columns, rows=tuple(rows), form="stacking")]
     if result.trained:
         lead = (
             f"Quality on {count(result.predictions)} held-out predictions: codes and stop tokens, each given those "
-            "before it. Bundles hold the same graphs; all but the quantised one are in float32."
+            "before it; the same choice as the model given. Bundles hold the same graphs, all but the quantised one in "
+            "float32."
         )
     else:
         lead = "Weights are random: sizes and latency are what a trained model would have, quality there is none."
     blocks += [Note(text=note, tone="warn") for note in result.notes]
     return Section(id="stages", title="Stage by stage", lead=lead, blocks=tuple(blocks))
+
+
+def _took(stage: StackStage, first: StackStage) -> str:
+    if stage is first:
+        return ""
+    return "from the cache" if stage.reused else seconds(stage.seconds)
 
 
 def _latency(result: StackResult) -> Section:
@@ -160,7 +167,7 @@ def _latency(result: StackResult) -> Section:
         title="A token's time",
         lead=f"{entry.part}, {entry.threads} thread, {entry.stats.n} rounds in turns on the {entry.where}: the step as "
         "the engine takes it, cache written and logits read. Ratios are taken round by round.",
-        blocks=(Table(columns=columns, rows=rows, form="roomy"),),
+        blocks=(Table(columns=columns, rows=rows, form="stacking"),),
     )
 
 

@@ -18,12 +18,14 @@ from toolkit.results.fidelity import (
     Tried,
     Utterance,
 )
+from toolkit.results.gpu import Float16Estimate, GpuExecution, GpuOutput
 from toolkit.results.history import Trend, TrendPoint
 from toolkit.results.measurement import (
     Latency,
     LatencyComparison,
     LatencyStats,
     Memory,
+    OpRun,
     OpTime,
     PartSize,
     Point,
@@ -31,9 +33,11 @@ from toolkit.results.measurement import (
     Sparsity,
 )
 from toolkit.results.phone import Applied, PhoneBench, PhoneDelegate, PhoneLatency, PhoneOp, PhoneState, PhoneTiming
-from toolkit.results.provenance import Artifact, Device, Environment, Host, Run, Stage
+from toolkit.results.provenance import Artifact, Device, Environment, Host, Origin, Run, Stage
 from toolkit.results.record import to_json
 from toolkit.results.run_result import SCHEMA_VERSION, RunResult, json_schema, load, save
+from toolkit.results.runtime import OperatorAge, RuntimeNeed
+from toolkit.results.sentence import Sentence, SentencePhases
 from toolkit.results.verdict import Comparison, Gate, Recommendation, Status, Validity, Warn, judge
 
 __all__ = [
@@ -45,7 +49,10 @@ __all__ = [
     "DelegateName",
     "Device",
     "Environment",
+    "Float16Estimate",
     "Gate",
+    "GpuExecution",
+    "GpuOutput",
     "Host",
     "Latency",
     "LatencyComparison",
@@ -55,7 +62,10 @@ __all__ = [
     "Metric",
     "MetricValue",
     "OpPlacement",
+    "OpRun",
     "OpTime",
+    "OperatorAge",
+    "Origin",
     "Parity",
     "PartSize",
     "PhoneBench",
@@ -72,6 +82,9 @@ __all__ = [
     "Recommendation",
     "Run",
     "RunResult",
+    "RuntimeNeed",
+    "Sentence",
+    "SentencePhases",
     "Size",
     "Sparsity",
     "Stage",

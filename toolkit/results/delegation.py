@@ -6,7 +6,7 @@ from typing import Literal
 
 from toolkit.results.record import Record
 
-DelegateName = Literal["nnapi", "gpu_classic", "gpu_litert", "xnnpack", "coreml"]
+DelegateName = Literal["nnapi", "gpu_classic", "gpu_litert", "xnnpack", "coreml", "qnn"]
 
 
 class OpPlacement(Record):

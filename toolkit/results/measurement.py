@@ -73,6 +73,19 @@ class OpTime(Record):
     how: str = ""
 
 
+class OpRun(Record):
+    """Time of one operator of a file; ``index`` is its place in execution order, ``how`` says how it was measured."""
+
+    part: str
+    variant: str
+    threads: int
+    index: int
+    op_type: str
+    name: str
+    ms: float
+    how: str
+
+
 class Memory(Record):
     """Peak resident memory of a fresh process that loads and runs a part."""
 

@@ -24,6 +24,13 @@ class Run(Record):
     peak_rss_bytes: int | None = None
 
 
+class Origin(Record):
+    """What is said of where a model comes from, quoted; ``said_by`` is who says it. Nothing here is inferred."""
+
+    statement: str
+    said_by: str
+
+
 class Host(Record):
     """The computer the numbers come from."""
 

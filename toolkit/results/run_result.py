@@ -10,10 +10,13 @@ from pydantic import Field
 from toolkit.results.delegation import Placement
 from toolkit.results.estimate import LatencyEstimate
 from toolkit.results.fidelity import Clip, Parity, PrecisionOp, PrecisionOverride, Quality, TensorError, Tried
-from toolkit.results.measurement import Latency, LatencyComparison, Memory, OpTime, Point, Size, Sparsity
+from toolkit.results.gpu import GpuExecution
+from toolkit.results.measurement import Latency, LatencyComparison, Memory, OpRun, OpTime, Point, Size, Sparsity
 from toolkit.results.phone import PhoneBench
-from toolkit.results.provenance import Artifact, Environment, Run, Stage
+from toolkit.results.provenance import Artifact, Environment, Origin, Run, Stage
 from toolkit.results.record import Record, load_record, save_record
+from toolkit.results.runtime import RuntimeNeed
+from toolkit.results.sentence import Sentence
 from toolkit.results.verdict import Gate, Recommendation, Validity, Warn
 
 SCHEMA_VERSION = 1
@@ -24,6 +27,7 @@ class RunResult(Record):
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
     run: Run
+    origin: Origin | None = None
     environment: Environment
     artifacts: tuple[Artifact, ...] = ()
     stages: tuple[Stage, ...] = ()
@@ -32,10 +36,14 @@ class RunResult(Record):
     precision: tuple[PrecisionOp, ...] = ()
     overrides: tuple[PrecisionOverride, ...] = ()
     delegation: tuple[Placement, ...] = ()
+    runtimes: tuple[RuntimeNeed, ...] = ()
+    sentence: Sentence | None = None
+    gpu_executions: tuple[GpuExecution, ...] = ()
     latency: tuple[Latency, ...] = ()
     comparisons: tuple[LatencyComparison, ...] = ()
     estimates: tuple[LatencyEstimate, ...] = ()
     op_times: tuple[OpTime, ...] = ()
+    op_runs: tuple[OpRun, ...] = ()
     memory: tuple[Memory, ...] = ()
     phone: PhoneBench | None = None
     size: Size | None = None
@@ -72,5 +80,6 @@ def load(path: Path) -> RunResult:
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON schema of ``results.json``."""
-    return RunResult.model_json_schema(by_alias=True)
+    """JSON Schema (draft 2020-12) of ``results.json``; what `toolkit report --schema` prints."""
+    schema = RunResult.model_json_schema(by_alias=True, mode="validation")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

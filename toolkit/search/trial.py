@@ -18,7 +18,16 @@ from toolkit.results.search import Score, Version, Violation
 from toolkit.search.job import Job
 from toolkit.search.knobs import Subject, recipe_of
 
-_KEPT = ("results.json", "index.html", "report.md", "recipe.lock.yaml", "audio")
+_KEPT = (
+    "results.json",
+    "index.html",
+    "report.md",
+    "model_card.md",
+    "trace.json",
+    "model_explorer",
+    "recipe.lock.yaml",
+    "audio",
+)
 _REFUSALS = (RecipeError, AuditError)
 """A precision that cannot be had is an answer; everything else is an error and ends the search."""
 _SNR_CEILING_DB = 200.0

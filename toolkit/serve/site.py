@@ -21,7 +21,16 @@ MIME = {
     ".wasm": "application/wasm",
     ".wav": "audio/wav",
 }
-_REPORT_FILES = ("index.html", "report.md", "results.json", "audio/*.wav", "audio/*.flac")
+_REPORT_FILES = (
+    "index.html",
+    "report.md",
+    "results.json",
+    "model_card.md",
+    "trace.json",
+    "model_explorer/*.json",
+    "audio/*.wav",
+    "audio/*.flac",
+)
 _IMPORT_MAP = re.compile(r'<script type="importmap">(.*?)</script>', re.S)
 
 

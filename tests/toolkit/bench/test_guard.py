@@ -50,6 +50,27 @@ def test_guarded_waits_as_long_as_it_takes_once_the_child_is_ready():
     assert guarded(work, seconds=0.5, where="") == 1
 
 
+def test_guarded_hears_of_the_way_and_is_not_held_up_by_it():
+    heard = []
+
+    def work(parent):
+        parent.tell(1, "first")
+        parent()
+        parent.tell(2, "second")
+        return 7
+
+    assert guarded(work, seconds=20, where="", on_news=lambda *news: heard.append(news)) == 7
+    assert heard == [(1, "first"), (2, "second")]
+
+    def talks(parent):
+        for number in range(1000):
+            parent.tell(number)
+            time.sleep(0.05)
+
+    with pytest.raises(BenchError, match="longer than"):
+        guarded(talks, seconds=0.5, where="")
+
+
 def test_guarded_passes_errors_on_with_their_code():
     def work(ready):
         raise BenchError("no such operator", code="bench/unloadable", hint="convert again")

@@ -30,6 +30,9 @@ def test_every_operator_is_timed_and_the_heavy_one_comes_first(int8, float16):
     assert "DEQUANTIZE" not in counts or int8  # a float16 constant is widened when the file is loaded, not on each run
     assert found.times[0].op_type == "CONV_2D" and found.times[0].ms > sum(t.ms for t in found.times[1:])
     assert not found.skipped and all("alone" in t.how for t in found.times)
+    assert [run.index for run in found.runs] == sorted({run.index for run in found.runs})
+    assert sum(run.ms for run in found.runs) == pytest.approx(found.alone_ms)
+    assert len(found.runs) == sum(t.count for t in found.times) and all(run.name for run in found.runs)
     assert 0.2 < found.alone_ms / found.whole_ms < 5
 
 

@@ -48,6 +48,14 @@ def test_phones_become_a_wave_file_with_its_figures(tmp_path, spoken, capsys):
     assert not list(tmp_path.glob(".out.wav*"))
 
 
+def test_speed_makes_the_same_sentence_shorter(tmp_path, spoken):
+    lengths = []
+    for speed in ("1", "1.25"):
+        assert spoken("--phones", "1 2 3 4 5 6", "--speed", speed) == 0
+        lengths.append((len(_samples(tmp_path / "out.wav")) - int(0.3 * RATE)) // HOP)
+    assert lengths[1] == int(lengths[0] / 1.25) + 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
@@ -59,6 +67,8 @@ def test_phones_become_a_wave_file_with_its_figures(tmp_path, spoken, capsys):
         (["--text", "...", "--language", "en"], "engine/nothing-to-say"),
         (["--phonemes", "a", "--phones", "1"], "usage/invalid"),
         (["--phones", "1 2 3", "--deadline", "0"], "usage/invalid"),
+        (["--phones", "1 2 3", "--speed", "2"], "engine/bad-setting"),
+        (["--phones", "1 2 3", "--speed", "nan"], "engine/bad-setting"),
         (["--phones", "1 2 3", "--memory-mb", "1"], "engine/memory-bound"),
     ],
 )
@@ -87,5 +97,7 @@ def test_folder_without_engine_is_taken_for_a_vits_bundle(tmp_path, spoken, caps
     (tmp_path / "vits").mkdir()
     assert spoken("--phones", "1", bundle=tmp_path / "vits") == 2
     assert "does nothing for a VITS voice" in capsys.readouterr().err
+    assert outcome(["speak", str(tmp_path / "vits"), "--phonemes", "a", "--speed", "1.5"]) == 2
+    assert "--speed does nothing for a VITS voice" in capsys.readouterr().err
     assert outcome(["speak", str(tmp_path / "vits"), "--phonemes", "a"]) == 2
     assert "error[input/bundle]" in capsys.readouterr().err

@@ -25,6 +25,9 @@ _ENUMERATIONS = {
     "padding": schema.Padding,
     "mode": schema.MirrorPadMode,
     "weights_format": schema.FullyConnectedOptionsWeightsFormat,
+    "in_data_type": schema.TensorType,
+    "out_data_type": schema.TensorType,
+    "output_type": schema.TensorType,
 }
 
 
@@ -83,5 +86,9 @@ def _operator(model: Any, op: TfliteOp, options: dict[str, Any]) -> Any:
             if not hasattr(made.builtinOptions, field):
                 raise ValueError(f"{name} has no {field}")
             enumeration = _ENUMERATIONS.get(key)
-            setattr(made.builtinOptions, field, getattr(enumeration, value) if enumeration else value)
+            setattr(
+                made.builtinOptions,
+                field,
+                getattr(enumeration, value) if enumeration and isinstance(value, str) else value,
+            )
     return made

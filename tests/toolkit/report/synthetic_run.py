@@ -19,6 +19,7 @@ from toolkit.results import (
     Metric,
     MetricValue,
     OpPlacement,
+    OpRun,
     OpTime,
     Parity,
     PartSize,
@@ -524,6 +525,20 @@ def synthetic(*, failing: bool = False) -> RunResult:
             )
             for v, f in (("float32", 1.22), ("result", 1.0))
             for t, n, ms in times
+        ),
+        op_runs=tuple(
+            OpRun(
+                part="decoder@256",
+                variant=v,
+                threads=2,
+                index=op.index,
+                op_type=op.op,
+                name=op.name,
+                ms=(2.0 if op.macs else 0.25) * f,
+                how="each operator cut out and run alone, median",
+            )
+            for v, f in (("float32", 1.22), ("result", 1.0))
+            for op in _decoder_ops("nnapi", ()).ops
         ),
         memory=tuple(
             Memory(

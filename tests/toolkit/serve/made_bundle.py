@@ -43,31 +43,21 @@ def make_bundle(folder: Path) -> Path:
         heard = tf.nn.conv2d(z * mask, kernel, 1, "SAME") * mask
         return {"audio": tf.reshape(tf.tanh(heard), [1, 1, DECODER * HOP, 1])}
 
-    def frames(name: str, channels: int, length: int, role: str, hop: int = 1) -> dict[str, Any]:
-        shape = [1, channels, length * hop]
-        fact = {"role": role, "dtype": "float32", "torch_shape": shape, "axes": ["batch", "channels", "time"]}
-        return {name: {**fact, "expanded": [1, channels, 1, length * hop], "permutation": [0, 2, 3, 1]}}
-
-    def plain(name: str, shape: list[int], role: str, dtype: str = "float32") -> dict[str, Any]:
-        axes = ["batch", "channels", "time"][-len(shape) :]
-        fact = {"role": role, "dtype": dtype, "torch_shape": shape, "axes": axes}
-        return {name: {**fact, "expanded": shape, "permutation": list(range(len(shape)))}}
-
     row = [1, CHANNELS, PHONEMES]
-    _write(folder / "encoder.tflite", encoder, {
+    write_file(folder / "encoder.tflite", encoder, {
         f"encoder_{PHONEMES}": {
             **plain("ids", [1, PHONEMES], "input", "int32"), **plain("mask", [1, 1, PHONEMES], "input"),
             **plain("x", row, "output"), **plain("m_p", row, "output"), **plain("logs_p", row, "output"),
         }
     })  # fmt: skip
-    _write(folder / "flow.tflite", flow, {
+    write_file(folder / "flow.tflite", flow, {
         f"flow_{length}": {
             **frames("z_p", CHANNELS, length, "input"), **frames("mask", 1, length, "input"),
             **frames("z", CHANNELS, length, "output"),
         }
         for length in FLOWS
     })  # fmt: skip
-    _write(folder / "decoder.tflite", decoder, {
+    write_file(folder / "decoder.tflite", decoder, {
         f"decoder_{DECODER}": {
             **frames("z", CHANNELS, DECODER, "input"), **frames("mask", 1, DECODER, "input"),
             **frames("audio", 1, DECODER, "output", HOP),
@@ -85,7 +75,22 @@ def make_bundle(folder: Path) -> Path:
     return folder
 
 
-def _write(path: Path, function: Any, signatures: dict[str, dict[str, Any]]) -> None:
+def frames(name: str, channels: int, length: int, role: str, hop: int = 1) -> dict[str, Any]:
+    """A tensor over time, in the file's layout [1, 1, time, channels]."""
+    shape = [1, channels, length * hop]
+    fact = {"role": role, "dtype": "float32", "torch_shape": shape, "axes": ["batch", "channels", "time"]}
+    return {name: {**fact, "expanded": [1, channels, 1, length * hop], "permutation": [0, 2, 3, 1]}}
+
+
+def plain(name: str, shape: list[int], role: str, dtype: str = "float32") -> dict[str, Any]:
+    """A tensor the file has as torch has it."""
+    axes = ["batch", "one", "channels", "time"][-len(shape) :]
+    fact = {"role": role, "dtype": dtype, "torch_shape": shape, "axes": axes}
+    return {name: {**fact, "expanded": shape, "permutation": list(range(len(shape)))}}
+
+
+def write_file(path: Path, function: Any, signatures: dict[str, dict[str, Any]]) -> None:
+    """Writes a file with the function for each signature."""
     tf = frameworks.tensorflow()
     module, concrete = tf.Module(), {}
     for key, tensors in signatures.items():

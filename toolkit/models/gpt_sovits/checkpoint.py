@@ -180,14 +180,23 @@ def _check_finite(weights: Mapping[str, Tensor], where: str) -> None:
 
 
 def _check_gpt(weights: Mapping[str, Tensor], config: Mapping[str, Any], where: str) -> None:
-    """Every tensor of a GPT file, each against the others and against the number of heads its configuration names."""
+    """Every tensor of a GPT file, each against the others and against the heads and layers its configuration names."""
     model = config.get("model")
-    heads = model.get("head") if isinstance(model, dict) else None
+    told = model if isinstance(model, dict) else {}
+    heads, layers = told.get("head"), told.get("n_layer")
     try:
         # No tensor shows the heads. Without a configuration the tensors alone are checked; building the model asks.
-        semantic_config(weights, heads=1 if heads is None else heads, where=where)
+        found = semantic_config(weights, heads=1 if heads is None else heads, where=where)
     except InputError as error:
         raise CheckpointError(error.message, code="checkpoint/wrong-shape", where=where, hint=error.hint) from error
+    # A file that lost its last layer whole is a smaller model to its tensors, and another one to its configuration.
+    if layers is not None and layers != found.layers:
+        raise CheckpointError(
+            f"its tensors make {found.layers} layers, its configuration says n_layer {layers}",
+            code="checkpoint/wrong-shape",
+            where=where,
+            hint="copy the file again; if layers were left out on purpose, write their number as n_layer too",
+        )
 
 
 def _gpt_version(shapes: Mapping[str, tuple[int, ...]]) -> str:

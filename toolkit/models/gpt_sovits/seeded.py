@@ -139,7 +139,9 @@ def write_gpt(
     """
     weights = OrderedDict((f"model.{name}", value.to(dtype)) for name, value in seeded_weights(shapes, seed).items())
     symbols, width = shapes["ar_text_embedding.word_embeddings.weight"]
+    layers = len({name.split(".")[2] for name in shapes if name.startswith("h.layers.")})
     model = {"head": heads, "hidden_dim": width, "embedding_dim": width, "phoneme_vocab_size": symbols, "dropout": 0}
+    model["n_layer"] = layers
     torch.save(OrderedDict(weight=weights, config={"model": model, "data": {}}, info=LABEL), path)
     return path
 

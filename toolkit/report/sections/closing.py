@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from toolkit.report import card, overlays, trace
 from toolkit.report import selection as pick
 from toolkit.report.blocks import Block, Cell, Code, Column, Facts, Heading, Note, Section, Table
 from toolkit.results import RunResult
@@ -37,6 +38,11 @@ def reproduce(result: RunResult) -> Section:
         facts.append(("requirements.lock sha256", env.lock_sha256))
     facts.append(("container", env.container_digest or "not run in one"))
     facts.append(("raw samples and every number of this page", "results.json, beside it"))
+    facts.append(("model card", card.FILE))
+    if result.op_runs or result.stages or result.phone:
+        facts.append(("operators and stages as a trace for ui.perfetto.dev", trace.FILE))
+    if names := overlays.overlays(result):
+        facts.append(("node data for Model Explorer", f"{overlays.FOLDER}/: {', '.join(names)}"))
     blocks.append(Facts(items=tuple(facts), mono=True))
     if result.not_measured:
         rows = tuple((Cell(text=name), Cell(text=why)) for name, why in sorted(result.not_measured.items()))

@@ -8,6 +8,7 @@ from toolkit.report import charts
 from toolkit.report import selection as pick
 from toolkit.report.blocks import Block, Cell, Column, Figure, Folded, Heading, Legend, Note, Section, Table
 from toolkit.report.format import count, percent, size
+from toolkit.report.sections import gpu_execution
 from toolkit.report.sections.verdict import unit_class
 from toolkit.results import OpPlacement, Placement, RunResult
 
@@ -26,12 +27,32 @@ def build(result: RunResult) -> Section:
     shown = [p for p in result.delegation if head is not None and p.part == head.part]
     methods = sorted({p.method for p in result.delegation})
     blocks: list[Block] = [_overview(result)]
+    blocks += gpu_execution.blocks(result)
     blocks += [_ribbon(p) for p in shown]
     blocks += _fallbacks(result)
     blocks += _wrong(result)
-    blocks += [Note(text=text) for text in dict.fromkeys(n for p in result.delegation for n in p.notes)]
+    blocks += _notes(result)
     lead = f"How it is known: {'; '.join(methods)}. No phone was asked."
     return Section(id="delegation", title="Delegation", lead=lead, blocks=tuple(blocks))
+
+
+def _notes(result: RunResult) -> list[Block]:
+    """What holds for several parts, then what is of one part alone, by its name."""
+    whose: dict[str, list[Placement]] = {}
+    for placement in result.delegation:
+        for text in placement.notes:
+            whose.setdefault(text, []).append(placement)
+    several = len({p.part for p in result.delegation}) > 1
+    shared = [text for text, of in whose.items() if len({p.part for p in of}) > 1 or not several]
+    own = [
+        f"{of[0].part}, {', '.join(pick.DELEGATE_TITLES[p.delegate] for p in of)}: {text}"
+        for text, of in whose.items()
+        if text not in shared
+    ]
+    notes: list[Block] = [Note(text=text) for text in shared]
+    if own:
+        notes.append(Folded(summary=f"{len(own)} remarks on single parts", blocks=tuple(Note(text=t) for t in own)))
+    return notes
 
 
 def _overview(result: RunResult) -> Table:

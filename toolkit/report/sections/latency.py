@@ -6,7 +6,7 @@ from toolkit.report import charts
 from toolkit.report import selection as pick
 from toolkit.report.blocks import Block, Cell, Column, Figure, Grid, Legend, Note, Section, Table
 from toolkit.report.format import milliseconds, seconds, sig3
-from toolkit.report.sections import estimates, phone
+from toolkit.report.sections import estimates, phone, sentence
 from toolkit.results import Latency, RunResult
 
 _SMALLEST_DIFFERENCE = 0.01
@@ -21,7 +21,9 @@ def build(result: RunResult) -> Section:
         return Section(id="latency", title="Latency", blocks=(*(measured or nothing), *estimates.blocks(result)))
     wheres = sorted({x.where + (" (estimate)" if x.estimated else "") for x in result.latency})
     lead = f"Measured on the {'; '.join(wheres)}. A phone's numbers differ: compare ratios."
-    blocks = (*_plots(result), *_ratios(result), _table(result), *_parts(result), *measured, *estimates.blocks(result))
+    parts = () if result.sentence else _parts(result)
+    shown = (*_plots(result), *_ratios(result), _table(result), *parts)
+    blocks = (*sentence.blocks(result), *shown, *measured, *estimates.blocks(result))
     return Section(id="latency", title="Latency", lead=lead, blocks=blocks)
 
 
@@ -33,7 +35,7 @@ def _plots(result: RunResult) -> tuple[Block, ...]:
     shown = [x for x in (base, head) if x is not None]
     series = [(_title(x.variant), _css(x), x.samples_ms) for x in shown]
     legend = tuple(Legend(swatch=css, text=name) for name, css, _ in series)
-    title = f"{head.part}, {head.threads} threads"
+    title = f"{pick.part_title(result, head.part)}, {head.threads} threads"
     order = Figure(
         chart=charts.strip(series, f"Time of every run of {title}, in run order"),
         title=f"Every run, in order: {title}",
@@ -78,7 +80,7 @@ def _ratios(result: RunResult) -> tuple[Block, ...]:
         verdict = "faster" if matters and c.ci_high < 1 else "slower" if matters and c.ci_low > 1 else "no difference"
         rows.append(
             (
-                Cell(text=c.part),
+                Cell(text=pick.part_title(result, c.part)),
                 Cell(text=str(c.threads)),
                 Cell(text=f"{_title(c.candidate)} / {_title(c.baseline)}"),
                 Cell(text=sig3(c.ratio)),
@@ -126,7 +128,7 @@ def _table(result: RunResult) -> Table:
         s = x.stats
         rows.append(
             (
-                Cell(text=x.part),
+                Cell(text=pick.part_title(result, x.part)),
                 Cell(text=_title(x.variant), sub="estimate" if x.estimated else ""),
                 Cell(text=str(x.threads)),
                 *(Cell(text=sig3(v)) for v in (x.init_ms, x.first_ms)),

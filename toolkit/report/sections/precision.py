@@ -24,11 +24,12 @@ def build(result: RunResult) -> Section:
         return Section(
             id="precision", title="Precision", blocks=(pick.missing(result, "precision", "no audit was run"),)
         )
-    matrices = tuple(_matrix(result, part) for part in dict.fromkeys(p.part for p in result.precision))
+    matrices = _matrices(result)
     blocks: list[Block] = [
         *_work(result),
         Heading(text="Operators by kind and precision"),
-        Grid(blocks=matrices, columns=min(3, len(matrices))),
+        # Three side by side hold a name and two types each.
+        Grid(blocks=matrices, columns=min(3 if max(len(m.columns) for m in matrices) <= 3 else 2, len(matrices))),
     ]
     blocks += _differences(result)
     blocks += _overrides(result)
@@ -67,7 +68,21 @@ def _work(result: RunResult) -> list[Block]:
     ]
 
 
-def _matrix(result: RunResult, part: str) -> Table:
+def _matrices(result: RunResult) -> tuple[Table, ...]:
+    """A matrix a part; lengths of one graph with the same operators share theirs."""
+    alike: dict[tuple[str, tuple[tuple[str, str, str], ...]], list[str]] = {}
+    for part in dict.fromkeys(p.part for p in result.precision):
+        own = tuple(sorted((p.kind, p.asked, p.realised) for p in result.precision if p.part == part))
+        alike.setdefault((pick.base(part), own), []).append(part)
+    return tuple(_matrix(result, parts[0], _together(parts)) for parts in alike.values())
+
+
+def _together(parts: list[str]) -> str:
+    """``t2s_step@256, @512`` of two lengths of a graph."""
+    return ", ".join([parts[0], *(f"@{part.partition('@')[2]}" for part in parts[1:])])
+
+
+def _matrix(result: RunResult, part: str, title: str) -> Table:
     own = [p for p in result.precision if p.part == part]
     kinds = sorted({p.kind for p in own}, key=lambda k: -sum(p.kind == k for p in own))
     types = [d for d in DTYPES if any(d in (p.realised, p.asked) for p in own)] + sorted(
@@ -90,7 +105,7 @@ def _matrix(result: RunResult, part: str) -> Table:
                 )
             )
         rows.append(tuple(cells))
-    columns = (Column(title=part), *(Column(title=d, number=True) for d in types))
+    columns = (Column(title=title), *(Column(title=d, number=True) for d in types))
     return Table(
         columns=columns,
         rows=tuple(rows),

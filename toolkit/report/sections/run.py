@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import groupby
+
 from toolkit.report.blocks import Cell, Column, Facts, Grid, Section, Table
 from toolkit.report.format import seconds, size
-from toolkit.results import RunResult
+from toolkit.results import RunResult, Stage
+
+_MOST_STEPS = 24
 
 
 def build(result: RunResult) -> Section:
@@ -40,19 +45,29 @@ def build(result: RunResult) -> Section:
     )
     stages = Table(
         columns=(Column(title="Step"), Column(title="Time", number=True), Column(title="Facts")),
-        rows=tuple(
-            (
-                Cell(text=s.name, sub="from the cache" if s.cached else ""),
-                Cell(text=seconds(s.seconds)),
-                Cell(text=", ".join(str(v) if k == "fact" else f"{k} {v}" for k, v in s.facts.items()), tone="muted"),
-            )
-            for s in result.stages
-        ),
+        rows=_steps(result.stages),
         caption="Steps of the run",
     )
     tables = tuple(t for t in (stages, versions) if t.rows)
     blocks = (Grid(blocks=(Facts(items=tuple(identity)), Facts(items=tuple(place)))), Grid(blocks=tables))
     return Section(id="run", title="What ran", blocks=blocks[: 2 if tables else 1])
+
+
+def _steps(stages: Sequence[Stage]) -> tuple[tuple[Cell, ...], ...]:
+    """One row a step; where there are many graphs, one a graph, with the last step's fact."""
+    if len(stages) <= _MOST_STEPS:
+        return tuple(_row(s.name, s.seconds, s, "from the cache" if s.cached else "") for s in stages)
+    rows = []
+    for graph, steps in groupby(stages, key=lambda s: s.name.partition(": ")[0]):
+        of_graph = tuple(steps)
+        sub = f"{len(of_graph)} steps" if len(of_graph) > 1 else ""
+        rows.append(_row(graph, sum(s.seconds for s in of_graph), of_graph[-1], sub))
+    return tuple(rows)
+
+
+def _row(name: str, took: float, step: Stage, sub: str) -> tuple[Cell, ...]:
+    facts = ", ".join(str(v) if k == "fact" else f"{k} {v}" for k, v in step.facts.items())
+    return Cell(text=name, sub=sub), Cell(text=seconds(took)), Cell(text=facts, tone="muted")
 
 
 def _phone(result: RunResult) -> str:

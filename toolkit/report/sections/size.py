@@ -21,6 +21,7 @@ def build(result: RunResult) -> Section:
         blocks += _bars(result.size)
     blocks += _memory(result)
     blocks += _sparsity(result)
+    blocks += _runtimes(result)
     blocks += _files(result)
     counted = result.size.includes.rstrip(".") if result.size is not None else ""
     lead = f"Counted in the total: {counted}." if counted else ""
@@ -102,7 +103,7 @@ def _memory(result: RunResult) -> list[Block]:
     top = max(m.over_runtime_bytes for m in result.memory)
     rows = tuple(
         (
-            Cell(text=m.part),
+            Cell(text=pick.part_title(result, m.part)),
             Cell(text=pick.VARIANT_TITLES.get(m.variant, m.variant)),
             Cell(text=str(m.threads)),
             Cell(
@@ -125,7 +126,8 @@ def _memory(result: RunResult) -> list[Block]:
         Column(title="Over the runtime", number=True),
         Column(title="Whole process", number=True),
     )
-    return [Heading(text="Memory"), Table(columns=columns, rows=rows, caption=f"How: {result.memory[0].how}.")]
+    how = "; ".join(dict.fromkeys(m.how for m in result.memory))
+    return [Heading(text="Memory"), Table(columns=columns, rows=rows, caption=f"How: {how}.")]
 
 
 def _sparsity(result: RunResult) -> list[Block]:
@@ -150,6 +152,31 @@ def _sparsity(result: RunResult) -> list[Block]:
     )
     caption = "Zeros make the compressed download smaller. Unstructured zeros make no delegate faster."
     return [Heading(text="Sparsity"), Table(columns=columns, rows=rows, caption=caption, fold_after=12)]
+
+
+def _runtimes(result: RunResult) -> list[Block]:
+    if not result.runtimes:
+        return []
+    rows = tuple(
+        (
+            Cell(text=need.file, mono=True),
+            Cell(text=need.release or "unknown", tone="" if need.release else "bad"),
+            Cell(text=", ".join(f"{age.op} version {age.version}" for age in need.newest) or "–"),
+            Cell(text=", ".join(need.unknown) or "–", tone="bad" if need.unknown else "muted"),
+        )
+        for need in result.runtimes
+    )
+    columns = (
+        Column(title="File"),
+        Column(title="Oldest TFLite runtime", number=True),
+        Column(title="Because of"),
+        Column(title="In no release known here"),
+    )
+    caption = (
+        "An app with an older runtime cannot load the file, whatever the delegate. Releases are TensorFlow's numbers, "
+        f"which LiteRT goes on counting. Read from {result.runtimes[0].source}; no phone was asked."
+    )
+    return [Heading(text="Runtime"), Table(columns=columns, rows=rows, caption=caption)]
 
 
 def _files(result: RunResult) -> list[Block]:

@@ -8,6 +8,7 @@ from toolkit.report.blocks import Block, Card, Cards, Note, Section
 from toolkit.report.format import change, milliseconds, percent, quantity, seconds, sig3, signed, size
 from toolkit.report.gate_table import WORDS, gate_bar, gate_table
 from toolkit.report.sections import phone
+from toolkit.report.sections import sentence as whole
 from toolkit.results import Gate, RunResult
 
 _REASONS = 3
@@ -29,9 +30,12 @@ def sentence(result: RunResult) -> str:
     if latency is not None:
         audio = f" for {seconds(latency.audio_seconds)} of audio" if latency.audio_seconds else ""
         part = "" if pick.base(latency.part) in ("model", "total") else f" in the {pick.base(latency.part)}"
-        words.append(
-            f"{milliseconds(latency.stats.p50_ms)}{part}{audio} on the {latency.where}, {latency.threads} threads"
-        )
+        took = milliseconds(latency.stats.p50_ms)
+        if result.sentence is not None:
+            took = f"A sentence takes {seconds(latency.stats.p50_ms / 1000)}"
+        words.append(f"{took}{part}{audio} on the {latency.where}, {latency.threads} threads")
+        if result.sentence is not None:
+            words.append(whole.words(result))
     measured = phone.sentence(result)
     if measured:
         words.append(measured)
@@ -39,7 +43,10 @@ def sentence(result: RunResult) -> str:
     if placement is not None:
         partitions = "one partition" if placement.partitions == 1 else f"{placement.partitions} partitions"
         name = pick.DELEGATE_TITLES[placement.delegate]
-        words.append(f"{name} takes {placement.delegated_ops} of {placement.total_ops} operators in {partitions}")
+        whose = f" of the {pick.base(placement.part)}" if result.sentence is not None else ""
+        words.append(
+            f"{name} takes {placement.delegated_ops} of {placement.total_ops} operators{whose} in {partitions}"
+        )
     if result.size is not None and result.size.baseline_bytes:
         words.append(f"{size(result.size.total_bytes)} on disk instead of {size(result.size.baseline_bytes)}")
     mos = pick.metric(result, "distillmos")
@@ -86,10 +93,13 @@ def _latency(result: RunResult) -> Card:
         lines.append(f"real-time factor {sig3(found.real_time_factor)}")
     if ratio is not None:
         lines.append(f"{sig3(ratio.ratio)} of float32 [{sig3(ratio.ci_low)}, {sig3(ratio.ci_high)}]")
+    said = result.sentence
+    if said is not None:
+        lines.insert(0, f"for {seconds(said.audio_seconds)} of sound, {said.threads} threads")
     return Card(
-        title=f"Latency, median ({pick.base(found.part)})",
-        value=sig3(found.stats.p50_ms),
-        unit="ms",
+        title=f"{whole.TITLE}, median" if said else f"Latency, median ({pick.base(found.part)})",
+        value=sig3(found.stats.p50_ms / (1000 if said else 1)),
+        unit="s" if said else "ms",
         href="#latency",
         status=_status(gate) if found.valid else "skipped",
         lines=(*lines, *_budget(gate)),
@@ -98,6 +108,9 @@ def _latency(result: RunResult) -> Card:
 
 
 def _tail(result: RunResult) -> Card:
+    early = whole.first_audio_card(result)
+    if early is not None:
+        return early  # a few sentences have no slowest twentieth, and this is what is waited for
     found = pick.headline_latency(result)
     if found is None:
         return phone.tail_card(result) or _absent(
@@ -132,7 +145,8 @@ def _memory(result: RunResult) -> Card:
         )
     base = next((m for m in result.memory if m.part == found.part and m.variant == "float32"), None)
     gate = pick.gate(result, "memory", "peak_memory")
-    lines = [f"{pick.base(found.part)}, {found.threads} threads; the runtime alone is not counted"]
+    what = "a sentence, every graph loaded" if result.sentence else pick.base(found.part)
+    lines = [f"{what}, {found.threads} threads; the runtime alone is not counted"]
     chart = gate_bar(gate)
     if base is not None:
         lines.append(

@@ -108,6 +108,8 @@ def test_run_directory_holds_all_and_phone_is_clean(desk):
         "index.html",
         "report.md",
         "results.json",
+        "model_card.md",
+        "trace.json",
         "manifest.json",
         "raw",
     }

@@ -89,6 +89,21 @@ def test_gpt_files_that_do_not_fit_together_are_one_error(tmp_path, change):
     assert caught.value.code == "checkpoint/wrong-shape"
 
 
+@pytest.mark.parametrize("said", [1, 3, "two"])
+def test_a_gpt_file_with_another_depth_than_it_says_is_one_error(tmp_path, said):
+    """A whole last layer left out leaves tensors that fit together."""
+    sizes = SemanticConfig(width=8, heads=2, layers=2, inner=16, symbols=732, vocabulary=9, features=4)
+    source = write_gpt(tmp_path / "a.ckpt", semantic_shapes(sizes), heads=2)
+    assert read_checkpoint(source).config["model"]["n_layer"] == 2
+    config = torch.load(source, weights_only=True)["config"]
+    config["model"]["n_layer"] = said
+    with pytest.raises(CheckpointError, match=f"2 layers, its configuration says n_layer {said}") as caught:
+        read_checkpoint(rewritten(source, tmp_path / "b.ckpt", config=config))
+    assert caught.value.code == "checkpoint/wrong-shape" and caught.value.where == str(tmp_path / "b.ckpt")
+    del config["model"]["n_layer"]  # without a word of it the tensors decide
+    assert read_checkpoint(rewritten(source, tmp_path / "c.ckpt", config=config)).kind == "gpt"
+
+
 @pytest.mark.parametrize("header", [b"02", b"03", b"04"])
 def test_later_versions_are_refused_with_the_reason(tmp_path, header):
     data = write_sovits(tmp_path / "a.pth", small_config("v2")).read_bytes()

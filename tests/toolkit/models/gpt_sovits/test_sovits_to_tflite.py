@@ -9,6 +9,7 @@ import torch
 
 from tests.toolkit.models.gpt_sovits.semantic_bundle import write_bundle
 from tests.toolkit.models.gpt_sovits.sovits_vectors import micro, sentence, tensor
+from toolkit.engine import acoustics
 from toolkit.engine.acoustics import latent_frames
 from toolkit.engine.chunks import middle, plan_chunks, window
 from toolkit.engine.compiled import CompiledFile
@@ -89,6 +90,45 @@ def test_the_engine_speaks_with_the_converted_graphs_as_torch_does(spoken):
     # The twin: other noise is heard.
     other = sovits_model(micro()).speak(*whole, noise=-noise, style=tensor("ge"), text_style=tensor("ge_for_encp"))
     assert np.abs(found - other[0, 0].numpy()).max() > 1e-3
+
+
+class _Given:
+    """Gives upstream's noise where a generator would draw some."""
+
+    def standard_normal(self, shape: tuple[int, ...], _dtype: type) -> np.ndarray:
+        noise = tensor("noise_speed").numpy()
+        assert noise.shape == shape
+        return noise
+
+
+def test_the_converted_graphs_speak_faster_as_upstream_does(spoken, monkeypatch):
+    """Reference audio at speed 1.25, noise 0.5; the resampling is on the host, the graphs are those of speed 1."""
+    bundle, _ = spoken
+    opened = CompiledFile(bundle.folder / "t2s.tflite", threads=1)
+    codes, phones = (each[0].numpy() for each in sentence(8, 6)[:2])
+    expected = tensor("audio_speed125_ns05").numpy()
+    vocoder = bundle.of_kind("vocoder_stream")[0]
+    length = vocoder.tensors["z"].shape[2]
+
+    def sung(speed: float) -> np.ndarray:
+        held = {}
+        latent = latent_frames(
+            bundle, lambda fact: held.setdefault(fact.name, opened.graph(fact)), codes, phones, {}, _Given(), 0.5, speed
+        )
+        (chunk,) = plan_chunks(latent.shape[2], length, 0)
+        fed, mask = window(latent, chunk, length)
+        return middle(opened.graph(vocoder).run({"z": fed, "mask": mask})["audio"], chunk, 640)
+
+    found = sung(1.25)
+    assert found.shape == expected[0, 0].shape and np.abs(found - expected).max() < 1e-3
+    # The twin: the ends of the signal matched instead of the middles of frames.
+    monkeypatch.setattr(acoustics, "resampled", _ends_matched)
+    assert np.abs(sung(1.25) - expected).max() > 1e-3
+
+
+def _ends_matched(signal: np.ndarray, length: int) -> np.ndarray:
+    given = torch.from_numpy(signal)
+    return torch.nn.functional.interpolate(given, size=length, mode="linear", align_corners=True).numpy()
 
 
 PRO = SovitsBuckets(text=((8, 12),), flow=(8,), vocoder=(11,), vocoder_stream=(), style=(14,), extractor=(6,))

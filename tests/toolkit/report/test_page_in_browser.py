@@ -1,0 +1,138 @@
+"""The page in a real browser: headless Chromium, as a reader has it. Skipped where there is none."""
+
+from __future__ import annotations
+
+import base64
+import re
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.toolkit.report.synthetic_run import synthetic, write_clips
+from tests.toolkit.serve.chromium import PROGRAM, Chromium
+from toolkit.report import write_report
+
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no Chromium (Debian: chromium)")
+
+AUDIT = Path(__file__).with_name("page_audit.js").read_text(encoding="utf-8")
+NARROW_PX = 360
+WIDE_PX = 1200
+PAPER_PX = 695
+"""A4 less the margins, at 96 pixels an inch."""
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory) -> dict[str, Path]:
+    """One run that passes, with audio, and one that fails."""
+    folder = tmp_path_factory.mktemp("reports")
+    write_clips(synthetic(), folder / "passing")
+    passing = write_report(synthetic(), folder / "passing").html
+    return {"passing": passing, "failing": write_report(synthetic(failing=True), folder / "failing").html}
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory) -> Iterator[Chromium]:
+    with Chromium(tmp_path_factory.mktemp("profile"), "--allow-file-access-from-files", "--disable-gpu") as browser:
+        yield browser
+
+
+def shown(browser: Chromium, page: Path, *, width_px: int = WIDE_PX, scheme: str = "light", media: str = "") -> None:
+    """Loads the page as one reader sees it; details are opened, since what is folded is read too."""
+    browser.console.clear()
+    browser.call(
+        "Emulation.setDeviceMetricsOverride", width=width_px, height=1400, deviceScaleFactor=1, mobile=width_px < 600
+    )
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.call("Emulation.setEmulatedMedia", media=media, features=features)
+    browser.call("Page.navigate", url=page.as_uri())
+    browser.wait_for("document.readyState === 'complete' && document.querySelector('footer') !== null", 60)
+    browser.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+
+
+@pytest.mark.parametrize("name", ["passing", "failing"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width_px", [WIDE_PX, NARROW_PX])
+def test_audit_finds_nothing_and_the_console_is_empty(browser, pages, name, scheme, width_px):
+    shown(browser, pages[name], width_px=width_px, scheme=scheme)
+    assert browser.evaluate("matchMedia('(prefers-color-scheme: dark)').matches") == (scheme == "dark")
+    assert browser.evaluate(AUDIT) == []
+    assert browser.console == []
+
+
+DEFECTS = {
+    "no alt text": ("</main>", '<img src="data:image/gif;base64,R0lGODlhAQABAAAAACw="></main>'),
+    "heading jumps": ("</main>", "<h6>deep</h6></main>"),
+    "chart without a name": ("</main>", '<svg width="9" height="9"><rect width="9" height="9"/></svg></main>'),
+    "contrast": ("</main>", '<p style="color: #999; background: #aaa">pale</p></main>'),
+    "px wide on": ("</main>", '<div style="width: 3000px">wide</div></main>'),
+    "no label": ("</main>", "<audio controls></audio></main>"),
+    "link to nowhere": ("</main>", '<a href="#gone">there</a></main>'),
+    "id twice": ("</main>", '<p id="verdict">again</p></main>'),
+    "labels overlap": (
+        "</main>",
+        '<svg role="img" aria-label="x"><text x="9" y="20">one</text><text x="12" y="20">two</text></svg></main>',
+    ),
+    "no language": ('<html lang="en">', "<html>"),
+    "table without headers": ("</main>", "<table><tr><td>1</td></tr></table></main>"),
+}
+
+
+@pytest.fixture(scope="module")
+def defective(pages) -> dict[str, Path]:
+    text = pages["failing"].read_text(encoding="utf-8")
+    found = {}
+    for number, (defect, (old, new)) in enumerate(DEFECTS.items()):
+        assert old in text
+        found[defect] = pages["failing"].with_name(f"defect-{number}.html")
+        found[defect].write_text(text.replace(old, new, 1), encoding="utf-8")
+    return found
+
+
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_the_audit_finds_each_defect(browser, defective, defect):
+    shown(browser, defective[defect], width_px=NARROW_PX)
+    found = browser.evaluate(AUDIT)
+    assert any(defect in line for line in found), found
+
+
+def test_an_error_in_the_console_is_noticed(browser, pages):
+    text = pages["failing"].read_text(encoding="utf-8")
+    broken = pages["failing"].with_name("broken.html")
+    broken.write_text(text.replace("</main>", '<img src="gone.png" alt=""></main>', 1), encoding="utf-8")
+    shown(browser, broken)
+    assert any("gone.png" in line for line in browser.console)
+
+
+def test_without_scripts_the_page_looks_the_same(browser, pages, tmp_path):
+    for name in ("with", "without"):
+        browser.call("Emulation.setScriptExecutionDisabled", value=name == "without")
+        try:
+            browser.call(
+                "Emulation.setDeviceMetricsOverride", width=WIDE_PX, height=1400, deviceScaleFactor=1, mobile=False
+            )
+            browser.call("Page.navigate", url=pages["passing"].as_uri())
+            browser.wait_for("document.querySelector('footer') !== null", 60)
+            browser.screenshot(tmp_path / f"{name}.png")
+        finally:
+            browser.call("Emulation.setScriptExecutionDisabled", value=False)
+    assert (tmp_path / "with.png").read_bytes() == (tmp_path / "without.png").read_bytes()
+
+
+def test_printed_it_is_dark_on_white_and_whole(browser, pages):
+    shown(browser, pages["passing"], width_px=PAPER_PX, scheme="dark", media="print")
+    colour = browser.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert colour in ("rgb(255, 255, 255)", "rgba(0, 0, 0, 0)"), colour
+    assert browser.evaluate(AUDIT) == []
+    assert browser.evaluate("[...document.querySelectorAll('h2')].every((h) => h.checkVisibility())")
+    pdf = base64.b64decode(browser.call("Page.printToPDF", printBackground=False)["data"])
+    assert pdf.startswith(b"%PDF-")
+    count = len(re.findall(rb"/Type\s*/Page\b", pdf)) or _compressed_pages(pdf)
+    assert 3 <= count <= 40
+
+
+def _compressed_pages(pdf: bytes) -> int:
+    blocks = re.findall(rb"stream\r?\n(.*?)\r?\nendstream", pdf, re.S)
+    text = b"".join(zlib.decompress(block) for block in blocks if block.startswith(b"x"))
+    return len(re.findall(rb"/Type\s*/Page\b", text))

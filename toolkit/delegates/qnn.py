@@ -1,0 +1,39 @@
+"""Asks what is known of Qualcomm's NPU compiler about one operator, for NPUs with integers only (Snapdragon 7 Gen 3).
+
+What LiteRT's Qualcomm plugin translates is read from its own table; what QNN then refuses for SM7550 was measured once
+with its ahead-of-time compiler. ``toolkit inspect FILE --delegate qnn --compile`` asks the compiler itself, where the
+user has installed QNN's libraries.
+"""
+
+from __future__ import annotations
+
+from toolkit.delegates.op_view import OpView
+from toolkit.delegates.tables import commit, qnn_table
+from toolkit.delegates.verdict import Refusal, Verdict
+
+_FLOATS = ("FLOAT32", "FLOAT16", "BFLOAT16", "FLOAT64")
+_EDGES = ("QUANTIZE", "DEQUANTIZE")
+"""Conversions between float and integers, where the NPU's part begins and ends."""
+
+
+def judge_op(view: OpView) -> Verdict:
+    """Whether the compiler takes an operator for an NPU with integers only."""
+    table, kind = qnn_table(), view.op.kind
+    if kind not in table["ops"]:
+        message = f"the compiler translates no {kind}"
+        return _refused("unmapped", message, f"{table['source']['file']}@{commit(table)}")
+    if kind not in _EDGES and any(
+        t is not None and t.data is None and t.dtype in _FLOATS for t in (*view.inputs, *view.outputs)
+    ):
+        return _refused("float_on_npu", table["float_refusal"], table["socs"]["SM7550"]["source"] + f"@{commit(table)}")
+    if kind in table["refused_int8"]:
+        return _refused("npu_refuses", table["refused_int8"][kind], table["measured"])
+    stride = max(int(view.option("stride_h")), int(view.option("stride_w"))) if kind == "TRANSPOSE_CONV" else 0
+    if stride >= table["transpose_conv_stride_refused"]:
+        message = f"stride {stride}: QNN's validation fails (measured at {table['transpose_conv_stride_refused']})"
+        return _refused("npu_stride", message, table["measured"])
+    return Verdict()
+
+
+def _refused(kind: str, message: str, source: str) -> Verdict:
+    return Verdict(refusals=(Refusal(kind=kind, message=message, source=source),))

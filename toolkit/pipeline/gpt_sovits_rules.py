@@ -1,0 +1,85 @@
+"""A recipe against the parts of a GPT-SoVITS model, before any of them is converted."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from toolkit.engine.bundle import KINDS
+from toolkit.pipeline.early_rules import Paths, check_globs, check_names, check_release, module_paths
+from toolkit.recipe.schema import GptSovits, Recipe
+
+if TYPE_CHECKING:
+    from toolkit.models.gpt_sovits.checkpoint import Checkpoint
+    from toolkit.models.gpt_sovits.semantic import SemanticModel
+    from toolkit.models.gpt_sovits.sovits import Sovits
+    from toolkit.pipeline.enrolment_torch import Listeners
+
+
+def check_recipe(
+    recipe: Recipe, semantic: SemanticModel, sovits: Checkpoint | None = None, heard: Listeners | None = None
+) -> None:
+    """Refuses what could only fail after the float hops.
+
+    Args:
+        recipe: settings by part.
+        semantic: text to codes.
+        sovits: codes to sound, where that is converted too.
+        heard: models that listen and read.
+
+    Raises:
+        RecipeError: settings of a part that cannot be, or a glob that matches nothing.
+    """
+    settings = recipe.gpt_sovits or GptSovits()
+    check_names(recipe, KINDS)
+    check_release(recipe)
+    parts = _semantic_parts(semantic, features=settings.text_features)
+    if sovits is not None:
+        parts |= _sovits_parts(sovits)
+        if heard is not None:
+            parts |= _listening_parts(sovits, heard)
+    check_globs(recipe, parts)
+
+
+def _semantic_parts(model: SemanticModel, *, features: bool) -> dict[str, Paths]:
+    from toolkit.models.gpt_sovits import semantic_graphs
+    from toolkit.models.gpt_sovits.semantic_parts import PrefillPart, StepPart
+
+    return {
+        semantic_graphs.PREFILL: lambda: module_paths(PrefillPart(model, features=features)),
+        semantic_graphs.STEP: lambda: module_paths(StepPart(model)),
+    }
+
+
+def _sovits_parts(checkpoint: Checkpoint) -> dict[str, Paths]:
+    from toolkit.models.gpt_sovits import sovits_parts as parts
+    from toolkit.models.gpt_sovits.sovits import sovits_model
+
+    @cache
+    def model() -> Sovits:
+        return sovits_model(checkpoint)
+
+    return {
+        parts.TEXT_ENCODER: lambda: module_paths(parts.TextEncoderPart(model())),
+        parts.FLOW: lambda: module_paths(parts.FlowPart(model())),
+        parts.VOCODER_STREAM: lambda: module_paths(parts.VocoderPart(model())),
+    }
+
+
+def _listening_parts(checkpoint: Checkpoint, heard: Listeners) -> dict[str, Paths]:
+    from toolkit.models.gpt_sovits import sovits_parts as parts
+    from toolkit.models.gpt_sovits.bert import BERT
+    from toolkit.models.gpt_sovits.eres2net import SPEAKER
+    from toolkit.models.gpt_sovits.hubert import SSL
+    from toolkit.models.gpt_sovits.sovits import code_extractor, enrolment_model
+
+    found: dict[str, Paths] = {}
+    if heard.ssl is not None:
+        found[SSL] = lambda: module_paths(heard.ssl)
+        found[parts.STYLE] = lambda: module_paths(parts.StyleWithSpeaker(enrolment_model(checkpoint)))
+        found[parts.CODES] = lambda: module_paths(code_extractor(checkpoint))
+    if heard.speaker is not None:
+        found[SPEAKER] = lambda: module_paths(heard.speaker)
+    if heard.bert is not None:
+        found[BERT] = lambda: module_paths(heard.bert)
+    return found

@@ -1,0 +1,163 @@
+"""Runs a conversion's files on LiteRT's GPU accelerator where a software GPU is installed, on the run's real inputs."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from converters.tflite_graph.read import read_tflite
+from toolkit.delegates.float16_emulation import Float16Error, OpError, emulate_float16
+from toolkit.delegates.place import place
+from toolkit.delegates.software_gpu import LABEL, Executed, GpuJob, execute_all, software_driver
+from toolkit.pipeline.benchmark import BenchPart
+from toolkit.pipeline.events import StageClock
+from toolkit.recipe.schema import Recipe
+from toolkit.results import Float16Estimate, Gate, GpuExecution, GpuOutput, judge
+
+MOST_MULTIPLY_ADDS = 15_000_000_000
+"""Larger graphs take a software GPU and the reference kernels many minutes: left out, and the report says so."""
+FLOAT_SNR_DB_MIN = 90.0
+NOT_INSTALLED = "no software GPU is installed (Debian: apt-get install chromium-common libvulkan1)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuFindings:
+    """What execution found; ``missing`` says what was not executed and why."""
+
+    executions: tuple[GpuExecution, ...] = ()
+    gates: tuple[Gate, ...] = ()
+    missing: dict[str, str] | None = None
+
+
+def execute_parts(parts: Sequence[BenchPart], recipe: Recipe, clock: StageClock) -> GpuFindings:
+    """Executes the float32 file and the result of every part, when the recipe's delegate is the GPU.
+
+    Returns:
+        One row a file; a gate on the float32 files' agreement with the CPU, and one on silently wrong outputs.
+    """
+    if recipe.delegate.name != "gpu":
+        return GpuFindings()
+    if software_driver() is None:
+        return GpuFindings(gates=gates((), NOT_INSTALLED), missing={"gpu_execution": NOT_INSTALLED})
+    with clock.stage("execute on a software GPU") as stage, tempfile.TemporaryDirectory() as folder:
+        files = [(part, variant, path) for part in parts for variant, path in part.files.items()]
+        small = [one for one in files if _multiply_adds(one[2]) <= MOST_MULTIPLY_ADDS]
+        jobs = []
+        for number, (part, _, path) in enumerate(small):
+            arrays = Path(folder) / f"{number}.npz"
+            np.savez(arrays, **_inputs(part))  # type: ignore[arg-type]
+            jobs.append(GpuJob(model=path, arrays=arrays))
+        found = execute_all(jobs)
+        rows = tuple(_row(*one, executed) for one, executed in zip(small, found, strict=True))
+        stage.fact = ", ".join(
+            f"{row.part} {row.gpu_ops}/{row.gpu_ops + row.cpu_ops}" for row in rows if row.variant == "float32"
+        )
+    left = sorted({part.key for part, _, path in files if _multiply_adds(path) > MOST_MULTIPLY_ADDS})
+    why = f"over {MOST_MULTIPLY_ADDS // 10**9} billion multiply-adds, too many for a software GPU: {', '.join(left)}"
+    return GpuFindings(executions=rows, gates=gates(rows, why), missing={"gpu_execution": why} if left else None)
+
+
+def gates(rows: Sequence[GpuExecution], absent: str) -> tuple[Gate, ...]:
+    """Of the executed GPU: float32 files agree with the CPU, and no output is silently wrong."""
+    floats = [row for row in rows if row.variant == "float32"]
+    levels = [row.worst_snr_db for row in floats if row.worst_snr_db is not None]
+    level = min(levels) if levels else (math.inf if floats else None)
+    return (
+        judge(
+            "gpu_float_snr",
+            "Executed GPU against CPU, float32 files",
+            None if level is None else min(level, 200.0),
+            "dB",
+            FLOAT_SNR_DB_MIN,
+            ">=",
+            f"{LABEL}; the worst output of all parts, on real inputs.",
+            skipped_because=absent,
+        ),
+        judge(
+            "gpu_wrong_outputs",
+            "Files with silently wrong outputs on the GPU",
+            float(sum(row.wrong for row in floats)) if floats else None,
+            "files",
+            0.0,
+            "<=",
+            "Below 40 dB against TFLite's reference kernels, float32 files.",
+            skipped_because=absent,
+        ),
+    )
+
+
+def _multiply_adds(path: Path) -> int:
+    graph = read_tflite(path)
+    return sum(graph.multiply_adds(op) for op in graph.ops)
+
+
+def _inputs(part: BenchPart) -> dict[str, np.ndarray]:
+    """The part's real inputs in the file's layout; the process that runs the file quantises where the file does."""
+    interface = part.interface
+    return {
+        tensor.name: np.ascontiguousarray(
+            interface.layouts[tensor.name].to_target(np.asarray(part.inputs[tensor.name], tensor.dtype))
+        )
+        for tensor in interface.spec.inputs
+    }
+
+
+def _row(part: BenchPart, variant: str, path: Path, executed: Executed | str) -> GpuExecution:
+    placed = place(path, part.key, "gpu_litert")
+    if isinstance(executed, str):
+        return GpuExecution.model_validate(
+            {
+                "part": part.key,
+                "variant": variant,
+                "how": LABEL,
+                "accepted": False,
+                "reason": executed,
+                "gpu_ops": 0,
+                "cpu_ops": placed.total_ops,
+                "tables_ops": placed.delegated_ops,
+            }
+        )
+    outputs = tuple(
+        GpuOutput.model_validate({"name": name, "snr_db": finite(error.snr_db), "judgement": error.judgement})
+        for name, error in executed.outputs.items()
+    )
+    return GpuExecution.model_validate(
+        {
+            "part": part.key,
+            "variant": variant,
+            "how": LABEL,
+            "accepted": executed.accepted,
+            "reason": executed.reason,
+            "gpu_ops": executed.gpu_ops,
+            "cpu_ops": executed.cpu_ops,
+            "tables_ops": placed.delegated_ops,
+            "outputs": outputs,
+            "float16": float16_estimate(emulate_float16(path, _inputs(part))) if variant == "float32" else None,
+        }
+    )
+
+
+def float16_estimate(found: Float16Error) -> Float16Estimate:
+    """The record of an emulation."""
+    weakest = min(found.ops, key=lambda op: op.snr_db, default=None)
+    return Float16Estimate(
+        how=found.model,
+        snr_db={name: finite(level) for name, level in found.snr_db.items()},
+        first_overflow=_named(found.first_overflow),
+        first_underflow=_named(found.first_underflow),
+        weakest=f"{_named(weakest)}: {weakest.snr_db:.1f} dB" if weakest else "",
+    )
+
+
+def finite(level: float) -> float | None:
+    """A level for JSON."""
+    return round(level, 1) if math.isfinite(level) else None
+
+
+def _named(op: OpError | None) -> str:
+    return f"{op.index} {op.kind} {op.name}, peak {op.peak:.3g}" if op else ""
