@@ -88,8 +88,8 @@ class Source:
         kind: ``voice`` or ``model``.
         voice: the voice, for judging by ear and metric.
         inputs: sha256 by file name of everything read.
-        teacher: of a student, the voice it is judged against; ``None`` where the voice is judged against itself.
         origin: what is said of where it comes from; None when the given files say nothing.
+        teacher: of a student, the voice it is judged against; ``None`` where the voice is judged against itself.
     """
 
     name: str
@@ -178,10 +178,7 @@ def _voice_file(path: Path, given: Path | None) -> Source:
         )
     teacher = None if voice.teacher is None else find_teacher(voice.teacher, path, given)
     inputs = {**voice.sources, **({} if teacher is None else teacher.sources)}
-    return Source(
-        name=voice.name, label=voice.label, kind="voice", voice=voice, inputs=inputs, teacher=teacher,
-        origin=origin_beside(path),
-    )  # fmt: skip
+    return Source(name=voice.name, label=voice.label, kind="voice", voice=voice, inputs=inputs, teacher=teacher)
 
 
 def open_model(request: Request, seed: int) -> tuple[Source, SourcePart]:

@@ -4,6 +4,7 @@ import pytest
 
 from tests.toolkit.delegates.small_graphs import graph, op, tensor
 from toolkit.delegates import gpu, gpu_checks, gpu_rules, nnapi, nnapi_checks
+from toolkit.delegates.gpu_start_failures import ENDS_THE_PROCESS
 from toolkit.delegates.hints import hint
 from toolkit.delegates.levels import level_title, parse_level
 from toolkit.delegates.op_view import view
@@ -159,6 +160,8 @@ def test_every_refusal_comes_with_a_fix():
 
 def test_every_hint_is_for_a_rule_that_exists():
     known, warnings = {kind for _, kind in every_kind()}, {"int8_below_30"}
+    # Said by code that no table of checks holds: gpu_start_failures, qnn.
+    warnings |= {ENDS_THE_PROCESS, "condition_rank", "float_on_npu", "npu_refuses", "npu_stride"}
     for kind in hint_table()["by_kind"]:
         assert kind in known | warnings or kind.startswith("wrong_"), kind
     for key in hint_table()["by_operator_and_kind"]:

@@ -11,6 +11,7 @@ from converters.spec import Interface, Layout, PartSpec, TensorSpec
 from converters.tflite_graph.read import read_tflite
 from tests.toolkit.delegates.small_graphs import convert, weights
 from toolkit.delegates import software_gpu
+from toolkit.delegates.software_gpu import OutputError
 from toolkit.pipeline import gpu_execution
 from toolkit.pipeline.benchmark import BenchPart
 from toolkit.pipeline.events import Silent, StageClock
@@ -113,3 +114,12 @@ def test_gates_take_the_worst_output_of_the_float_files():
     snr = gates((row(120.0), row(80.0), row(30.0, "result")), "")[0]
     assert snr.value == 80.0 and snr.status == "fail"
     assert gates((row(None),), "")[0].status == "pass"
+
+
+def test_eight_bit_files_round_in_their_own_way_and_are_wrong_only_when_nothing_is_left():
+    def error(level: float) -> OutputError:
+        return OutputError(snr_db=level, max_abs=1.0, peak=1.0, dtype="float32")
+
+    assert gpu_execution._judgement(error(25.0), "result") == "inexact"
+    assert gpu_execution._judgement(error(5.0), "result") == "wrong"
+    assert gpu_execution._judgement(error(25.0), "float32") == "wrong"
