@@ -233,6 +233,7 @@ CONVOLUTIONS = (
     _case("conv1d_strided_no_bias", lambda: nn.Conv1d(4, 6, 5, stride=2, padding=2, bias=False), NCT),
     _case("conv1d_grouped", lambda: nn.Conv1d(4, 8, 3, padding=1, groups=2), NCT),
     _case("conv1d_depthwise", lambda: nn.Conv1d(4, 4, 3, padding=1, groups=4), NCT),
+    _case("conv1d_depthwise_dilated", lambda: nn.Conv1d(4, 4, 3, padding=3, dilation=3, groups=4), NCT),
     _case(
         "conv1d_causal",
         _fn(lambda m, x: m.conv(functional.pad(x, (4, 0))), conv=lambda: nn.Conv1d(4, 6, 3, dilation=2)),
@@ -249,6 +250,7 @@ CONVOLUTIONS = (
     _case("conv2d_dilated_no_bias", lambda: nn.Conv2d(4, 6, 3, padding=2, dilation=2, bias=False), NCHW),
     _case("conv2d_grouped", lambda: nn.Conv2d(4, 8, 3, padding=1, groups=2), NCHW),
     _case("conv2d_depthwise", lambda: nn.Conv2d(4, 4, 3, padding=1, groups=4), NCHW),
+    _case("conv2d_depthwise_dilated", lambda: nn.Conv2d(4, 4, 3, padding=2, dilation=2, groups=4), NCHW),
     _case("conv_transpose2d", lambda: nn.ConvTranspose2d(4, 3, 4, 2, padding=1), NCHW),
     _case("resnet2d", ResNet2d, (1, 3, 8, 8)),
 )

@@ -126,7 +126,8 @@ def _depthwise(a: Arguments, r: list[Value]) -> list[Node]:
         bias=None,
         strides=_spatial(a["strides"]),
         padding=_padding(a["padding"]),
-        dilations=_spatial(a.get("dilations", a.get("rate"))),
+        # TensorFlow's first form of it has both names and a default of None for each.
+        dilations=_spatial(a.get("rate") if a.get("dilations") is None else a["dilations"]),
         groups=1,
     )
 
