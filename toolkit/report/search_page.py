@@ -8,9 +8,8 @@ from pathlib import Path
 from toolkit.report.blocks import Block, Cell, Code, Column, Facts, Figure, Grid, Legend, Note, Section, Table
 from toolkit.report.format import count, seconds, sig3, size
 from toolkit.report.pareto_chart import Dot, pareto_chart
-from toolkit.report.template import filled_template
+from toolkit.report.template import filled_template, write_page
 from toolkit.results.search import SearchResult, Version
-from toolkit.whole_file import whole_file
 
 _MEGABYTE = 1e6
 _LEGEND = (
@@ -45,10 +44,7 @@ def render_search(result: SearchResult) -> str:
 
 def write_search(result: SearchResult, directory: Path) -> Path:
     """Writes ``index.html`` of a search, whole or not at all; returns its path."""
-    page = directory / "index.html"
-    with whole_file(page) as temporary:
-        temporary.write_text(render_search(result), encoding="utf-8")
-    return page
+    return write_page(render_search(result), directory)
 
 
 def _page(result: SearchResult) -> _Page:

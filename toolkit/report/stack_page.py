@@ -10,10 +10,9 @@ from toolkit.report import charts
 from toolkit.report.blocks import Block, Cell, Code, Column, Facts, Note, Section, Table
 from toolkit.report.format import count, milliseconds, percent, seconds, sig3, signed, size
 from toolkit.report.gate_table import gate_table
-from toolkit.report.template import filled_template
+from toolkit.report.template import filled_template, write_page
 from toolkit.results import Latency
 from toolkit.results.stack import StackResult, StackStage
-from toolkit.whole_file import whole_file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,10 +36,7 @@ def render_stack(result: StackResult) -> str:
 
 def write_stack_page(result: StackResult, directory: Path) -> Path:
     """Writes ``index.html`` of a stack, whole or not at all; returns its path."""
-    page = directory / "index.html"
-    with whole_file(page) as temporary:
-        temporary.write_text(render_stack(result), encoding="utf-8")
-    return page
+    return write_page(render_stack(result), directory)
 
 
 def _page(result: StackResult) -> _Page:

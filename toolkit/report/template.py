@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from toolkit.whole_file import whole_file
 
 
 def filled_template(name: str, page: Any) -> str:
@@ -24,3 +27,11 @@ def filled_template(name: str, page: Any) -> str:
     )
     style, _, _ = loader.get_source(environment, "style.css")
     return environment.get_template(name).render(page=page, style=style)
+
+
+def write_page(text: str, directory: Path) -> Path:
+    """Writes ``index.html`` whole or not at all; returns its path."""
+    page = directory / "index.html"
+    with whole_file(page) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return page
