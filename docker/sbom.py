@@ -14,6 +14,7 @@ import importlib.metadata
 import json
 import re
 import sys
+import sysconfig
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
@@ -37,6 +38,12 @@ def locked_digests(lock: str) -> dict[str, tuple[str, tuple[str, ...]]]:
         if pin:
             found[normalised(pin[1])] = (pin[2], tuple(re.findall(r"--hash=sha256:([0-9a-f]{64})", block)))
     return found
+
+
+def installed() -> list[importlib.metadata.Distribution]:
+    """Packages of this environment; not the copies that setuptools carries and puts on the path when imported."""
+    places = dict.fromkeys((sysconfig.get_path("purelib"), sysconfig.get_path("platlib")))
+    return list(importlib.metadata.distributions(path=list(places)))
 
 
 def python_components(
@@ -125,7 +132,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args(arguments)
     lock = given.lock.read_text(encoding="utf-8")
-    components = python_components(importlib.metadata.distributions(), lock, given.name)
+    components = python_components(installed(), lock, given.name)
     components += system_components(given.dpkg.read_text(encoding="utf-8"))
     version = importlib.metadata.version("flowlite-toolkit")
     text = json.dumps(document(given.name, components, version), indent=1, ensure_ascii=False)

@@ -29,7 +29,7 @@ def _known(distributions):
 
 @pytest.fixture(scope="module")
 def bill():
-    components = sbom.python_components(_known(importlib.metadata.distributions()), LOCK, "flowlite-toolkit")
+    components = sbom.python_components(_known(sbom.installed()), LOCK, "flowlite-toolkit")
     return sbom.document("flowlite-toolkit", components + sbom.system_components(STATUS), "1")
 
 

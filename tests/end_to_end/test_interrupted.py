@@ -17,6 +17,11 @@ CONVERT = (
 DEADLINE_SECONDS = 240
 
 
+def heeding_interrupts():
+    """What runs in the background of a shell ignores SIGINT, and so would its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_in_the_middle_leaves_the_earlier_run_alone(tmp_path, number):
     out = tmp_path / "run"
@@ -24,7 +29,7 @@ def test_a_signal_in_the_middle_leaves_the_earlier_run_alone(tmp_path, number):
     (out / "manifest.json").write_text("{}")
     process = subprocess.Popen(
         [*CONVERT, "--out", str(out)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, preexec_fn=heeding_interrupts,
     )  # fmt: skip
     end = time.monotonic() + DEADLINE_SECONDS
     while not list(tmp_path.glob(".run.*.partial")):

@@ -55,9 +55,17 @@ def _changed(name_or_path: str, changes: tuple[str, ...], shelf: _Shelf) -> tupl
         raise RecipeError(f"not YAML: {error}", code="recipe/not-yaml", where=where) from error
     if not isinstance(data, dict):
         raise RecipeError(f"a recipe is a mapping, found {type(data).__name__}", code="recipe/not-yaml", where=where)
+    data = _unaliased(data)
     for change in changes:
         apply_change(data, change)
     return where, data
+
+
+def _unaliased(data: Any) -> Any:
+    """A copy in which nothing stands twice: a YAML alias is one object, and a change to it would be one to all."""
+    if isinstance(data, dict):
+        return {key: _unaliased(value) for key, value in data.items()}
+    return [_unaliased(value) for value in data] if isinstance(data, list) else data
 
 
 def validate(data: dict[str, Any], where: str = "recipe") -> Recipe:

@@ -60,3 +60,9 @@ def test_rule_without_a_reason_is_refused():
 
 def test_every_field_of_the_gates_is_optional():
     assert Recipe.model_validate({"schema": 1, "name": "x"}).gates.latency_ratio_max is None
+
+
+def test_a_change_to_one_part_is_none_to_another_that_was_written_as_its_alias():
+    changed = recipes.load("gpt-sovits-int8", ("parts.t2s_step.compress.finetune.steps=6",))
+    steps = {name: changed.part(name).compress.finetune.steps for name in ("t2s_step", "t2s_prefill", "text_encoder")}
+    assert steps == {"t2s_step": 6, "t2s_prefill": 0, "text_encoder": 0}

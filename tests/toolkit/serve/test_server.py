@@ -259,6 +259,7 @@ def test_it_stops_cleanly_when_interrupted(run, how):
     process = subprocess.Popen(
         [sys.executable, "-c", SERVED, str(run)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True, env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT)},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where tests run in the background
     )  # fmt: skip
     address = process.stdout.readline()
     assert re.match(r"http://127\.0\.0\.1:\d+/ ", address)
