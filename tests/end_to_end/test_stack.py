@@ -3,10 +3,9 @@
 import json
 
 import pytest
-import torch
 import yaml
 
-from tests.toolkit.train.small_semantic import small_corpus, written
+from tests.toolkit.train.small_semantic import small_corpus, written_on_one_thread
 from toolkit.cli.app import outcome
 from toolkit.models.gpt_sovits.checkpoint import read_checkpoint
 from toolkit.pipeline.codes_judgement import judge_codes
@@ -49,11 +48,7 @@ def _stack(folder, files, out, **changes):
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    found = written(tmp_path_factory.mktemp("small"))
-    torch.set_num_threads(before)
-    return found
+    return written_on_one_thread(tmp_path_factory.mktemp("small"))
 
 
 @pytest.fixture(scope="module")

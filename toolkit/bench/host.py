@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -125,7 +125,7 @@ def race_timed(
         _latency(sessions[v], samples[v], part, v, threads, plan, audio_seconds=audio_seconds, identity=identity)
         for v in order
     )
-    comparisons = tuple(_comparison(samples, part, baseline, v, threads) for v in order if v != baseline)
+    comparisons = tuple(compare_paired(samples, part, baseline, v, threads) for v in order if v != baseline)
     return Race(latencies=latencies, comparisons=comparisons)
 
 
@@ -191,9 +191,18 @@ def _latency(
     )
 
 
-def _comparison(
-    samples: dict[str, list[float]], part: str, baseline: str, candidate: str, threads: int
+def compare_paired(
+    samples: Mapping[str, Sequence[float]], part: str, baseline: str, candidate: str, threads: int
 ) -> LatencyComparison:
+    """A candidate's ratio to the baseline, round by round.
+
+    Args:
+        samples: variant to its times, in the order of the rounds.
+        part: name of the part.
+        baseline: variant that is divided by.
+        candidate: the other one.
+        threads: thread count of both.
+    """
     ratio, low, high = paired_ratio(samples[baseline], samples[candidate])
     return LatencyComparison(
         part=part,

@@ -17,7 +17,7 @@ from toolkit.engine.acoustics import longest_codes
 from toolkit.engine.bundle import Bundle
 from toolkit.engine.degrade import NO_DEADLINE, Ladder
 from toolkit.engine.loading import GraphLoader, Opener
-from toolkit.engine.residency import Residency
+from toolkit.engine.residency import UNBOUNDED_BYTES, Residency
 from toolkit.engine.singing import rungs_of
 from toolkit.engine.speaking import Engine, Sentence, SpeechReport
 from toolkit.errors import BenchError
@@ -121,7 +121,9 @@ def engine_speaker(
     """
     fixed = of_length(bundle, codes, phones)
     speaker = Engine(
-        fixed, GraphLoader(Residency(1 << 40), threads=threads, opener=opener), Ladder(rungs_of(fixed), NO_DEADLINE)
+        fixed,
+        GraphLoader(Residency(UNBOUNDED_BYTES), threads=threads, opener=opener),
+        Ladder(rungs_of(fixed), NO_DEADLINE),
     )
     who, sentence = voice or made_voice(bundle), made_sentence(bundle, phones)
 

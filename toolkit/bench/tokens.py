@@ -14,10 +14,9 @@ from toolkit.engine.bundle import bundle_folder, read_bundle
 from toolkit.engine.cache import TokenCache, cache_rows
 from toolkit.engine.loading import GraphLoader
 from toolkit.engine.positions import position_rows
-from toolkit.engine.residency import Residency
+from toolkit.engine.residency import UNBOUNDED_BYTES, Residency
 from toolkit.errors import BenchError
 
-_UNBOUNDED: Final = 1 << 40
 _BEFORE: Final = 64  # rows of text and prompt
 
 
@@ -50,7 +49,7 @@ class TokenLoop:
         self._bundle = replace(bundle, graphs={facts[0].name: facts[0]})
         # Open as long as this lives: graphs in use are never evicted.
         self._open = ExitStack()
-        loader = GraphLoader(Residency(_UNBOUNDED), threads=threads)
+        loader = GraphLoader(Residency(UNBOUNDED_BYTES), threads=threads)
         self._graphs = self._open.enter_context(loader.using(self._bundle))
         self._draw = np.random.default_rng(seed)
         self._vocabulary = bundle.semantic.vocabulary - 1

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from toolkit.cli.command_line import command_line
 from toolkit.cli.render import Terminal
 from toolkit.errors import BenchError
 
@@ -92,7 +91,7 @@ def bench(
     else:
         from toolkit.pipeline.benchmark import bench_files
 
-        outcome = bench_files(models, tuple(threads), runs, warmup, patience, out=out, command=_command())
+        outcome = bench_files(models, tuple(threads), runs, warmup, patience, out=out, command=command_line())
     typer.echo(json.dumps(outcome.as_json(), indent=1) if as_json else outcome.as_text())
     return 0
 
@@ -133,7 +132,7 @@ def _phone(
             tool=tool,
             plan=plan,
             out=out,
-            command=_command(),
+            command=command_line(),
             adb=adb,
             on_progress=lambda done, total, note: terminal.progress(stage, done, total, note),
         )
@@ -148,10 +147,6 @@ def _refuse_phone_options(given: dict[str, object]) -> None:
     for option, value in given.items():
         if value:
             raise typer.BadParameter(f"{option} does nothing without --device")
-
-
-def _command() -> str:
-    return shlex.join(["toolkit", *sys.argv[1:]])
 
 
 def _bundles(

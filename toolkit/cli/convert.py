@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import typer
 
 from converters.errors import InputError
+from toolkit.cli.command_line import command_line
 from toolkit.cli.render import Terminal
 from toolkit.recipe import load as recipes
 
@@ -134,7 +135,9 @@ def convert(
     from toolkit.pipeline.run import Options, run
 
     with Terminal(quiet=quiet) as terminal:
-        outcome = run(request, settings, out or _LATEST, Options(keep_keras=keep_keras, command=_command()), terminal)
+        outcome = run(
+            request, settings, out or _LATEST, Options(keep_keras=keep_keras, command=command_line()), terminal
+        )
     if as_json:
         typer.echo(json.dumps(outcome.result.model_dump(mode="json", by_alias=True)))
     else:
@@ -151,7 +154,7 @@ def _intent(asked: Asked) -> Intent:
 def _search(job: Job, base: Recipe, wish: Intent, out: Path | None, terminal: Terminal, *, as_json: bool) -> int:
     from toolkit.search.run import search
 
-    outcome = search(job, base, wish, out or _SEARCHED, terminal, command=_command())
+    outcome = search(job, base, wish, out or _SEARCHED, terminal, command=command_line())
     typer.echo(json.dumps(outcome.result.model_dump(mode="json", by_alias=True)) if as_json else outcome.text)
     return 0 if outcome.found else 1
 
@@ -224,15 +227,10 @@ def _convert_pair(
     place = out or _LATEST
     with Terminal(quiet=quiet) as terminal:
         if len(models) == 1:
-            outcome = convert_codes(paths[0], settings, place, terminal, command=_command())
+            outcome = convert_codes(paths[0], settings, place, terminal, command=command_line())
         else:
-            outcome = convert_pair(paths, settings, place, terminal, voice=voice, listeners=beside, command=_command())
+            outcome = convert_pair(
+                paths, settings, place, terminal, voice=voice, listeners=beside, command=command_line()
+            )
     typer.echo(json.dumps(outcome.result.model_dump(mode="json", by_alias=True)) if as_json else outcome.verdict)
     return 0 if outcome.passed else 1
-
-
-def _command() -> str:
-    import shlex
-    import sys
-
-    return shlex.join(["toolkit", *sys.argv[1:]])

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import shlex
-import sys
 from pathlib import Path
 
 import typer
 
+from toolkit.cli.command_line import command_line
 from toolkit.cli.render import Terminal
 from toolkit.recipe import load as recipes
 
@@ -49,9 +48,8 @@ def stack(
         out=out,
         cache=cache or out.absolute().with_name(".stages"),
     )
-    command = shlex.join(["toolkit", *sys.argv[1:]])
     with Terminal(quiet=quiet) as listener:
-        result = SemanticStack(places, settings, listener, threads=threads, command=command).run()
+        result = SemanticStack(places, settings, listener, threads=threads, command=command_line()).run()
     if as_json:
         typer.echo(json.dumps(result.model_dump(mode="json", by_alias=True)))
     else:

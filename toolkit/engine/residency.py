@@ -16,11 +16,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from toolkit.engine.memory import resident_bytes, return_freed
 from toolkit.errors import EngineError
 
+UNBOUNDED_BYTES: Final = 1 << 40
+"""A bound that is never met: what is loaded stays."""
 _NOTHING = object()
 
 

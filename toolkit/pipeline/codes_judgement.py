@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from toolkit.engine.bundle import bundle_folder, read_bundle
 from toolkit.engine.loading import GraphLoader
-from toolkit.engine.residency import Residency
+from toolkit.engine.residency import UNBOUNDED_BYTES, Residency
 from toolkit.engine.semantic import SemanticDecoder
 from toolkit.quality.semantic import SemanticQuality
 
 if TYPE_CHECKING:
     from toolkit.models.gpt_sovits.semantic_batch import Pair
-
-_UNBOUNDED: Final = 1 << 40
 
 
 def judge_codes(
@@ -42,7 +40,7 @@ def judge_codes(
     """
     bundle = read_bundle(bundle_folder(folder))
     loss, right, agreed, count = 0.0, 0, 0, 0
-    with GraphLoader(Residency(_UNBOUNDED), threads=threads).using(bundle) as graphs:
+    with GraphLoader(Residency(UNBOUNDED_BYTES), threads=threads).using(bundle) as graphs:
         decoder = SemanticDecoder(bundle, graphs)
         for number, pair in enumerate(pairs, 1):
             wanted = np.append(pair.codes, bundle.semantic.stop_token)

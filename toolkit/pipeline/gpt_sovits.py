@@ -215,6 +215,18 @@ def _listening(pair: Pair, semantic: SemanticModel, features: VoiceFeatures | No
     return Listening(speech=speech_of(pair, semantic, features), random=random)
 
 
+def graph_part(graph: PhoneGraph) -> SourcePart:
+    """A graph as the chain takes it; all its probes are real."""
+    return SourcePart(
+        name=graph.kind,
+        bucket=graph.bucket,
+        model=graph.module,
+        spec=graph.spec,
+        probes=graph.probes,
+        real_probes=len(graph.probes),
+    )
+
+
 def convert_graph(
     graph: PhoneGraph,
     recipe: Recipe,
@@ -231,14 +243,7 @@ def convert_graph(
         AuditError: a precision was not realised.
         DelegateError: the runtime the recipe asks for is too old for the graph.
     """
-    part = SourcePart(
-        name=graph.kind,
-        bucket=graph.bucket,
-        model=graph.module,
-        spec=graph.spec,
-        probes=graph.probes,
-        real_probes=len(graph.probes),
-    )
+    part = graph_part(graph)
     floats = convert_float(part, recipe, clock, repro)
     directory.write_bytes(f"float32/{graph.name}.tflite", floats.tflite)
     compressed, lost = precision.give(graph, floats)

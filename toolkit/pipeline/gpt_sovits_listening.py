@@ -18,7 +18,7 @@ from toolkit.engine.acoustics import latent_frames, longest_codes
 from toolkit.engine.bundle import Bundle, read_bundle
 from toolkit.engine.degrade import NO_DEADLINE, Ladder
 from toolkit.engine.loading import GraphLoader
-from toolkit.engine.residency import Residency
+from toolkit.engine.residency import UNBOUNDED_BYTES, Residency
 from toolkit.engine.singing import Singer, rungs_of
 from toolkit.engine.speaking import Engine
 from toolkit.engine.speaking import Sentence as Spoken
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from toolkit.pipeline.torch_speech import SpokenSentence, TorchSpeech
 
 _LANGUAGE = "en"  # of the held-out sentences
-_UNBOUND = 1 << 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +74,7 @@ def listen(asked: Listening, recipe: Recipe, run: RunDirectory, clock: StageCloc
     sentences = [sentence for sentence, _ in chosen]
     name, seed = "speak held-out sentences", recipe.quality.seed
     floats: list[SpokenSentence] = []
-    paired, loader = [], GraphLoader(Residency(_UNBOUND))
+    paired, loader = [], GraphLoader(Residency(UNBOUNDED_BYTES))
     with clock.stage(name) as stage:
         for number, (sentence, phones) in enumerate(chosen):
             limit = longest_codes(bundle, len(phones))

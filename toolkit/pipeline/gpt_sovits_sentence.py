@@ -10,26 +10,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from toolkit.bench.host import compare_paired
 from toolkit.bench.machine import where
 from toolkit.bench.memory import in_child
 from toolkit.bench.sentence import CODES_PER_SECOND, SentenceTimes, engine_speaker, made_voice, race_sentences
-from toolkit.bench.stats import paired_ratio, summarise
+from toolkit.bench.stats import summarise
 from toolkit.engine.acoustics import longest_codes
 from toolkit.engine.buckets import smallest
 from toolkit.engine.bundle import Bundle, read_bundle
 from toolkit.engine.cache import cache_rows
+from toolkit.engine.residency import UNBOUNDED_BYTES
 from toolkit.pipeline.benchmark import plan_of
 from toolkit.pipeline.engine_bundle import BundleGraph, write_engine_bundle
 from toolkit.pipeline.events import StageClock
 from toolkit.pipeline.evidence import SCRATCH
 from toolkit.pipeline.run_directory import RunDirectory
+from toolkit.pipeline.sentence_bench import PHASES
 from toolkit.recipe.schema import Recipe
 from toolkit.results import Latency, LatencyComparison, Memory, Sentence, SentencePhases
 
 WHOLE = "total"
 _BASELINE, _RESULT = "float32", "result"
 _CODES, _PHONES = 75, 40  # three seconds
-_UNBOUND = 1 << 40
 _HOW = (
     "made-up voice and phones, the stop token held back; each variant says it once to load, then both take turns; "
     "first audio is the first chunk's last sample"
@@ -116,7 +118,8 @@ def measure_sentence(
         latency = tuple(
             _latency(variant, taken, loaded[variant], sentence, recipe, race) for variant, taken in times.items()
         )
-        comparison = _comparison(times, threads)
+        seconds = {variant: [one.whole for one in taken] for variant, taken in times.items()}
+        comparison = compare_paired(seconds, WHOLE, _BASELINE, _RESULT, threads)
         stage.fact = (
             f"{latency[-1].stats.p50_ms / 1000:.2f} s for {sentence.audio_seconds:g} s, ×{comparison.ratio:.2f}"
         )
@@ -164,8 +167,7 @@ def _phases(variant: str, taken: Sequence[SentenceTimes]) -> SentencePhases:
     def median_ms(phase: str) -> float:
         return 1000 * statistics.median(getattr(one, phase) for one in taken)
 
-    phases = ("whole", "first_audio", "prefill", "steps", "acoustics", "vocoder")
-    return SentencePhases(variant=variant, **{f"{phase}_ms": median_ms(phase) for phase in phases})
+    return SentencePhases(variant=variant, **{f"{phase}_ms": median_ms(phase) for phase in PHASES})
 
 
 def _latency(
@@ -191,23 +193,8 @@ def _latency(
     )
 
 
-def _comparison(times: Mapping[str, Sequence[SentenceTimes]], threads: int) -> LatencyComparison:
-    ratio, low, high = paired_ratio(*([one.whole for one in times[variant]] for variant in (_BASELINE, _RESULT)))
-    return LatencyComparison(
-        part=WHOLE,
-        baseline=_BASELINE,
-        candidate=_RESULT,
-        threads=threads,
-        where=where(),
-        ratio=ratio,
-        ci_low=low,
-        ci_high=high,
-        pairs=len(times[_RESULT]),
-    )
-
-
 def _memory(folder: Path, variant: str, codes: int, phones: int, threads: int) -> Memory:
-    found = in_child("toolkit.bench.sentence_probe", folder, codes, phones, threads, 1, _UNBOUND)
+    found = in_child("toolkit.bench.sentence_probe", folder, codes, phones, threads, 1, UNBOUNDED_BYTES)
     return Memory(
         part=WHOLE,
         variant=variant,

@@ -13,7 +13,8 @@ from toolkit.pipeline.events import Listener, StageClock
 from toolkit.pipeline.float_chain import FloatPart, convert_float
 from toolkit.pipeline.parts import calibration_inputs
 from toolkit.pipeline.run import open_source
-from toolkit.pipeline.sources import Request, SourcePart
+from toolkit.pipeline.shipping import calibration_sentences
+from toolkit.pipeline.sources import Request
 from toolkit.recipe import load as recipes
 from toolkit.recipe.schema import Part, PrecisionRule, Recipe
 from toolkit.whole_file import whole_file
@@ -112,7 +113,7 @@ def _parts(
         yield from _semantic_parts(request, recipe, clock, repro, wanted)
         return
     source, parts, manifest = open_source(request, recipe, clock)
-    sentences = manifest.split("calibration")[:16] if manifest else ()
+    sentences = calibration_sentences(manifest)
     for each in parts:
         if wanted(each.name):
             yield convert_float(each, recipe, clock, repro), calibration_inputs(source, each, sentences, recipe.seed)
@@ -122,7 +123,7 @@ def _semantic_parts(path: Path, recipe: Recipe, clock: StageClock, repro: Path, 
     from toolkit.models.gpt_sovits.calibration import SpokenSentences
     from toolkit.models.gpt_sovits.checkpoint import read_checkpoint
     from toolkit.models.gpt_sovits.semantic_graphs import SemanticBuckets, semantic_graphs
-    from toolkit.pipeline.gpt_sovits import semantic_model
+    from toolkit.pipeline.gpt_sovits import graph_part, semantic_model
     from toolkit.recipe.schema import GptSovits
 
     with clock.stage("read checkpoint"):
@@ -132,11 +133,7 @@ def _semantic_parts(path: Path, recipe: Recipe, clock: StageClock, repro: Path, 
     speech = SpokenSentences(model, None, seed=recipe.seed)
     for graph in semantic_graphs(model, lengths, features=settings.text_features, seed=recipe.seed):
         if wanted(graph.kind):
-            part = SourcePart(
-                name=graph.kind, bucket=graph.bucket, model=graph.module, spec=graph.spec, probes=graph.probes,
-                real_probes=len(graph.probes),
-            )  # fmt: skip
-            yield convert_float(part, recipe, clock, repro), speech.calibration(graph)
+            yield convert_float(graph_part(graph), recipe, clock, repro), speech.calibration(graph)
 
 
 def write_recipe(recipe: Recipe, found: Sequence[PartSensitivity], path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from converters.errors import ToolError
 from converters.spec import Interface
 from converters.tflite_graph.leaky_relu import without_leaky_relu
-from toolkit.data import Manifest
+from toolkit.data import Manifest, Sentence
 from toolkit.delegates.runtime import check_runtime
 from toolkit.pipeline.events import StageClock
 from toolkit.pipeline.float_chain import FloatPart
@@ -85,6 +85,11 @@ def ship(
     ]
 
 
+def calibration_sentences(manifest: Manifest | None) -> tuple[Sentence, ...]:
+    """Sentences ranges are chosen by; none for what is no voice."""
+    return manifest.split("calibration")[:_CALIBRATION_SENTENCES] if manifest else ()
+
+
 def _ship_named(
     part: FloatPart, source: Source, recipe: Recipe, manifest: Manifest | None, clock: StageClock, resume: Path
 ) -> Shipped:
@@ -103,7 +108,7 @@ def _ship(
 
     key = part.source.key
     settings = recipe.part(part.source.name)
-    sentences = manifest.split("calibration")[:_CALIBRATION_SENTENCES] if manifest else ()
+    sentences = calibration_sentences(manifest)
     with clock.stage(f"{key}: precision and fine-tuning") as stage:
         calibration = calibration_inputs(source, part.source, sentences, recipe.seed)
 

@@ -93,14 +93,16 @@ class SemanticStack:
         started = time.perf_counter()
         with threads_of(self._threads):
             _, given, corpus = given_model(self._places.model, self._places.data, self._clock)
+            self._data_sha256 = data_sha256(self._places.data)
             stopped = self._make(given, corpus)
         self._race()
+        places = self._places
         result = StackResult(
             model=self._places.model.name,
             recipe=self._stack.name,
             description=self._stack.description,
             command=self._command,
-            inputs={path.name: data_sha256(path) for path in (self._places.model, self._places.data)},
+            inputs={places.model.name: file_sha256(places.model), places.data.name: self._data_sha256},
             predictions=self._predictions,
             stages=tuple(self._stages),
             latency=() if self._raced is None else self._raced.latencies,
@@ -120,7 +122,6 @@ class SemanticStack:
         quality = judge_semantic(given, corpus.held_out)
         self._predictions = quality.predictions
         self._note(GIVEN, self._bundle(GIVEN, path), given, quality, None, {}, 0.0)
-        data = {"data": data_sha256(self._places.data)}
         makers: tuple[tuple[str, Any, Callable[[Path], Callable[[Path], object]], str], ...] = (
             (DISTIL, stack.distil, self._distil, "student.ckpt"),
             (PRUNE, stack.prune, self._prune, "pruned.ckpt"),
@@ -129,17 +130,16 @@ class SemanticStack:
             if settings is None:
                 continue
             began, before = time.perf_counter(), quality
-            inputs = {"gpt": file_sha256(path), **data}
-            done = cached_stage(
-                self._places.cache, f"t2s-{name}", inputs, settings.model_dump(mode="json"), maker(path)
-            )
+            inputs = {"gpt": file_sha256(path), "data": self._data_sha256}
+            asked = settings.model_dump(mode="json")
+            done = cached_stage(self._places.cache, f"t2s-{name}", inputs, asked, maker(path))
             path = done.folder / file
             model, self._checkpoint = _read(path), path
             quality = judge_semantic(model, corpus.held_out, given)
             gate = rise_gate(name, _TITLES[name], quality, before, settings.cross_entropy_rise_max)
             bundle = self._bundle(name, path)
             seconds = time.perf_counter() - began
-            self._note(name, bundle, model, quality, gate, settings.model_dump(mode="json"), seconds, done)
+            self._note(name, bundle, model, quality, gate, asked, seconds, done)
             if gate.status != "pass":
                 return name
         began = time.perf_counter()

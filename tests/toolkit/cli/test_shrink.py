@@ -3,9 +3,8 @@
 import json
 
 import pytest
-import torch
 
-from tests.toolkit.train.small_semantic import small_corpus, trained_model, written
+from tests.toolkit.train.small_semantic import small_corpus, trained_model, written_on_one_thread
 from toolkit.cli.app import outcome
 from toolkit.models.gpt_sovits.checkpoint import read_checkpoint
 from toolkit.models.gpt_sovits.seeded import small_config, write_sovits
@@ -18,11 +17,7 @@ FAST = ["--batch", "16", "--rate", "0.002", "--quiet"]
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    found = written(tmp_path_factory.mktemp("small"))
-    torch.set_num_threads(before)
-    return found
+    return written_on_one_thread(tmp_path_factory.mktemp("small"))
 
 
 def _run(*arguments):

@@ -4,6 +4,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from toolkit.data.semantic_corpus import SemanticCorpus, save_corpus
 from toolkit.models.gpt_sovits.semantic import SemanticModel, load_semantic
@@ -41,6 +42,15 @@ def _weights() -> dict:
 def trained_model() -> SemanticModel:
     """The trained model; a new one each time."""
     return load_semantic({name: value.clone() for name, value in _weights().items()}, heads=CONFIG.heads)
+
+
+def written_on_one_thread(folder: Path) -> tuple[Path, Path]:
+    """`written`, with the weights any machine gets."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    found = written(folder)
+    torch.set_num_threads(before)
+    return found
 
 
 def written(folder: Path) -> tuple[Path, Path]:
