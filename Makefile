@@ -26,7 +26,7 @@ $(STAMP): requirements.lock pyproject.toml docker/install.sh
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
-images: $(STAMP)  ## both container images twice, without a daemon, and a conversion inside and outside (root, Debian's buildah)
+images: $(STAMP)  ## both container images twice, without a daemon; the default voice inside and outside (root, Debian's buildah)
 	$(PYTHON) docker/reproduce.py --python $(BIN)/python
 
 lock:  ## rewrites requirements.lock from pyproject.toml, keeping the pins that still fit (needs uv)

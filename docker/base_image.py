@@ -27,11 +27,16 @@ class LockDiffers(RuntimeError):
 
 
 def make_archive(out: Path) -> None:
-    """Writes the file system of a small Debian with Python to ``out`` (.tar). Takes minutes and the network."""
+    """Writes the file system of a small Debian with Python to ``out`` (.tar), whole or not at all.
+
+    Takes minutes and the network.
+    """
+    partial = out.with_suffix(".partial.tar")  # mmdebstrap tells the format by the ending
     # What the machine that builds would otherwise write into it.
     foreign = 'rm -f "$1/etc/hostname" "$1/etc/resolv.conf"'
     options = ["--variant=minbase", f"--include={','.join(PACKAGES)}", f"--customize-hook={foreign}", "--quiet"]
-    call(["mmdebstrap", *options, SUITE, str(out)], environment={**os.environ, "SOURCE_DATE_EPOCH": "0"})
+    call(["mmdebstrap", *options, SUITE, str(partial)], environment={**os.environ, "SOURCE_DATE_EPOCH": "0"})
+    partial.replace(out)
 
 
 def lock_text(archive: Path) -> str:

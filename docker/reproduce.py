@@ -1,18 +1,22 @@
 #!/usr/bin/env python3
 """Builds the images twice without a daemon and converts inside and outside of them; any difference is an error.
 
-    docker/reproduce.py --python .venv/bin/python
+    docker/reproduce.py --python .venv/bin/python        (or: make images)
 
-As root, with Debian's buildah, mmdebstrap and util-linux. What is checked, each line printed as it is known:
+As root, with Debian's buildah, mmdebstrap and util-linux. What is done, each line printed as it begins and ends:
 
 1. the Dockerfiles pass hadolint;
 2. the base image, made of Debian packages, is the one that base.lock pins;
 3. two builds of each image, nothing reused, have the same id; where they have not, the files that differ are listed;
-4. each image runs as user 10001, and its bill of materials lists exactly what is installed in it;
-5. a conversion inside the convert image, without a network, and one outside write files of the same sha256;
+4. each image runs as user 10001, and its bill of materials (CycloneDX) lists exactly what is installed in it;
+5. the embedded default voice converted inside the convert image, without a network, and outside: every file of both
+   runs has the same sha256, the report and other measurements apart;
 6. the bench image, without a network, inspects and measures what was converted.
 
-Exit codes: 0 all equal, 1 something differs, 2 something could not be done.
+An interrupted or failed protocol keeps its store and goes on where it was, as long as nothing it was made of has
+changed; one that holds removes the store. Ids, sizes, sha256 and times stay in --record, with the bills.
+
+Exit codes: 0 all equal, 1 something differs, 2 something could not be done, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -20,34 +24,26 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import base_image
 import conversions
 import index_settings
 from buildah import CommandFailed, ImageRecipe, Store, call
-from differences import differences
-from sbom import normalised, system_components
+from image_checks import SHOWN, Differs, check_contents, check_ids
+from journal import Journal, context_digest, digest_of
+from progress import Progress, duration
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / "docker/base.lock"
 IMAGES = ("convert", "bench")
-USER = "10001"
-_SHOWN = 40
+_INTERRUPTED = 130
 _MARK = ".flowlite-images"
-
-
-class Differs(RuntimeError):
-    """Two things that must be the same are not."""
-
-
-def say(text: str) -> None:
-    """One line of the protocol."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
 
 
 def claim(folder: Path) -> None:
@@ -62,123 +58,209 @@ def claim(folder: Path) -> None:
     (folder / _MARK).touch()
 
 
-def built_twice(store: Store, recipe: ImageRecipe, name: str) -> str:
-    """Builds an image twice and returns the id that both builds have.
+class Protocol:
+    """Every check, in order; what was finished before is not done again.
 
-    Raises:
-        Differs: they have two ids; the message lists the files that differ.
+    Args:
+        given: the command line.
+        store: where images lie.
+        progress: told of every step.
     """
-    tags = [f"localhost/{name}:{build}" for build in ("first", "second")]
-    ids = [store.build(recipe, tag) for tag in tags]
-    if ids[0] != ids[1]:
-        with store.mounted(tags[0]) as one, store.mounted(tags[1]) as other:
-            lines = differences(one, other) or ["no file differs: the images' configurations do"]
-        shown = "\n  ".join(lines[:_SHOWN])
-        raise Differs(f"{name}: two builds have the ids {ids[0]} and {ids[1]}\n  {shown}")
-    return ids[0]
 
+    def __init__(self, given: argparse.Namespace, store: Store, progress: Progress) -> None:
+        self._given, self._store, self._progress = given, store, progress
+        self._folder: Path = given.store
+        self._journal = Journal(self._folder / "journal.json")
+        self._record: dict[str, Any] = {}
 
-def check_contents(store: Store, image: str) -> str:
-    """Checks the user and the bill of materials against the image's files; returns what was counted.
+    def run(self) -> None:
+        """Carries out every check.
 
-    Raises:
-        Differs: it runs as another user, or the bill lists too much or too little.
-    """
-    if store.user(image) != USER:
-        raise Differs(f"{image} runs as {store.user(image) or 'root'}, not as {USER}")
-    with store.mounted(image) as files:
-        bill = json.loads((files / "opt/toolkit/sbom.cdx.json").read_text(encoding="utf-8"))
-        wrong = bill_faults(bill, files)
-    if wrong:
-        raise Differs(f"{image}: the bill of materials\n  " + "\n  ".join(wrong))
-    kinds = [sum(c["purl"].startswith(kind) for c in bill["components"]) for kind in ("pkg:pypi/", "pkg:deb/")]
-    return f"user {USER}, bill of materials: {kinds[0]} Python and {kinds[1]} Debian packages, as installed"
+        Raises:
+            Differs: two things that must be the same are not.
+            LockDiffers: Debian's packages are not those of base.lock.
+            CommandFailed: something could not be done.
+        """
+        with self._progress.step("hadolint") as step:
+            hadolint = Path(self._given.python).with_name("hadolint")
+            call([str(hadolint), *(str(ROOT / f"docker/{name}.Dockerfile") for name in IMAGES)])
+            step.result = "no finding"
+        self._store.clear_containers()
+        base, images = self._base(), {}
+        for name in self._given.images:
+            images[name] = self._image(name, base)
+        if "convert" in images:
+            self._convert(images["convert"])
+        if self._given.images == IMAGES:
+            self._bench()
+        self._write_record()
 
+    def _step(self, name: str, made_of: dict[str, str], do: Callable[[], str], still: Callable[[str], bool]) -> str:
+        """A step's result: the kept one where inputs are the same and ``still`` holds for it, else that of ``do``."""
+        digest = digest_of(made_of)
+        kept = self._journal.result(name, digest)
+        if kept is not None and still(kept):
+            self._progress.known(name, kept)
+            return kept
+        with self._progress.step(name) as step:
+            step.result = do()
+        self._journal.keep(name, digest, step.result, step.seconds)
+        return step.result
 
-def bill_faults(bill: dict[str, Any], files: Path) -> list[str]:
-    """What a bill of materials lists too much or too little of an image's files; the toolkit is its subject."""
-    (packages,) = (files / "opt/toolkit/lib").glob("python3*/site-packages")
-    # Most packages are wheels; one that pip built itself with an old build system leaves an egg-info.
-    infos = [*packages.glob("*.dist-info"), *packages.glob("*.egg-info")]
-    there = {f"pypi/{normalised(path.stem.partition('-')[0])}" for path in infos} - {"pypi/flowlite-toolkit"}
-    status = (files / "var/lib/dpkg/status").read_text(encoding="utf-8")
-    there |= {f"deb/debian/{component['name']}" for component in system_components(status)}
-    listed = {component["purl"].removeprefix("pkg:").partition("@")[0] for component in bill["components"]}
-    faults = [f"lacks {name}, which is installed" for name in there - listed]
-    return sorted(faults + [f"lists {name}, which is not installed" for name in listed - there])
+    def _base(self) -> str:
+        archive = self._folder / "base" / "base.tar"
+        archive.parent.mkdir(exist_ok=True)
+        with self._progress.step("base of Debian packages") as step:
+            if not archive.exists():
+                base_image.make_archive(archive)
+            if self._given.renew_base:
+                LOCK.write_text(base_image.lock_text(archive), encoding="utf-8")
+            base_image.check(archive, LOCK)
+            step.result = "as base.lock pins it"
+        built = self._step(
+            "base image",
+            {"lock": LOCK.read_text(encoding="utf-8")},
+            lambda: base_image.build_base(self._store, archive),
+            lambda kept: self._store.known_id(base_image.TAG) == kept,
+        )
+        self._record["base"] = {"id": built, "lock_first_line": LOCK.read_text(encoding="utf-8").splitlines()[0]}
+        return built
 
-
-def protocol(given: argparse.Namespace) -> Iterator[str]:
-    """Carries out every check; yields a line for each that held."""
-    hadolint = Path(given.python).with_name("hadolint")
-    call([str(hadolint), *(str(ROOT / f"docker/{name}.Dockerfile") for name in IMAGES)])
-    yield "hadolint: no finding"
-    folder: Path = given.store
-    claim(folder)
-    store = Store(folder, given.driver)
-    archive = folder / "base" / "base.tar"
-    archive.parent.mkdir(exist_ok=True)
-    if not archive.exists():
-        base_image.make_archive(archive)
-    if given.renew_base:
-        LOCK.write_text(base_image.lock_text(archive), encoding="utf-8")
-    base_image.check(archive, LOCK)
-    base = base_image.build_base(store, archive)
-    yield f"base: as pinned, image {base}"
-    settings = index_settings.pip_settings()
-    for name in given.images:
+    def _image(self, name: str, base: str) -> str:
+        settings, dockerfile = index_settings.pip_settings(), ROOT / f"docker/{name}.Dockerfile"
         recipe = ImageRecipe(
-            dockerfile=ROOT / f"docker/{name}.Dockerfile",
+            dockerfile=dockerfile,
             context=ROOT,
             arguments={"BASE_IMAGE": base_image.TAG, **index_settings.build_arguments(settings)},
             volumes=index_settings.volumes(settings),
         )
-        yield f"{name}: two builds, one image {built_twice(store, recipe, name)}"
-        yield f"{name}: {check_contents(store, f'localhost/{name}:first')}"
-    if "convert" in given.images:
-        arguments = () if given.default_voice else conversions.SMALL_VOICE
-        inside = conversions.convert_inside(store, "localhost/convert:first", arguments, folder / "inside")
-        outside = conversions.convert_outside(given.python, ROOT, arguments, folder / "outside")
-        if lines := conversions.disagreements(inside, outside):
-            raise Differs("the conversion inside and the one outside differ\n  " + "\n  ".join(lines[:_SHOWN]))
-        yield f"conversion inside and outside: {conversions.summary(inside)}"
-    if given.images == IMAGES:
-        yield from _benched(store, folder / "inside")
+        made_of = {
+            "base": base,
+            "dockerfile": dockerfile.read_text(encoding="utf-8"),
+            "context": context_digest(ROOT, dockerfile.with_name(f"{dockerfile.name}.dockerignore")),
+            "arguments": json.dumps(dict(recipe.arguments), sort_keys=True),
+        }
+        tags = {f"{name}: {build} build": f"localhost/{name}:{build}" for build in ("first", "second")}
+        ids = [
+            self._step(
+                step,
+                made_of,
+                lambda tag=tag: self._store.build(recipe, tag, self._progress.detail),
+                lambda kept, tag=tag: self._store.known_id(tag) == kept,
+            )
+            for step, tag in tags.items()
+        ]
+        try:
+            check_ids(self._store, list(tags.values()), ids)
+        except Differs:
+            self._journal.forget(tags)
+            raise
+        image = f"localhost/{name}:first"
+        with self._progress.step(f"{name}: one id, user, bill of materials") as step:
+            bill = self._given.record / f"{name}.cdx.json"
+            step.result = check_contents(self._store, image, bill)
+        size = self._store.size_bytes(image)
+        self._progress.detail(f"{name}: {ids[0]}, {size:,} bytes")
+        self._record.setdefault("images", {})[name] = {"id": ids[0], "size_bytes": size, "bill": bill.name}
+        return ids[0]
+
+    def _convert(self, image: str) -> None:
+        arguments = conversions.SMALL_VOICE if self._given.random_voice else ()
+        code = context_digest(ROOT, ROOT / "docker/convert.Dockerfile.dockerignore")
+        inside, outside = self._folder / "inside", self._folder / "outside"
+        convert, store = conversions, self._store
+
+        def inside_run() -> str:
+            shutil.rmtree(inside, ignore_errors=True)
+            return convert.summary(
+                convert.convert_inside(store, "localhost/convert:first", arguments, inside, self._progress.detail)
+            )
+
+        def outside_run() -> str:
+            shutil.rmtree(outside, ignore_errors=True)
+            return convert.summary(
+                convert.convert_outside(self._given.python, ROOT, arguments, outside, self._progress.detail)
+            )
+
+        words = json.dumps(arguments)
+        for name, made_of, do, folder in (
+            ("conversion inside", {"image": image, "arguments": words}, inside_run, inside),
+            ("conversion outside", {"code": code, "arguments": words}, outside_run, outside),
+        ):
+            self._step(name, made_of, do, lambda kept, folder=folder: convert.summary(folder / "run") == kept)
+        with self._progress.step("conversion: inside against outside") as step:
+            if lines := convert.disagreements(inside / "run", outside / "run"):
+                self._journal.forget(["conversion inside", "conversion outside"])
+                raise Differs("the conversion inside and the one outside differ\n  " + "\n  ".join(lines[:SHOWN]))
+            step.result = f"the same {convert.summary(inside / 'run')}"
+        self._record["conversion"] = {
+            "voice": "seeded random weights" if self._given.random_voice else "the embedded default voice",
+            "sha256": convert.digests(inside / "run"),
+        }
+
+    def _bench(self) -> None:
+        volumes = [f"{self._folder / 'inside'}:/work/runs:ro"]
+        for command in ("inspect", "bench"):
+            with self._progress.step(f"bench image: {command}") as step:
+                words = ["toolkit", command, "runs/run/bundle/decoder.tflite"]
+                said = self._store.run_offline("localhost/bench:first", words, volumes=volumes).splitlines()
+                step.result = said[0].strip()
+
+    def _write_record(self) -> None:
+        whole = {"schema": 1, **self._record, "seconds": self._journal.seconds()}
+        path = self._given.record / "protocol.json"
+        path.write_text(json.dumps(whole, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        self._progress.detail(f"ids, sizes, sha256 and times: {path}")
 
 
-def _benched(store: Store, runs: Path) -> Iterator[str]:
-    volumes = [f"{runs}:/work/runs:ro"]
-    for command in (["inspect", "runs/run/bundle/decoder.tflite"], ["bench", "runs/run/bundle/decoder.tflite"]):
-        said = store.run_offline("localhost/bench:first", ["toolkit", *command], volumes=volumes).splitlines()
-        yield f"bench image: {command[0]}: {said[0].strip()}"
-
-
-def main(arguments: list[str]) -> int:
-    """Runs the protocol; returns the exit code."""
+def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--python", default=str(ROOT / ".venv/bin/python"), help="interpreter of `make env`")
     parser.add_argument("--store", type=Path, default=ROOT / "build/images", help="where images lie; ~20 GB")
+    parser.add_argument("--record", type=Path, default=ROOT / "build/reproduced", help="protocol.json and the bills")
     parser.add_argument("--driver", default="overlay", choices=("overlay", "vfs"), help="vfs needs no kernel support")
     parser.add_argument("--images", nargs="+", choices=IMAGES, default=IMAGES)
-    parser.add_argument("--default-voice", action="store_true", help="convert the default voice: minutes, not one")
+    parser.add_argument("--random-voice", action="store_true", help="a small voice of seeded weights: one minute")
     parser.add_argument("--renew-base", action="store_true", help="pin the base that is made now, in base.lock")
     parser.add_argument("--keep", action="store_true", help="leave the store and the runs for a look")
     given = parser.parse_args(arguments)
     given.images = tuple(given.images)
-    given.python, given.store = str(Path(given.python).absolute()), given.store.absolute()
+    given.python = str(Path(given.python).absolute())
+    given.store, given.record = given.store.absolute(), given.record.absolute()
+    return given
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def main(arguments: list[str]) -> int:
+    """Runs the protocol; returns the exit code."""
+    given, progress = _options(arguments), Progress()
+    signal.signal(signal.SIGTERM, _stop)
+    code = 0
     try:
-        for line in protocol(given):
-            say(f"ok  {line}")
+        claim(given.store)
+        given.record.mkdir(parents=True, exist_ok=True)
+        store = Store(given.store, given.driver)
+        Protocol(given, store, progress).run()
+        if not given.keep:
+            store.remove()
+            shutil.rmtree(given.store)
     except (Differs, base_image.LockDiffers) as error:
-        say(f"DIFFERS  {error}")
-        return 1
+        progress.fault("DIFFERS", str(error))
+        code = 1
     except CommandFailed as error:
-        say(f"error  {error}")
-        return 2
-    finally:
-        if not given.keep and (given.store / _MARK).exists():
-            shutil.rmtree(given.store, ignore_errors=True)
-    return 0
+        progress.fault("error", str(error))
+        code = 2
+    except KeyboardInterrupt:
+        progress.fault("error", "interrupted")
+        code = _INTERRUPTED
+    if code and (given.store / "journal.json").exists():
+        progress.detail(f"{given.store} is kept: the same command goes on from there")
+    elif not code:
+        progress.detail(f"all equal, {duration(progress.seconds)}")
+    return code
 
 
 if __name__ == "__main__":

@@ -1,10 +1,14 @@
 """Builds really made: the same twice, and one made to differ is caught. Skipped where buildah is missing."""
 
+import json
 import os
 import shutil
 import types
 
 import base_image
+import conversions
+import image_checks
+import index_settings
 import pytest
 import reproduce
 from buildah import CommandFailed, ImageRecipe, Store
@@ -31,32 +35,50 @@ class Restless(Store):
 
     seconds = 100_000_000
 
-    def build(self, recipe, tag):
+    def build(self, recipe, tag, heard=lambda line: None):
         self.seconds += 3600
         os.utime(recipe.context / "file", (self.seconds, self.seconds))
-        return super().build(recipe, tag)
+        return super().build(recipe, tag, heard)
+
+
+TAGS = ("localhost/small:first", "localhost/small:second")
 
 
 @needs_buildah
 def test_two_builds_have_one_id_though_the_files_times_differ(tmp_path):
     store = Restless(tmp_path / "images", "vfs")
-    image = reproduce.built_twice(store, _recipe(tmp_path / "context", timestamp_s=0), "small")
-    assert image == store.image_id("localhost/small:second")
+    heard = []
+    ids = [store.build(_recipe(tmp_path / "context", timestamp_s=0), tag, heard.append) for tag in TAGS]
+    image_checks.check_ids(store, TAGS, ids)
+    assert store.known_id(TAGS[1]) == ids[0]
+    assert store.known_id("localhost/small:third") is None
+    assert store.size_bytes(TAGS[0]) > len("content")
+    assert "STEP 2/3: COPY file /file" in heard[1]
 
 
 @needs_buildah
 def test_a_time_let_through_is_caught_and_the_file_named(tmp_path):
     store = Restless(tmp_path / "images", "vfs")
-    with pytest.raises(reproduce.Differs, match="two builds have the ids") as caught:
-        reproduce.built_twice(store, _recipe(tmp_path / "context", timestamp_s=None), "small")
+    ids = [store.build(_recipe(tmp_path / "context", timestamp_s=None), tag) for tag in TAGS]
+    with pytest.raises(image_checks.Differs, match="two builds have the ids") as caught:
+        image_checks.check_ids(store, TAGS, ids)
     assert "\n  file: -rw" in str(caught.value)
 
 
 @needs_buildah
 def test_an_image_of_root_is_caught(tmp_path, store):
     store.build(_recipe(tmp_path / "context", timestamp_s=0, user=""), "localhost/small")
-    with pytest.raises(reproduce.Differs, match="runs as root"):
-        reproduce.check_contents(store, "localhost/small")
+    with pytest.raises(image_checks.Differs, match="runs as root"):
+        image_checks.check_contents(store, "localhost/small", tmp_path / "bill.json")
+
+
+@needs_buildah
+def test_a_store_is_removed_with_containers_left_behind(tmp_path, store):
+    store.build(_recipe(tmp_path / "context", timestamp_s=0), "localhost/small")
+    store("from", "--pull-never", "localhost/small")
+    store.remove()
+    assert store.known_id("localhost/small") is None
+    shutil.rmtree(tmp_path / "images")
 
 
 @needs_buildah
@@ -75,18 +97,13 @@ def test_a_folder_of_other_files_is_not_taken_nor_removed(tmp_path, capsys, monk
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 
 
-def test_two_ids_without_a_differing_file_are_still_two(monkeypatch, tmp_path):
-    ids = iter(["sha-one", "sha-two"])
-
+def test_two_ids_without_a_differing_file_are_still_two(tmp_path):
     class Fake:
-        def build(self, recipe, tag):
-            return next(ids)
-
         def mounted(self, image):
             return _Entered(tmp_path)
 
-    with pytest.raises(reproduce.Differs, match="configurations do"):
-        reproduce.built_twice(Fake(), None, "small")
+    with pytest.raises(image_checks.Differs, match="configurations do"):
+        image_checks.check_ids(Fake(), TAGS, ["sha-one", "sha-two"])
 
 
 class _Entered(types.SimpleNamespace):
@@ -98,6 +115,149 @@ class _Entered(types.SimpleNamespace):
 
     def __exit__(self, *error):
         return False
+
+
+class Pretended:
+    """A store whose builds are names; everything else of the protocol is real."""
+
+    def __init__(self, folder, driver):
+        self.images = IMAGES_OF.setdefault(folder, {})
+
+    def build(self, recipe, tag, heard):
+        BUILT.append(tag)
+        if tag == FAILS.get("at"):
+            raise CommandFailed("the disk is full", 1)
+        self.images[tag] = f"id of {tag.partition(':')[0]}{FAILS.get(tag, '')}"
+        return self.images[tag]
+
+    def known_id(self, tag):
+        return self.images.get(tag)
+
+    def size_bytes(self, tag):
+        return 1
+
+    def clear_containers(self):
+        return None
+
+    def mounted(self, image):
+        return _Entered(FAILS["folder"])
+
+    def run_offline(self, image, words, volumes=()):
+        return f"{words[1]} said\n"
+
+    def remove(self):
+        self.images.clear()
+
+
+IMAGES_OF, BUILT, FAILS = {}, [], {}
+
+
+@pytest.fixture
+def pretended(tmp_path, monkeypatch):
+    """`make images` with pretended builds and conversions, in ``tmp_path``."""
+    for kept in (IMAGES_OF, BUILT, FAILS):
+        kept.clear()
+    FAILS["folder"] = tmp_path
+    monkeypatch.setattr(reproduce, "Store", Pretended)
+    monkeypatch.setattr(reproduce, "call", lambda command: "")
+    monkeypatch.setattr(index_settings, "pip_settings", dict)
+    monkeypatch.setattr(base_image, "make_archive", lambda out: out.write_text("archive"))
+    monkeypatch.setattr(base_image, "check", lambda archive, lock: None)
+    monkeypatch.setattr(base_image, "build_base", lambda store, archive: store.build(None, base_image.TAG, None))
+    monkeypatch.setattr(
+        reproduce, "check_contents", lambda store, image, out: out.write_text("{}") and "user, bill of materials"
+    )
+
+    def convert(side):
+        def run(first, second, arguments, folder, heard):
+            BUILT.append(side)
+            heard("decoder: float32 TFLite")
+            for name in ("bundle/decoder.tflite", "audio/one.flac", "report.md"):
+                (folder / "run" / name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / "run" / name).write_text(FAILS.get(f"{side} {name}", "same"))
+            (folder / "run/manifest.json").write_text('{"tools": {"python": "3"}}')
+
+            return folder / "run"
+
+        return run
+
+    monkeypatch.setattr(conversions, "convert_inside", convert("inside"))
+    monkeypatch.setattr(conversions, "convert_outside", convert("outside"))
+
+    def run(*arguments):
+        BUILT.clear()
+        return reproduce.main(["--store", str(tmp_path / "store"), "--record", str(tmp_path / "record"), *arguments])
+
+    return run
+
+
+CONVERT, BENCH = (
+    ["localhost/convert:first", "localhost/convert:second"],
+    ["localhost/bench:first", "localhost/bench:second"],
+)
+WHOLE_PROTOCOL = [base_image.TAG, *CONVERT, *BENCH, "inside", "outside"]
+
+
+def test_the_whole_protocol_records_ids_digests_and_times_and_removes_its_store(pretended, tmp_path, capsys):
+    assert pretended() == 0
+    assert BUILT == WHOLE_PROTOCOL
+    assert not (tmp_path / "store").exists()
+    record = json.loads((tmp_path / "record/protocol.json").read_text())
+    assert record["images"]["bench"] == {"id": "id of localhost/bench", "size_bytes": 1, "bill": "bench.cdx.json"}
+    assert list(record["conversion"]["sha256"]) == ["audio/one.flac", "bundle/decoder.tflite"]
+    assert record["conversion"]["voice"] == "the embedded default voice"
+    assert {"convert: first build", "conversion outside"} <= record["seconds"].keys()
+    assert "ok  bench image: inspect: inspect said" in capsys.readouterr().out
+
+
+def test_a_protocol_that_stopped_goes_on_where_it_was(pretended, tmp_path, capsys):
+    FAILS["at"] = "localhost/bench:second"
+    assert pretended() == 2
+    assert "the disk is full" in capsys.readouterr().out
+    del FAILS["at"]
+    assert pretended() == 0
+    assert BUILT == ["localhost/bench:second", "inside", "outside"]
+    assert "kept from an interrupted run" in capsys.readouterr().out
+
+
+def test_what_an_image_was_made_of_changed_so_it_is_built_again(pretended, monkeypatch):
+    FAILS["at"] = "localhost/bench:second"
+    assert pretended() == 2
+    del FAILS["at"]
+    monkeypatch.setattr(reproduce, "context_digest", lambda context, ignored: "another")
+    assert pretended() == 0
+    assert WHOLE_PROTOCOL[1:] == BUILT
+
+
+def test_builds_of_two_ids_fail_and_are_not_kept(pretended):
+    FAILS["localhost/convert:second"] = ", another"
+    assert pretended() == 1
+    assert pretended() == 1
+    assert BUILT == CONVERT
+
+
+@pytest.mark.parametrize("name", ["bundle/decoder.tflite", "audio/one.flac"])
+def test_conversions_that_differ_fail_and_are_not_kept(pretended, capsys, name):
+    FAILS[f"inside {name}"] = "other"
+    assert pretended() == 1
+    assert f"\n  {name}: " in capsys.readouterr().out
+    assert pretended() == 1
+    assert BUILT == ["inside", "outside"]
+
+
+def test_a_report_that_differs_is_no_difference(pretended):
+    FAILS["inside report.md"] = "1 ms"
+    assert pretended() == 0
+
+
+def test_an_interrupted_protocol_says_so_and_keeps_its_store(pretended, monkeypatch, tmp_path, capsys):
+    def stop(store, archive):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(base_image, "build_base", stop)
+    assert pretended() == 130
+    assert "interrupted" in capsys.readouterr().out
+    assert (tmp_path / "store").exists()
 
 
 STATUS = """Package: apt
@@ -156,15 +316,15 @@ WHOLE = ("pkg:pypi/numpy@1.26.4", "pkg:pypi/jieba@0.42.1", "pkg:deb/debian/apt@2
 
 
 def test_a_bill_of_what_is_installed_has_no_fault(image_files):
-    assert reproduce.bill_faults(_bill(*WHOLE), image_files) == []
+    assert image_checks.bill_faults(_bill(*WHOLE), image_files) == []
 
 
 @pytest.mark.parametrize("left_out", WHOLE)
 def test_a_bill_that_leaves_something_out_is_caught(image_files, left_out):
-    (fault,) = reproduce.bill_faults(_bill(*(set(WHOLE) - {left_out})), image_files)
+    (fault,) = image_checks.bill_faults(_bill(*(set(WHOLE) - {left_out})), image_files)
     assert fault.startswith("lacks ") and fault.removeprefix("lacks ").split(",")[0] in left_out
 
 
 def test_a_bill_that_lists_what_is_not_there_is_caught(image_files):
-    (fault,) = reproduce.bill_faults(_bill(*WHOLE, "pkg:pypi/six@1.17.0"), image_files)
+    (fault,) = image_checks.bill_faults(_bill(*WHOLE, "pkg:pypi/six@1.17.0"), image_files)
     assert fault == "lists pypi/six, which is not installed"
