@@ -48,6 +48,8 @@ def _options() -> Any:
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = _THREADS
     options.log_severity_level = 3
+    # The arena keeps every activation's room for as long as the session lives.
+    options.enable_cpu_mem_arena = False
     # Repacked weights are a second copy, made for a session that runs a few times.
     options.add_session_config_entry("session.disable_prepacking", "1")
     return options

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from converters import parity as parity_of
+from converters.memory import release_unused_memory
 from converters.onnx_graph.pass_types import RewriteOptions
 from converters.onnx_graph.pipeline import RewriteResult, rewrite
 from converters.onnx_graph.run import onnx_runner
@@ -114,6 +115,8 @@ def convert_float(part: SourcePart, recipe: Recipe, clock: StageClock, repro_dir
         culprit = culprit.having(exported=exported)
         runner = onnx_runner(exported, Interface.torch(part.spec))
         fact = hops.compare("torch", "onnx", runner, limits.onnx_db, culprit)
+        del runner  # its session holds a copy of every weight while the passes make their own
+        release_unused_memory(exported.ByteSize())
         stage.fact = f"{len(exported.graph.node)} nodes, {fact}"
     with clock.stage(f"{part.key}: rewrite ONNX") as stage:
         accelerator = "gpu" if recipe.delegate.name == "gpu" else "any"
