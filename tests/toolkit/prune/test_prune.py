@@ -84,7 +84,7 @@ def test_rounds_of_other_settings_are_not_taken_up(tmp_path):
 
 
 def test_given_model_is_what_is_listened_to_where_the_data_is_wrong():
-    """Trained on codes that are all one off, a model that hears the given one stays near it; one that does not, goes."""
+    """Trained on codes that are all one off, a model that hears the given one stays near it; a deaf one goes."""
     right = small_corpus()
     wrong = replace(right, training=tuple(replace(p, codes=(p.codes + 1) % CODES) for p in right.training))
     found = {
@@ -94,7 +94,7 @@ def test_given_model_is_what_is_listened_to_where_the_data_is_wrong():
         })).rounds[0].quality
         for name, teaching in (("taught", {"alpha": 1.0}), ("alone", None))
     }  # fmt: skip
-    assert found["taught"].agreement_ratio > found["alone"].agreement_ratio + 0.3
+    assert found["taught"].agreement_ratio > found["alone"].agreement_ratio + 0.2
     assert found["taught"].cross_entropy_nats < found["alone"].cross_entropy_nats - 0.5
 
 
