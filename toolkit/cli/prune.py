@@ -29,12 +29,20 @@ def prune(
     steps: int = typer.Option(40, min=0, help="Training steps after each round."),
     batch: int = typer.Option(16, min=1, help="Sentences a step."),
     rate: float = typer.Option(3e-4, help="Largest learning rate."),
+    teacher: bool = typer.Option(
+        True, "--teacher/--no-teacher", help="GPT: what is left learns from the model given, or from the data alone."
+    ),
+    temperature: float | None = typer.Option(None, help="GPT: 3 to 7: softens both models' logits (5)."),
+    alpha: float | None = typer.Option(
+        None, help="GPT: weight of what the model given says; the data has the rest (0.4)."
+    ),
+    cache: Path | None = typer.Option(None, help="Directory of teachers' outputs; .teachers beside --out if left out."),
     max_rise: float = typer.Option(0.1, help="Gate: nats above the given model on held-out sentences."),
     protect: list[str] = typer.Option(
         list(PROTECTED), help="Globs over tensor names that must stay as they are; repeat for several."
     ),
     control: bool = typer.Option(
-        False, "--control", help="GPT: also train the whole model for as many steps, to compare."
+        False, "--control", help="GPT: also train the whole model for as many steps with that loss, to compare."
     ),
     seed: int = typer.Option(0, min=0, help="Of batches and dropout."),
     threads: int = typer.Option(1, min=1, help="Threads of torch."),
@@ -44,17 +52,20 @@ def prune(
 ) -> int:
     """Prune a checkpoint: whole channels and heads go, and the result is an ordinary smaller checkpoint.
 
-    A GPT checkpoint is trained after each round and judged on held-out sentences; pruning stops at the gate and the
-    smallest model that passed is kept. A SoVITS checkpoint loses a few channels of its text encoder, without training;
-    its flow and decoder are protected.
+    A GPT checkpoint is trained after each round, on the data and on what the model given says of it, and judged on
+    held-out sentences; pruning stops at the gate and the smallest model that passed is kept. A SoVITS checkpoint loses
+    a few channels of its text encoder, without training; its flow and decoder are protected.
     """
     from toolkit.pipeline.shrink_semantic import DEFAULT_CORPUS, DEFAULT_MODEL, prune_checkpoint
     from toolkit.pipeline.shrink_sovits import prune_sovits
 
+    told = {name: value for name, value in (("temperature", temperature), ("alpha", alpha)) if value is not None}
+    if told and not teacher:
+        raise typer.BadParameter(f"--{next(iter(told))} does nothing with --no-teacher")
     settings = checked(Prune, {
         "mlp_ratio": mlp, "heads_ratio": heads, "encoder_ratio": encoder, "round_ratio": round_ratio,
         "importance": importance, "cross_entropy_rise_max": max_rise, "protect": tuple(protect), "seed": seed,
-        "training": {"steps": steps, "batch": batch, "learning_rate": rate},
+        "teaching": told if teacher else None, "training": {"steps": steps, "batch": batch, "learning_rate": rate},
     })  # fmt: skip
     with Terminal(quiet=quiet) as listener:
         if model is not None and model.suffix == ".pth":
@@ -67,6 +78,7 @@ def prune(
                 out,
                 listener,
                 control=control,
+                cache=cache,
                 threads=threads,
             )
     typer.echo(json.dumps(done.result, indent=1) if as_json else done.verdict)

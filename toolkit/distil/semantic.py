@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from torch import Tensor
-
 from toolkit.data.semantic_corpus import SemanticCorpus
-from toolkit.distil.losses import distillation_loss
 from toolkit.distil.student import new_student, student_config
 from toolkit.distil.teacher_cache import TeacherLogits
+from toolkit.distil.teaching import taught_loss, taught_task
 from toolkit.models.gpt_sovits.semantic import SemanticModel
-from toolkit.models.gpt_sovits.semantic_batch import SemanticBatch
 from toolkit.quality.semantic import SemanticQuality, judge_semantic
 from toolkit.recipe.shrinking import Distil
 from toolkit.train.loop import StepProgress, training_settings
@@ -70,18 +67,12 @@ def distil_semantic(
     before = judge_semantic(student, corpus.held_out, teacher)
     told = TeacherLogits(teacher, corpus.training, cache)
     told.fill(on_teacher)
-
-    def loss(logits: Tensor, batch: SemanticBatch, places: Sequence[int]) -> Tensor:
-        return distillation_loss(
-            logits, told.of(places), batch.predicted, temperature=settings.temperature, alpha=settings.alpha
-        )
-
     losses = train_semantic(
         student,
         corpus.training,
         training_settings(settings.training, settings.seed),
-        loss=loss,
-        task=f"distil {told.digest} T={settings.temperature} alpha={settings.alpha}",
+        loss=taught_loss(told, settings),
+        task=taught_task(told, settings),
         checkpoint_dir=checkpoint_dir,
         on_progress=on_step,
     )

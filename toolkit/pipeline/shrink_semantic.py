@@ -75,7 +75,7 @@ def distil_checkpoint(
         with clock.stage("distillation") as stage:
             done = distil_semantic(
                 teacher, corpus, settings,
-                cache=cache or out.absolute().with_name(".teachers"),
+                cache=cache or _teachers(out),
                 checkpoint_dir=resume,
                 on_teacher=lambda n, total: listener.progress("distillation", n, total, "sentences the teacher knows"),
                 on_step=_told(listener, "distillation"),
@@ -113,6 +113,7 @@ def prune_checkpoint(
     listener: Listener,
     *,
     control: bool = False,
+    cache: Path | None = None,
     threads: int = 1,
 ) -> Shrunk:
     """Prunes a GPT checkpoint round by round and writes the smallest that passed the gate.
@@ -123,7 +124,8 @@ def prune_checkpoint(
         settings: how much, how, and the gate.
         out: run directory; it appears whole or not at all. An interrupted run goes on when it is asked again.
         listener: told about every stage.
-        control: also train the whole model for as many steps, to compare.
+        control: also train the whole model for as many steps with the same loss, to compare.
+        cache: directory of teachers' outputs; ``.teachers`` beside ``out`` by default.
         threads: of torch.
 
     Raises:
@@ -135,12 +137,13 @@ def prune_checkpoint(
     from toolkit.prune.semantic import prune_semantic, unpruned_control
 
     refuse_foreign_directory(out)
-    clock, resume = StageClock(listener), _resume(out)
+    clock, resume, cache = StageClock(listener), _resume(out), cache or _teachers(out)
     with threads_of(threads):
         gpt, given, corpus = given_model(model, data, clock)
         with clock.stage("pruning") as stage:
             done = prune_semantic(
                 given, corpus, settings,
+                cache=cache,
                 checkpoint_dir=resume,
                 on_round=lambda fact, total: listener.warning(_round_line(fact, total)),
                 on_step=_told(listener, "pruning"),
@@ -151,7 +154,7 @@ def prune_checkpoint(
             with clock.stage("control") as stage:
                 beside = unpruned_control(
                     given, corpus, settings, done.best,
-                    checkpoint_dir=resume / "control", on_step=_told(listener, "control"),
+                    cache=cache, checkpoint_dir=resume / "control", on_step=_told(listener, "control"),
                 )  # fmt: skip
                 stage.fact = said(beside.cross_entropy_nats, beside.top1_ratio)
     if not done.best:
@@ -163,6 +166,7 @@ def prune_checkpoint(
             hint="train more each round (--steps), cut less (--round), or allow more (--max-rise)",
         )
     kept, passed = done.rounds[done.best - 1], done.rounds[-1].passed
+    over_control = 0.0 if beside is None else kept.quality.cross_entropy_nats - beside.cross_entropy_nats
     rise = kept.quality.cross_entropy_nats - done.before.cross_entropy_nats
     result = {
         "settings": settings.model_dump(mode="json"),
@@ -172,6 +176,7 @@ def prune_checkpoint(
         "control": None if beside is None else asdict(beside),
         "pruned": asdict(kept.quality) | _size(done.model),
         "cross_entropy_rise_nats": rise,
+        "cross_entropy_over_control_nats": None if beside is None else over_control,
         "passed": passed,
     }
     path, size = _write(out, "pruned", done.model, f"{gpt.info} pruned".strip(), gpt, data, result)
@@ -184,7 +189,10 @@ def prune_checkpoint(
         *(
             []
             if beside is None
-            else [f"  control  {said(beside.cross_entropy_nats, beside.top1_ratio)} (whole, trained as long)"]
+            else [
+                f"  control  {said(beside.cross_entropy_nats, beside.top1_ratio)} (whole, trained as long; the pruned "
+                f"one is {over_control:+.3f} nats from it)"
+            ]
         ),
         f"  after    {said(kept.quality.cross_entropy_nats, kept.quality.top1_ratio)}",
         f"  rise     {rise:+.3f} nats (gate {settings.cross_entropy_rise_max:.3f}: "
@@ -261,6 +269,10 @@ def _write(
 
 def _resume(out: Path) -> Path:
     return out.absolute().with_name(f".{out.name}.resume")
+
+
+def _teachers(out: Path) -> Path:
+    return out.absolute().with_name(".teachers")
 
 
 def _size(model: SemanticModel) -> dict[str, Any]:

@@ -167,8 +167,9 @@ class SemanticStack:
 
     def _prune(self, path: Path) -> Callable[[Path], object]:
         return lambda folder: prune_checkpoint(
-            path, self._places.data, self._stack.prune, folder, self._listener, threads=self._threads
-        )
+            path, self._places.data, self._stack.prune, folder, self._listener,
+            cache=self._places.cache / "teachers", threads=self._threads,
+        )  # fmt: skip
 
     def _bundle(self, name: str, path: Path) -> Path:
         """The stage's model as a bundle in float32, to weigh and to time."""

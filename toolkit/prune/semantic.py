@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 
 from toolkit.data.semantic_corpus import SemanticCorpus
+from toolkit.distil.teacher_cache import TeacherLogits
+from toolkit.distil.teaching import taught_loss, taught_task
 from toolkit.models.gpt_sovits.semantic import SemanticModel, load_semantic
 from toolkit.prune.groups import Group, cut, semantic_groups
 from toolkit.prune.importance import magnitude_scores, taylor_scores
@@ -23,7 +25,7 @@ from toolkit.prune.selection import channels_to_keep, heads_to_keep
 from toolkit.quality.semantic import SemanticQuality, judge_semantic
 from toolkit.recipe.shrinking import Prune
 from toolkit.train.loop import StepProgress, training_settings
-from toolkit.train.trainer import train_semantic
+from toolkit.train.trainer import Loss, task_loss, train_semantic
 
 Judge = Callable[[SemanticModel], SemanticQuality]
 
@@ -73,6 +75,7 @@ def prune_semantic(
     corpus: SemanticCorpus,
     settings: Prune,
     *,
+    cache: Path | None = None,
     checkpoint_dir: Path | None = None,
     on_round: Callable[[Round, int], None] | None = None,
     on_step: StepProgress | None = None,
@@ -84,6 +87,7 @@ def prune_semantic(
         model: in inference mode; it is not changed.
         corpus: what is trained and judged on.
         settings: how much, how, and the gate.
+        cache: where teachers' outputs are kept.
         checkpoint_dir: where rounds are kept, and where an interrupted run goes on.
         on_round: told after every round, with how many there are to be.
         on_step: told after every training step, the steps of all rounds counted together.
@@ -96,6 +100,7 @@ def prune_semantic(
     judge = judge or (lambda candidate: judge_semantic(candidate, corpus.held_out, model))
     kept = _Kept(checkpoint_dir, model, corpus, settings)
     before, total = judge(model), planned_rounds(settings)
+    loss, task = _taught(model, corpus, settings, cache)
     best, best_number, current, rounds = model, 0, model, []
     for number in range(1, total + 1):
         done = kept.read(number)
@@ -106,7 +111,8 @@ def prune_semantic(
                 smaller,
                 corpus.training,
                 replace(training_settings(settings.training, settings.seed), seed=settings.seed + number),
-                task=f"prune round {number}",
+                loss=loss,
+                task=f"prune round {number}, {task}",
                 checkpoint_dir=kept.training(number),
                 on_progress=_counted(on_step, number, total),
             )
@@ -139,10 +145,11 @@ def unpruned_control(
     settings: Prune,
     rounds: int,
     *,
+    cache: Path | None = None,
     checkpoint_dir: Path | None = None,
     on_step: StepProgress | None = None,
 ) -> SemanticQuality:
-    """How the whole model does after as many training steps as the pruned one had.
+    """How the whole model does after as many training steps, with the same loss, as the pruned one had.
 
     A model that had not learned all it could gets better by any training, pruned or not; this tells one from the other.
 
@@ -151,6 +158,7 @@ def unpruned_control(
         corpus: what is trained and judged on.
         settings: of the pruning it is compared with.
         rounds: how many there were.
+        cache: where teachers' outputs are kept.
         checkpoint_dir: where to keep a checkpoint, and to look for one.
         on_step: told after every step.
     """
@@ -158,8 +166,9 @@ def unpruned_control(
         {name: value.clone() for name, value in model.state_dict().items()}, heads=model.config.heads, where="control"
     )
     training = training_settings(settings.training, settings.seed)
+    loss, task = _taught(model, corpus, settings, cache)
     train_semantic(
-        same, corpus.training, replace(training, steps=training.steps * rounds), task="control",
+        same, corpus.training, replace(training, steps=training.steps * rounds), loss=loss, task=f"control, {task}",
         checkpoint_dir=checkpoint_dir, on_progress=on_step,
     )  # fmt: skip
     return judge_semantic(same, corpus.held_out, model)
@@ -168,6 +177,17 @@ def unpruned_control(
 def planned_rounds(settings: Prune) -> int:
     """Rounds until both shares are gone."""
     return math.ceil(round(max(settings.mlp_ratio, settings.heads_ratio) / settings.round_ratio, 9))
+
+
+def _taught(model: SemanticModel, corpus: SemanticCorpus, settings: Prune, cache: Path | None) -> tuple[Loss, str]:
+    """What is made smaller after a cut, and its name: towards the model given and the data, or the data alone.
+
+    A small corpus is soon learned by heart; what the whole model says of it keeps the pruned one from that.
+    """
+    if settings.teaching is None:
+        return task_loss, "data alone"
+    told = TeacherLogits(model, corpus.training, cache)
+    return taught_loss(told, settings.teaching), taught_task(told, settings.teaching)
 
 
 def _counted(on_step: StepProgress | None, number: int, total: int) -> StepProgress | None:

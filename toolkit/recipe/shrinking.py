@@ -28,11 +28,16 @@ class Training(_Strict):
     checkpoint_every_steps: PositiveInt = 50
 
 
-class Distil(_Strict):
-    """A smaller model learns from a larger one: alpha * T^2 * KL + (1 - alpha) * cross-entropy of the data."""
+class Teaching(_Strict):
+    """What a model learns beside a teacher: alpha * T^2 * KL + (1 - alpha) * cross-entropy of the data."""
 
     temperature: float = Field(5.0, ge=3.0, le=7.0, description="softens both models' logits")
     alpha: float = Field(0.4, ge=0.0, le=1.0, description="weight of what the teacher says; the data has the rest")
+
+
+class Distil(Teaching):
+    """A smaller model learns from a larger one."""
+
     width: PositiveInt | None = Field(
         None, description="features of a row; three quarters of the teacher's if left out"
     )
@@ -156,6 +161,9 @@ class Prune(_Strict):
     cross_entropy_rise_max: float = Field(0.1, ge=0.0, description="quality gate, nats on held-out sentences")
     protect: tuple[str, ...] = Field(PROTECTED, description="globs over tensor names that must stay as they are")
     training: Training = Training(steps=40, learning_rate=3e-4)
+    teaching: Teaching | None = Field(
+        Teaching(), description="GPT: the model given teaches in every round; null trains on the data alone"
+    )
     seed: int = 0
 
 

@@ -66,6 +66,20 @@ def test_prune_writes_an_ordinary_smaller_checkpoint(tmp_path, files, capsys):
     assert result["control"]["cross_entropy_nats"] < result["pruned"]["cross_entropy_nats"]
 
 
+def test_prune_asks_its_teacher_once_and_none_where_none_is_wanted(tmp_path, files, capsys):
+    model, data = files
+    command = ["prune", model, "--data", data, "--round", 0.5, "--steps", 5, "--out", tmp_path / "out", *FAST,
+               "--max-rise", 9, "--cache", tmp_path / "teachers", "--json"]  # fmt: skip
+    assert _run(*command, "--no-teacher") == 0
+    assert json.loads(capsys.readouterr().out)["settings"]["teaching"] is None
+    assert not (tmp_path / "teachers").exists(), "nobody was asked"
+    assert _run(*command, "--temperature", 4) == 0
+    assert json.loads(capsys.readouterr().out)["settings"]["teaching"] == {"temperature": 4.0, "alpha": 0.4}
+    assert list((tmp_path / "teachers").rglob("*.npz"))
+    assert _run(*command, "--no-teacher", "--alpha", 0.3) == 2
+    assert "does nothing with --no-teacher" in capsys.readouterr().err
+
+
 def test_prune_that_hurts_at_once_writes_nothing_and_exits_with_1(tmp_path, files, capsys):
     model, data = files
     command = ["prune", model, "--data", data, "--round", 0.5, "--steps", 0, "--out", tmp_path / "out", *FAST]

@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tests.toolkit.train.small_semantic import CONFIG, small_corpus, trained_model
+from tests.toolkit.train.small_semantic import CODES, CONFIG, small_corpus, trained_model
 from toolkit.errors import GateFailed, RecipeError
 from toolkit.prune.groups import semantic_groups
 from toolkit.prune.importance import magnitude_scores, taylor_scores
 from toolkit.prune.protection import refuse_protected, verify_protected
-from toolkit.prune.semantic import planned_rounds, prune_semantic
+from toolkit.prune.semantic import planned_rounds, prune_semantic, unpruned_control
 from toolkit.quality.semantic import judge_semantic
 from toolkit.recipe.shrinking import Prune, checked
 
@@ -81,6 +81,30 @@ def test_rounds_of_other_settings_are_not_taken_up(tmp_path):
     _pruned(tmp_path)
     other = _pruned(tmp_path, seed=5)
     assert other.rounds == _pruned(seed=5).rounds
+
+
+def test_given_model_is_what_is_listened_to_where_the_data_is_wrong():
+    """Trained on codes that are all one off, a model that hears the given one stays near it; a deaf one goes."""
+    right = small_corpus()
+    wrong = replace(right, training=tuple(replace(p, codes=(p.codes + 1) % CODES) for p in right.training))
+    found = {
+        name: prune_semantic(trained_model(), wrong, checked(Prune, SETTINGS | {
+            "heads_ratio": 0.0, "round_ratio": 0.5, "importance": "magnitude", "cross_entropy_rise_max": 99.0,
+            "teaching": teaching,
+        })).rounds[0].quality
+        for name, teaching in (("taught", {"alpha": 1.0}), ("alone", None))
+    }  # fmt: skip
+    assert found["taught"].agreement_ratio > found["alone"].agreement_ratio + 0.2
+    assert found["taught"].cross_entropy_nats < found["alone"].cross_entropy_nats - 0.5
+
+
+def test_control_learns_with_the_loss_of_the_pruned(tmp_path):
+    """Beside a teacher or without, control and pruned model do the same: the two losses give two controls."""
+    found = [
+        unpruned_control(trained_model(), small_corpus(), checked(Prune, SETTINGS | {"teaching": teaching}), 2)
+        for teaching in ({}, {}, None)
+    ]
+    assert found[0] == found[1] != found[2]
 
 
 @pytest.mark.parametrize("importance", ["taylor", "magnitude"])
