@@ -40,6 +40,8 @@ from toolkit.errors import GateFailed
 EXIT_GATE = 1
 EXIT_ERROR = 2
 _TYPER_INTERRUPTED = 130  # what typer makes of a KeyboardInterrupt
+_came: set[int] = set()
+"""Signals that ended the command: one that comes while a compiled module is imported surfaces as its ImportError."""
 _INTERRUPTED = "error[run/interrupted]: interrupted; nothing half-written was left behind"
 
 _FULL = {
@@ -92,6 +94,8 @@ def _root(
 
 def run(arguments: list[str] | None = None) -> None:
     """Runs the command line and exits with its code."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # ignored in the background of a shell
+        signal.signal(signal.SIGINT, _terminate)
     signal.signal(signal.SIGTERM, _terminate)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # ignored under nohup
         signal.signal(signal.SIGHUP, _terminate)  # a closed terminal must not leave files, here or on a phone
@@ -105,7 +109,7 @@ def outcome(arguments: list[str] | None = None) -> int:
     except GateFailed as error:
         return _say(str(error), EXIT_GATE)
     except ToolError as error:
-        return _say(str(error), EXIT_ERROR)
+        return _say(_INTERRUPTED if _came else str(error), EXIT_ERROR)
     except typer.Exit as leave:
         return leave.exit_code
     except TyperException as error:
@@ -115,7 +119,7 @@ def outcome(arguments: list[str] | None = None) -> int:
     except OSError as error:
         return _say(_os_error(error), EXIT_ERROR)
     except Exception as error:  # noqa: BLE001  the last line of defence: every defect ends in one message
-        return _say(_internal(error), EXIT_ERROR)
+        return _say(_INTERRUPTED if _came else _internal(error), EXIT_ERROR)
     if result == _TYPER_INTERRUPTED:
         return _say(_INTERRUPTED, EXIT_ERROR)
     return result if isinstance(result, int) else 0
@@ -145,4 +149,5 @@ def _internal(error: Exception) -> str:
 
 
 def _terminate(signum: int, frame: FrameType | None) -> None:
+    _came.add(signum)
     raise KeyboardInterrupt

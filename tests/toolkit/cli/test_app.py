@@ -2,6 +2,8 @@
 
 import errno
 import json
+import os
+import signal
 
 import pytest
 
@@ -36,6 +38,32 @@ def test_errors_become_one_message_and_an_exit_code(failing, capsys, error, code
     failing(error)
     assert application.outcome([]) == code
     assert needle in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("kind", [ImportError, InputError])
+def test_a_signal_that_compiled_code_swallows_is_still_an_interrupt(monkeypatch, capsys, number, kind):
+    """Compiled modules turn what is raised during their import into an ImportError."""
+
+    def command(*_, **__):
+        try:
+            os.kill(os.getpid(), number)
+            signal.pause()
+        except KeyboardInterrupt:
+            raise kind("initialization failed") from None
+
+    monkeypatch.setattr(application, "app", command)
+    monkeypatch.setattr(application, "_came", set())
+    kept = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        with pytest.raises(SystemExit) as left:
+            application.run([])
+    finally:
+        for each, handler in kept.items():
+            signal.signal(each, handler)
+    assert left.value.code == 2
+    assert "error[run/interrupted]" in capsys.readouterr().err
 
 
 def test_unknown_option_is_a_usage_error(capsys):
