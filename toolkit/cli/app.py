@@ -109,20 +109,25 @@ def outcome(arguments: list[str] | None = None) -> int:
     except GateFailed as error:
         return _say(str(error), EXIT_GATE)
     except ToolError as error:
-        return _say(_INTERRUPTED if _came else str(error), EXIT_ERROR)
+        return _failed(str(error))
     except typer.Exit as leave:
         return leave.exit_code
     except TyperException as error:
-        return _say(f"error[usage/invalid]: {error.format_message()}\n  hint: toolkit COMMAND --help", EXIT_ERROR)
+        return _failed(f"error[usage/invalid]: {error.format_message()}\n  hint: toolkit COMMAND --help")
     except (KeyboardInterrupt, typer.Abort):
-        return _say(_INTERRUPTED, EXIT_ERROR)
+        return _failed(_INTERRUPTED)
     except OSError as error:
-        return _say(_os_error(error), EXIT_ERROR)
+        return _failed(_os_error(error))
     except Exception as error:  # noqa: BLE001  the last line of defence: every defect ends in one message
-        return _say(_INTERRUPTED if _came else _internal(error), EXIT_ERROR)
+        return _failed(_internal(error))
     if result == _TYPER_INTERRUPTED:
-        return _say(_INTERRUPTED, EXIT_ERROR)
+        return _failed(_INTERRUPTED)
     return result if isinstance(result, int) else 0
+
+
+def _failed(message: str) -> int:
+    """Whatever an error looks like, after a signal it is an interrupt."""
+    return _say(_INTERRUPTED if _came else message, EXIT_ERROR)
 
 
 def _say(message: str, code: int) -> int:
