@@ -23,7 +23,7 @@ from toolkit.pipeline.gpt_sovits_listening import Listening
 from toolkit.pipeline.gpt_sovits_precision import GraphPrecision
 from toolkit.pipeline.gpt_sovits_rules import check_recipe
 from toolkit.pipeline.run import Outcome
-from toolkit.pipeline.run_directory import RunDirectory, building, refuse_foreign_directory
+from toolkit.pipeline.run_directory import RunDirectory, building, refuse_foreign_directory, resume_folder
 from toolkit.pipeline.shipping import Shipped
 from toolkit.pipeline.sources import Source, SourcePart
 from toolkit.pipeline.verdict import verdict_text
@@ -99,7 +99,7 @@ def convert_pair(
     heard = listeners_of(listeners, pair.sovits, semantic.config)
     check_recipe(recipe, semantic, pair.sovits, heard)
     repro = out.with_name(f"{out.name}-repro")
-    resume = out.with_name(f".{out.name}.resume")
+    resume = resume_folder(out)
     precision = GraphPrecision(recipe, _speech(pair, semantic, features, recipe.seed), clock, resume)
     with building(out) as directory:
         spoken = pair_graphs(pair, semantic, settings, features, recipe.seed)

@@ -18,7 +18,7 @@ from toolkit.pipeline.gpt_sovits_listening import Listening
 from toolkit.pipeline.gpt_sovits_precision import GraphPrecision
 from toolkit.pipeline.gpt_sovits_rules import check_recipe
 from toolkit.pipeline.run import Outcome
-from toolkit.pipeline.run_directory import building, refuse_foreign_directory
+from toolkit.pipeline.run_directory import building, refuse_foreign_directory, resume_folder
 from toolkit.pipeline.sources import Source
 from toolkit.pipeline.verdict import verdict_text
 from toolkit.recipe.schema import GptSovits, Recipe
@@ -81,7 +81,7 @@ def convert_codes(
         "noise_scale": 0.0,
         "semantic": semantic_facts(model),
     }
-    resume = out.with_name(f".{out.name}.resume")
+    resume = resume_folder(out)
     precision = GraphPrecision(recipe, SpokenSentences(model, None, seed=recipe.seed), clock, resume)
     repro = out.with_name(f"{out.name}-repro")
     source = Source(name=path.stem, label=title, kind="voice", voice=None, inputs={path.name: gpt.sha256})

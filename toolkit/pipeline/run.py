@@ -19,7 +19,7 @@ from toolkit.pipeline.float_chain import FloatPart, convert_float
 from toolkit.pipeline.manifest import write_manifest
 from toolkit.pipeline.parts import voice_parts
 from toolkit.pipeline.reuse import Reuse, float_digest
-from toolkit.pipeline.run_directory import RunDirectory, building, refuse_foreign_directory
+from toolkit.pipeline.run_directory import RunDirectory, building, refuse_foreign_directory, resume_folder
 from toolkit.pipeline.shipping import ship
 from toolkit.pipeline.sources import Request, Source, SourcePart
 from toolkit.pipeline.verdict import verdict_text
@@ -81,7 +81,7 @@ def run(
     if source.voice is not None:
         check_voice(recipe, parts)
     repro = out.with_name(f"{out.name}-repro")
-    resume = out.with_name(f".{out.name}.resume")
+    resume = resume_folder(out)
     with building(out) as directory:
         floats = [_float_part(part, recipe, clock, repro, directory, options, reuse) for part in parts]
         shipped = ship(floats, source, recipe, manifest, clock, resume, reuse)

@@ -89,6 +89,16 @@ def not_writable(out: Path, error: OSError) -> InputError:
     )
 
 
+def resume_folder(out: Path) -> Path:
+    """Where a run into ``out`` keeps its place, hidden beside it, so that an interrupted one goes on."""
+    return out.absolute().with_name(f".{out.name}.resume")
+
+
+def teachers_folder(out: Path) -> Path:
+    """Where runs beside ``out`` keep what teachers said, unless told otherwise."""
+    return out.absolute().with_name(".teachers")
+
+
 def refuse_foreign_directory(out: Path, *, what: str = "run", mark: str = MANIFEST) -> None:
     """Raises InputError when ``out`` holds anything but an earlier ``what``, known by the file ``mark``."""
     if not out.exists():

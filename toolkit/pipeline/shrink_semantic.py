@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 from toolkit.data import DEFAULT_ROOT
 from toolkit.errors import DataError, GateFailed
 from toolkit.pipeline.events import Listener, StageClock
-from toolkit.pipeline.run_directory import building, file_sha256, refuse_foreign_directory
+from toolkit.pipeline.run_directory import (
+    building,
+    file_sha256,
+    refuse_foreign_directory,
+    resume_folder,
+    teachers_folder,
+)
 from toolkit.pipeline.train_semantic import NAME, said, threads_of, write_manifest
 from toolkit.recipe.shrinking import Distil, Prune
 
@@ -69,13 +75,13 @@ def distil_checkpoint(
     from toolkit.distil.semantic import distil_semantic
 
     refuse_foreign_directory(out)
-    clock, resume = StageClock(listener), _resume(out)
+    clock, resume = StageClock(listener), resume_folder(out)
     with threads_of(threads):
         gpt, teacher, corpus = given_model(model, data, clock)
         with clock.stage("distillation") as stage:
             done = distil_semantic(
                 teacher, corpus, settings,
-                cache=cache or _teachers(out),
+                cache=cache or teachers_folder(out),
                 checkpoint_dir=resume,
                 on_teacher=lambda n, total: listener.progress("distillation", n, total, "sentences the teacher knows"),
                 on_step=_told(listener, "distillation"),
@@ -137,7 +143,7 @@ def prune_checkpoint(
     from toolkit.prune.semantic import prune_semantic, unpruned_control
 
     refuse_foreign_directory(out)
-    clock, resume, cache = StageClock(listener), _resume(out), cache or _teachers(out)
+    clock, resume, cache = StageClock(listener), resume_folder(out), cache or teachers_folder(out)
     with threads_of(threads):
         gpt, given, corpus = given_model(model, data, clock)
         with clock.stage("pruning") as stage:
@@ -166,7 +172,7 @@ def prune_checkpoint(
             hint="train more each round (--steps), cut less (--round), or allow more (--max-rise)",
         )
     kept, passed = done.rounds[done.best - 1], done.rounds[-1].passed
-    over_control = 0.0 if beside is None else kept.quality.cross_entropy_nats - beside.cross_entropy_nats
+    over_control = None if beside is None else kept.quality.cross_entropy_nats - beside.cross_entropy_nats
     rise = kept.quality.cross_entropy_nats - done.before.cross_entropy_nats
     result = {
         "settings": settings.model_dump(mode="json"),
@@ -176,7 +182,7 @@ def prune_checkpoint(
         "control": None if beside is None else asdict(beside),
         "pruned": asdict(kept.quality) | _size(done.model),
         "cross_entropy_rise_nats": rise,
-        "cross_entropy_over_control_nats": None if beside is None else over_control,
+        "cross_entropy_over_control_nats": over_control,
         "passed": passed,
     }
     path, size = _write(out, "pruned", done.model, f"{gpt.info} pruned".strip(), gpt, data, result)
@@ -265,14 +271,6 @@ def _write(
         read = {each.name: file_sha256(each) for each in data_files(data)}
         write_manifest(directory, {gpt.path.name: gpt.sha256} | read)
     return out / f"{name}.ckpt", size
-
-
-def _resume(out: Path) -> Path:
-    return out.absolute().with_name(f".{out.name}.resume")
-
-
-def _teachers(out: Path) -> Path:
-    return out.absolute().with_name(".teachers")
 
 
 def _size(model: SemanticModel) -> dict[str, Any]:

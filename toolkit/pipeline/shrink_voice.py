@@ -13,7 +13,7 @@ from toolkit.data import load_manifest
 from toolkit.errors import DataError
 from toolkit.pipeline import listening
 from toolkit.pipeline.events import Listener, StageClock
-from toolkit.pipeline.run_directory import building, refuse_foreign_directory
+from toolkit.pipeline.run_directory import building, refuse_foreign_directory, resume_folder, teachers_folder
 from toolkit.pipeline.shrink_semantic import Shrunk
 from toolkit.pipeline.sources import Request, open_voice
 from toolkit.pipeline.train_semantic import threads_of, write_manifest
@@ -65,7 +65,7 @@ def distil_voice_file(
     from toolkit.models.voice_file import SUFFIX, write_voice
 
     refuse_foreign_directory(out)
-    clock, resume = StageClock(listener), out.absolute().with_name(f".{out.name}.resume")
+    clock, resume = StageClock(listener), resume_folder(out)
     with threads_of(threads):
         with clock.stage("open voice") as stage:
             source = open_voice(Request(model="" if model == DEFAULT_VOICE else model))
@@ -78,7 +78,7 @@ def distil_voice_file(
         with clock.stage("distillation") as stage:
             done = distil_voice(
                 voice, settings, sentences,
-                cache=cache or out.absolute().with_name(".teachers"),
+                cache=cache or teachers_folder(out),
                 checkpoint_dir=resume,
                 on_progress=lambda what, n, of, note: listener.progress("distillation", n, of, f"{what}: {note}"),
             )  # fmt: skip

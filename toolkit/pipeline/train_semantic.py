@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from toolkit.pipeline.events import Listener, StageClock
-from toolkit.pipeline.run_directory import MANIFEST, RunDirectory, building, refuse_foreign_directory
+from toolkit.pipeline.run_directory import MANIFEST, RunDirectory, building, refuse_foreign_directory, resume_folder
 
 NAME: Final = "t2s_small"
 CARD: Final = "README.md"
@@ -75,7 +75,7 @@ def train_small_model(asked: SmallModel, out: Path, listener: Listener, *, voice
 
     refuse_foreign_directory(out)
     sizes = small_config(width=asked.width, layers=asked.layers, heads=asked.heads, codes=asked.codes)
-    clock, resume = StageClock(listener), out.with_name(f".{out.name}.resume")
+    clock, resume = StageClock(listener), resume_folder(out)
     settings = CorpusSettings(training=asked.sentences, held_out=asked.held_out, codes=asked.codes, seed=asked.seed,
                               codebook_sentences=min(1000, asked.sentences))  # fmt: skip
     training = TrainingSettings(
