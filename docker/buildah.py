@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,10 +43,9 @@ def call(command: Sequence[str], *, environment: Mapping[str, str] | None = None
             command, env=environment, cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
         )
     except FileNotFoundError as error:
-        raise CommandFailed(f"{command[0]} is not installed: apt-get install buildah mmdebstrap") from error
+        raise _missing(command) from error
     if done.returncode:
-        said = "\n".join((done.stdout + done.stderr).splitlines()[-_LAST_LINES:])
-        raise CommandFailed(f"{' '.join(command)} ended with {done.returncode}:\n{said}", done.returncode)
+        raise _ended(command, done.returncode, (done.stdout + done.stderr).splitlines()[-_LAST_LINES:])
     return done.stdout
 
 
@@ -64,7 +63,7 @@ def follow(
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
     except FileNotFoundError as error:
-        raise CommandFailed(f"{command[0]} is not installed: apt-get install buildah mmdebstrap") from error
+        raise _missing(command) from error
     last: deque[str] = deque(maxlen=_LAST_LINES)
     try:
         for line in running.stdout or ():
@@ -75,7 +74,15 @@ def follow(
         running.wait()
         raise
     if code := running.wait():
-        raise CommandFailed(f"{' '.join(command)} ended with {code}:\n" + "\n".join(last), code)
+        raise _ended(command, code, last)
+
+
+def _missing(command: Sequence[str]) -> CommandFailed:
+    return CommandFailed(f"{command[0]} is not installed: apt-get install buildah mmdebstrap")
+
+
+def _ended(command: Sequence[str], code: int, last: Iterable[str]) -> CommandFailed:
+    return CommandFailed(f"{' '.join(command)} ended with {code}:\n" + "\n".join(last), code)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
