@@ -11,12 +11,13 @@ import numpy as np
 
 from toolkit.data import load_manifest
 from toolkit.errors import DataError
+from toolkit.models.threads import threads_of
 from toolkit.pipeline import listening
 from toolkit.pipeline.events import Listener, StageClock
 from toolkit.pipeline.run_directory import building, refuse_foreign_directory, resume_folder, teachers_folder
 from toolkit.pipeline.shrink_semantic import Shrunk
 from toolkit.pipeline.sources import Request, open_voice
-from toolkit.pipeline.train_semantic import threads_of, write_manifest
+from toolkit.pipeline.train_semantic import write_manifest
 from toolkit.recipe.schema import Quality
 from toolkit.recipe.shrinking import DistilVoice
 

@@ -14,6 +14,7 @@ import numpy as np
 from toolkit.bench.host import Race, race_timed
 from toolkit.bench.plan import Plan
 from toolkit.bench.tokens import TokenLoop
+from toolkit.models.threads import threads_of
 from toolkit.pipeline.codes_judgement import judge_codes
 from toolkit.pipeline.events import Listener, StageClock
 from toolkit.pipeline.gpt_sovits import semantic_model
@@ -23,7 +24,6 @@ from toolkit.pipeline.shrink_semantic import data_sha256, distil_checkpoint, giv
 from toolkit.pipeline.stack_directory import write_stack
 from toolkit.pipeline.stack_gates import rise_gate, whole_gates
 from toolkit.pipeline.stage_cache import CachedStage, cached_stage
-from toolkit.pipeline.train_semantic import threads_of
 from toolkit.recipe import load as recipes
 from toolkit.recipe.schema import Gates, GptSovits, Recipe
 from toolkit.recipe.stacking import Stack
