@@ -330,8 +330,17 @@ def synthetic(*, failing: bool = False) -> RunResult:
             index=i,
             name=f"dec.resblocks.{i // 8}.convs.{i % 8}/Conv",
             snr_db=float(38 - 0.25 * i + 3 * rng.standard_normal()),
+            own_snr_db=float(38 + 4 * rng.standard_normal()) if i < 44 else 75.0,
+            precision="int8" if i < 44 else "float16",
+            inputs="2 held-out sentences",
         )
         for i in range(66)
+    )
+    errors += tuple(
+        TensorError(
+            part="flow@256", index=i, name=f"flow.flows.{i}/Conv", snr_db=72.0, own_snr_db=78.0, precision="float16"
+        )
+        for i in range(8)
     )
     gates = (
         judge(
