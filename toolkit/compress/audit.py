@@ -124,8 +124,23 @@ def operators_asking(tflite: bytes | TfliteGraph, plan: PrecisionPlan, precision
     return _Audit(graph, plan, {}).asking(precision)
 
 
-def layer_tensors(tflite: bytes | TfliteGraph, plan: PrecisionPlan) -> dict[str, int]:
-    """Layer name to the index of the tensor that is its value, for layers that were not merged into others.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerTensor:
+    """The tensor of a file that is the value of a layer.
+
+    Attributes:
+        index: of the tensor.
+        merged: names of the layers its operator computes, the one whose value it is first, what multiplies last.
+        realised: the precision its operator has; operators that only move values have that of what they move.
+    """
+
+    index: int
+    merged: tuple[str, ...]
+    realised: str
+
+
+def layer_tensors(tflite: bytes | TfliteGraph, plan: PrecisionPlan) -> dict[str, LayerTensor]:
+    """Layer name to the tensor that is its value, for layers that were not merged into others.
 
     A layer that becomes several operators has the value of the last; a tensor that merely re-expresses one in another
     type is none.
@@ -161,8 +176,8 @@ class _Audit:
                 found.add(op.index)
         return frozenset(found)
 
-    def layer_tensors(self) -> dict[str, int]:
-        last: dict[str, int] = {}
+    def layer_tensors(self) -> dict[str, LayerTensor]:
+        last: dict[str, LayerTensor] = {}
         for op in self.graph.ops:
             if op.kind in _RESTATING or not op.outputs:
                 continue
@@ -170,7 +185,12 @@ class _Audit:
             if not found and op.outputs[0] in self.outputs:
                 found = [self.outputs[op.outputs[0]]]
             if found:
-                last[found[0].layer] = op.outputs[0]
+                computed = _judged(self.layers_of(op), self.graph.multiply_adds(op))
+                names = tuple(dict.fromkeys((found[0].layer, *(item.layer for item in computed))))
+                is_now, asked = self.realisation.of(op), self.layers[names[-1]].asked
+                last[found[0].layer] = LayerTensor(
+                    index=op.outputs[0], merged=names, realised=asked if _same(asked, is_now) else is_now.name
+                )
         return last
 
     def layers_of(self, op: TfliteOp) -> list[LayerPrecision]:

@@ -21,7 +21,7 @@ from converters.spec import Arrays
 from converters.tflite_graph.read import read_tflite
 from converters.tflite_graph.run import PreservedRun, run_preserving
 from toolkit.compress import rewire
-from toolkit.compress.audit import layer_tensors
+from toolkit.compress.audit import LayerTensor, layer_tensors
 from toolkit.compress.observe import target_inputs
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ class LayerError:
 
     Attributes:
         index: its place among them, in execution order.
-        node: torch name of the layer whose value it is, ``<module path>/<Op>``.
-        precision: what the layer was asked, and found, to compute in.
+        node: torch name of the layer whose value it is, ``<module path>/<Op>``, and of those merged into its operator.
+        precision: what the operator computes in, read back from the file.
         snr_db: float value over the error that has gathered on the way here; infinite when there is none.
         own_snr_db: float value over the error that this tensor's operator adds.
     """
@@ -107,8 +107,8 @@ def layer_errors(
     return tuple(
         LayerError(
             index=index,
-            node=relayered.torch_names.get(layer, asked[layer].node),
-            precision=asked[layer].asked,
+            node=" + ".join(relayered.torch_names.get(name, asked[name].node) for name in tensors[layer].merged),
+            precision=tensors[layer].realised,
             snr_db=_decibels(mine.signal, mine.gathered),
             own_snr_db=_decibels(mine.fed_signal, mine.own),
         )
@@ -117,7 +117,7 @@ def layer_errors(
 
 
 def _walk(
-    model: Any, inputs: Sequence[np.ndarray], ran: PreservedRun, tensors: Mapping[str, int]
+    model: Any, inputs: Sequence[np.ndarray], ran: PreservedRun, tensors: Mapping[str, LayerTensor]
 ) -> Iterator[tuple[str, _Values]]:
     """Layers that have a tensor, with its three values; what is read no more is let go."""
     layers = rewire.computing_layers(model)
@@ -135,7 +135,7 @@ def _walk(
         if layer.name in tensors and len(found) == 1:
             name = (layer.name, 0)
             wanted = np.asarray(exact[name])
-            shipped = ran.value(tensors[layer.name])
+            shipped = ran.value(tensors[layer.name].index)
             if _extents(shipped) == _extents(wanted):  # else the operator swallowed a transposition, or padded first
                 shipped = shipped.reshape(wanted.shape).astype(wanted.dtype)
                 yield layer.name, _Values(exact=wanted, fed=np.asarray(fed[name]), shipped=shipped)

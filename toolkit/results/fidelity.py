@@ -24,9 +24,9 @@ class Parity(Record):
 class TensorError(Record):
     """Error of one intermediate tensor of the shipped file against its layer in float, in execution order.
 
-    ``name`` is the layer's torch module path and operator. ``snr_db`` is of the error that has gathered on the way
-    there, ``own_snr_db`` of what the operator itself adds: against the layer in float on the values the file fed it.
-    The float layers have the weights the file was made of, after equalisation and training.
+    ``name`` is the layer's torch module path and operator, with those merged into it. ``snr_db`` is of the error that
+    has gathered on the way there, ``own_snr_db`` of what the operator itself adds: against the layer in float on the
+    values the file fed it. The float layers have the weights the file was made of, after equalisation and training.
     """
 
     part: str
