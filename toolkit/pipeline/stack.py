@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
 from toolkit.bench.host import Race
 from toolkit.pipeline.run_directory import refuse_foreign_directory
-from toolkit.pipeline.stack_directory import LastStage, write_stack
+from toolkit.pipeline.stack_directory import LastStage, Take, write_stack
 from toolkit.pipeline.train_semantic import threads_of
 from toolkit.recipe.stacking import Stack, StackFamily, VoiceStack
 from toolkit.results import Gate
@@ -33,14 +34,12 @@ class Made:
     Attributes:
         row: what is known of it, its gates included.
         run: run directory with its ``bundle``.
-        model: the file of its model in float.
-        audio: sentence's name to the file of how the stage says it.
+        model: the file of its model in float; ``None`` where that is what was given.
     """
 
     row: StackStage
     run: Path
-    model: Path
-    audio: Mapping[str, Path] = field(default_factory=dict)
+    model: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +53,6 @@ class Subject:
         utterances: likewise, of a voice.
         against: likewise, what a voice is compared with.
         trained: whether quality means anything.
-        texts: of the sentences there is audio of, by name.
         notes: for the reader.
     """
 
@@ -64,7 +62,6 @@ class Subject:
     utterances: int = 0
     against: str = ""
     trained: bool = True
-    texts: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
@@ -93,6 +90,10 @@ class Stages(Protocol):
         """Times every stage's bundle in turns; the first is the baseline."""
         ...
 
+    def takes(self) -> Sequence[Take]:
+        """Sentences to listen to; asked when every stage is made."""
+        ...
+
     def whole_gates(self, stages: Sequence[StackStage], raced: Race | None) -> tuple[Gate, ...]:
         """What the last stage is held to against the first."""
         ...
@@ -117,9 +118,9 @@ def run_stack(
     started = time.perf_counter()
     stopped = ""
     with threads_of(threads):
-        made = [_timed(lambda _: stages.given(), None)]
+        made = [_timed(stages.given)]
         for maker in stages.makers():
-            made.append(_timed(maker, made[-1]))
+            made.append(_timed(partial(maker, made[-1])))
             if not made[-1].row.held:
                 stopped = made[-1].row.name
                 break
@@ -145,13 +146,11 @@ def run_stack(
         seconds=round(time.perf_counter() - started, 1),
     )
     last = LastStage(run=made[-1].run, model=made[-1].model)
-    audio = {each.row.name: each.audio for each in made}
-    return write_stack(out, result, stack, last, audio, subject.texts)
+    return write_stack(out, result, stack, last, stages.takes())
 
 
-def _timed(maker: Callable[[Made | None], Made], before: Made | None) -> Made:
+def _timed(make: Callable[[], Made]) -> Made:
     began = time.perf_counter()
-    made = maker(before)
-    seconds = round(time.perf_counter() - began, 1) if before is not None else 0.0
-    row = made.row.model_copy(update={"seconds": seconds})
-    return Made(row=row, run=made.run, model=made.model, audio=made.audio)
+    made = make()
+    seconds = round(time.perf_counter() - began, 1)
+    return replace(made, row=made.row.model_copy(update={"seconds": seconds}))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,20 +24,30 @@ class LastStage:
 
     Attributes:
         run: run directory of its bundle.
-        model: its float model as an ordinary file.
+        model: its float model as an ordinary file; ``None`` where that is what was given.
     """
 
     run: Path
-    model: Path
+    model: Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Take:
+    """One sentence, as the stages say it.
+
+    Attributes:
+        id: its name.
+        text: what it says.
+        files: of each stage's rendition, by the stage's name.
+    """
+
+    id: str
+    text: str
+    files: Mapping[str, Path]
 
 
 def write_stack(
-    out: Path,
-    result: StackResult,
-    stack: Stack | VoiceStack,
-    last: LastStage,
-    audio: Mapping[str, Mapping[str, Path]],
-    texts: Mapping[str, str],
+    out: Path, result: StackResult, stack: Stack | VoiceStack, last: LastStage, takes: Sequence[Take] = ()
 ) -> StackResult:
     """Writes the run directory of a stack, whole or not at all; returns the result with its clips.
 
@@ -46,13 +56,13 @@ def write_stack(
         result: everything that was measured.
         stack: the recipe, with every default.
         last: of the stages that were made.
-        audio: stage to sentence to file.
-        texts: sentence to what it says.
+        takes: sentences to listen to.
     """
     with building(out) as directory:
         shutil.copytree(last.run / "bundle", directory.path / "bundle")
-        (directory.path / "checkpoint").mkdir()
-        shutil.copyfile(last.model, directory.path / "checkpoint" / last.model.name)
+        if last.model is not None:
+            (directory.path / "checkpoint").mkdir()
+            shutil.copyfile(last.model, directory.path / "checkpoint" / last.model.name)
         directory.write_text("stack.lock.yaml", recipes.dump(stack))
         directory.write_json(
             MANIFEST,
@@ -65,23 +75,14 @@ def write_stack(
             },
         )
         # As of any run, audio is not in the manifest: its last bits depend on the processor.
-        result = result.model_copy(update={"clips": _clips(directory, audio, texts)})
+        result = result.model_copy(update={"clips": tuple(_clip(directory, take) for take in takes)})
         save_stack(result, directory.path / STACK_FILE)
         write_stack_page(result, directory.path)
     return result
 
 
-def _clips(
-    directory: RunDirectory, audio: Mapping[str, Mapping[str, Path]], texts: Mapping[str, str]
-) -> tuple[StackClip, ...]:
-    clips = []
-    for name, text in texts.items():
-        paths = {}
-        for stage, files in audio.items():
-            if name in files:
-                target = f"audio/{name}-{stage}{files[name].suffix}"
-                directory.write_bytes(target, files[name].read_bytes())
-                paths[stage] = target
-        if len(paths) > 1:
-            clips.append(StackClip(id=name, text=text, paths=paths))
-    return tuple(clips)
+def _clip(directory: RunDirectory, take: Take) -> StackClip:
+    paths = {stage: f"audio/{take.id}-{stage}{path.suffix}" for stage, path in take.files.items()}
+    for stage, path in take.files.items():
+        directory.write_bytes(paths[stage], path.read_bytes())
+    return StackClip(id=take.id, text=take.text, paths=paths)

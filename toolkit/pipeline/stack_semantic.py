@@ -106,6 +106,10 @@ class SemanticStages:
             stage.fact = ", ".join(f"{one.candidate} {one.ratio:.2f}" for one in raced.comparisons)
         return raced
 
+    def takes(self) -> tuple[()]:
+        """None: a text-to-semantic model makes no sound."""
+        return ()
+
     def whole_gates(self, stages: Sequence[StackStage], raced: Race | None) -> tuple[Gate, ...]:
         """See `stack_gates.whole_gates`."""
         return whole_gates(self._stack.gates, stages, raced)
@@ -119,13 +123,15 @@ class SemanticStages:
         """
         from toolkit.quality.semantic import judge_semantic
 
+        larger = before.model or self._model
+
         def make(folder: Path) -> None:
             shrink(
-                before.model, self._data, settings, folder, self._listener,
+                larger, self._data, settings, folder, self._listener,
                 cache=self._cache / "teachers", threads=self._threads,
             )  # fmt: skip
 
-        inputs = {"gpt": file_sha256(before.model), "data": self._data_sha256}
+        inputs = {"gpt": file_sha256(larger), "data": self._data_sha256}
         asked = settings.model_dump(mode="json")
         done = cached_stage(self._cache, f"t2s-{name}", inputs, asked, make)
         path = done.folder / file
@@ -137,8 +143,8 @@ class SemanticStages:
         return Made(row=self._row(name, run, model, quality, (gate,), asked, done), run=run, model=path)
 
     def _quantised(self, before: Made) -> Made:
-        settings = self._stack.quantise
-        done = self._converted(QUANTISE, before.model, self._recipe)
+        settings, path = self._stack.quantise, before.model or self._model
+        done = self._converted(QUANTISE, path, self._recipe)
         with self._clock.stage("quantised: held-out sentences") as stage:
             found = judge_codes(
                 done.folder,
@@ -150,8 +156,8 @@ class SemanticStages:
             stage.fact = f"cross-entropy {found.cross_entropy_nats:.3f} nats"
         gate = rise_gate(QUANTISE, TITLES[QUANTISE], found, self._quality, settings.cross_entropy_rise_max)
         asked = settings.model_dump(mode="json")
-        row = self._row(QUANTISE, done.folder, _read(before.model), found, (gate,), asked, done, FILES)
-        return Made(row=row, run=done.folder, model=before.model)
+        row = self._row(QUANTISE, done.folder, _read(path), found, (gate,), asked, done, FILES)
+        return Made(row=row, run=done.folder, model=path)
 
     def _float_bundle(self, name: str, path: Path) -> Path:
         """Run directory of the stage's model as a bundle in float32, to weigh and to time."""

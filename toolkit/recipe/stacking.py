@@ -1,4 +1,4 @@
-"""What a stack may say: the stages of a text-to-semantic model or of a voice, in their order, with a gate after each."""
+"""What a stack may say: the stages of a text-to-semantic model or of a voice, in order, with a gate after each."""
 
 from __future__ import annotations
 
@@ -101,3 +101,13 @@ class VoiceStack(_Strict):
     distil: DistilStage | None = None
     quantise: QuantiseVoice
     gates: VoiceStackGates = VoiceStackGates()
+
+    @model_validator(mode="after")
+    def _judged_alike(self) -> Self:
+        own = self.distil.student if self.distil is not None else None
+        if own is not None and "utterances" in own.model_fields_set and own.utterances != self.utterances:
+            raise ValueError(
+                f"distil.student.utterances is {own.utterances}: all stages are judged on the same sentences, whose "
+                "number is the stack's own utterances"
+            )
+        return self
