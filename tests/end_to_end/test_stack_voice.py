@@ -140,11 +140,7 @@ def test_an_interrupted_stack_leaves_its_finished_stages(folder, monkeypatch, ca
 
 def test_random_weights_have_sizes_and_latency_and_no_quality(folder, tmp_path):
     model = write_voice(tmp_path / "random.safetensors", seeded_voice())
-    assert _stack(folder, tmp_path / "out", "distil=null", "gates.bytes_ratio_min=1.5", model=model) == 2, (
-        "recipe of a student: there is no part durations"
-    )
-    assert not (tmp_path / "out").exists()
-    changes = ("distil=null", "gates.bytes_ratio_min=1.5", "quantise.recipe=vits-voice")
+    changes = ("distil=null", "gates.bytes_ratio_min=1.5")
     assert _stack(folder, tmp_path / "out", *changes, model=model) == 0
     result = load_stack(tmp_path / "out" / "stack.json")
     assert [stage.name for stage in result.stages] == ["given", "quantise"] and not result.trained
