@@ -56,7 +56,8 @@ def test_the_recipe_gives_each_part_what_it_says(folder):
     for row in results["precision"]:
         realised.setdefault(row["part"].partition("@")[0], set()).add(row["realised"])
     assert "int8-weights" in realised["encoder"]
-    assert all("int8" not in precision for part in ("durations", "flow", "decoder") for precision in realised[part])
+    assert "int8-storage" in realised["decoder"] and "int8" not in realised["decoder"]
+    assert all("int8" not in precision for part in ("durations", "flow") for precision in realised[part])
     assert all("float16" in realised[part] for part in ("durations", "flow", "decoder"))
     placed = {each["part"]: each for each in results["delegation"] if each["delegate"] == "nnapi"}
     assert placed["decoder@128"]["delegated_ops"] == placed["decoder@128"]["total_ops"]

@@ -66,7 +66,11 @@ class Version(Record):
     def rules_out(self, chosen: dict[str, str]) -> bool:
         """Whether settings cannot be had because this version's could not: parts are compressed by themselves."""
         mine = {name: label for name, label in self.chosen.items() if name.partition(".")[2] == self.refused_part}
-        return bool(self.refused and mine) and all(chosen.get(name) == label for name, label in mine.items())
+        if not self.refused or not mine:
+            return False
+        # What one form of the model cannot have, another may.
+        mine |= {name: label for name, label in self.chosen.items() if name.partition(".")[2] == "model"}
+        return all(chosen.get(name) == label for name, label in mine.items())
 
     @property
     def excess(self) -> float:
