@@ -7,12 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
 from toolkit.bench.host import Race, race_timed
 from toolkit.bench.plan import Plan
 from toolkit.bench.tokens import TokenLoop
-from toolkit.pipeline.codes_judgement import judge_codes
+from toolkit.pipeline.codes_judgement import judge_codes, torch_choices
 from toolkit.pipeline.events import Listener, StageClock
 from toolkit.pipeline.gpt_sovits import semantic_model
 from toolkit.pipeline.gpt_sovits_codes import convert_codes
@@ -29,7 +27,6 @@ from toolkit.results.stack import StackStage
 
 if TYPE_CHECKING:
     from toolkit.models.gpt_sovits.semantic import SemanticModel
-    from toolkit.models.gpt_sovits.semantic_batch import Pair
     from toolkit.quality.semantic import SemanticQuality
 
 _PLAN: Final = Plan(warmup_runs=32, min_runs=150, max_runs=400, min_seconds=1.0, threads=(1,))
@@ -150,7 +147,7 @@ class SemanticStages:
                 done.folder,
                 self._held_out,
                 threads=self._threads,
-                reference=partial(_choices, self._teacher),
+                reference=partial(torch_choices, self._teacher),
                 on_progress=lambda n, of: self._listener.progress(stage.name, n, of, "sentences"),
             )
             stage.fact = f"cross-entropy {found.cross_entropy_nats:.3f} nats"
@@ -206,13 +203,3 @@ def _read(path: Path) -> SemanticModel:
     from toolkit.models.gpt_sovits.checkpoint import read_checkpoint
 
     return semantic_model(read_checkpoint(path, "gpt"))
-
-
-def _choices(model: SemanticModel, pair: Pair) -> np.ndarray:
-    """What a torch model would have chosen at every place of a sentence."""
-    import torch
-
-    from toolkit.models.gpt_sovits.semantic_batch import batch_logits, batch_of
-
-    with torch.inference_mode():
-        return batch_logits(model, batch_of([pair], model.config.stop_token)).argmax(dim=1).numpy()

@@ -130,10 +130,11 @@ class RequestJob:
         """How students are treated."""
         if not self.students:
             return ()
+        brought = ", ".join(dict.fromkeys(student.recipe or "vits-voice" for student in self.students))
         return (
-            "Students are judged as the voice given is: by what the whole voice says, against the voice given in float. "
-            "Where the base recipe is vits-voice, a student brings the settings and the quality limits of the recipe "
-            f"made for it ({', '.join(dict.fromkeys(student.recipe or 'vits-voice' for student in self.students))}).",
+            "Students are judged as the voice given is: by what the whole voice says, against the voice given in "
+            "float. Where the base recipe is vits-voice, a student brings the settings and the quality limits of the "
+            f"recipe made for it ({brought}).",
         )
 
 

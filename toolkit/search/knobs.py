@@ -155,6 +155,11 @@ def channels_label(ratio: float) -> str:
     return f"{100 * ratio:g}% out"
 
 
+def ratio_of(label: str) -> float:
+    """The share that `channels_label` names."""
+    return float(label.removesuffix("% out")) / 100
+
+
 def _uniform(parts: Sequence[str], precision: str) -> Change:
     """One precision for whole parts; what the recipe did besides (equalising, fine-tuning) stays."""
 

@@ -87,6 +87,39 @@ def voice_students(paths: Sequence[str], request: Request) -> tuple[Student, ...
     return tuple(found)
 
 
+def codes_students(paths: Sequence[str], given: Path) -> tuple[Student, ...]:
+    """Students of the GPT checkpoint a search is about.
+
+    A checkpoint does not say whose student it is; what can be told is whether it has the same phones and codes.
+
+    Args:
+        paths: their files.
+        given: the checkpoint.
+
+    Raises:
+        CheckpointError: a file is missing, damaged or foreign.
+        SearchError: a student has other phones or codes.
+    """
+    from toolkit.models.gpt_sovits.checkpoint import read_checkpoint
+    from toolkit.pipeline.gpt_sovits import semantic_model
+
+    own = semantic_model(read_checkpoint(given, "gpt"), share=True).config
+    found = []
+    for path, label in zip(map(Path, paths), labels_of(paths), strict=True):
+        checkpoint = read_checkpoint(path, "gpt")
+        sizes = semantic_model(checkpoint, share=True).config
+        if (sizes.symbols, sizes.vocabulary) != (own.symbols, own.vocabulary):
+            raise SearchError(
+                f"it knows {sizes.symbols} phones and {sizes.vocabulary} codes, the model searched for "
+                f"{own.symbols} and {own.vocabulary}",
+                code="search/student",
+                where=str(path),
+                hint="give checkpoints that toolkit distil made of the model that is searched for",
+            )
+        found.append(Student(label=label, path=path, sha256=checkpoint.sha256))
+    return tuple(found)
+
+
 def labels_of(paths: Sequence[str]) -> list[str]:
     """As short as tells them apart: the folder's name and the file's, or the whole path.
 

@@ -18,16 +18,12 @@ from typing import Any
 
 from converters import frameworks
 from toolkit.errors import SearchError
-from toolkit.results.search import Version
+from toolkit.results.search import FORMS, Version
 
 _NAME = "search"
 _DIRECTIONS = ("maximize", "minimize", "minimize")
 _VERSION, _IDENTITY = "version", "identity"
 _STARTS = ("recipe", "float16", "int8", "int8-storage")
-_FORMS = ("student", "channels")
-"""Knobs that put another form of the model in its place."""
-MODEL = "model"
-"""What the name of such a knob ends with: it is of the model and not of a part."""
 
 
 class Study:
@@ -73,9 +69,8 @@ class Study:
         forms = [
             first | {name: label}
             for name, labels in self._positions.items()
-            if name.partition(".")[2] == MODEL
+            if name.partition(".")[0] in FORMS
             for label in labels[1:]
-            if name.partition(".")[0] in _FORMS
         ]
         plain = [
             {name: start if start in labels else labels[0] for name, labels in self._positions.items()}
