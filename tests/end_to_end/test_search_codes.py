@@ -95,7 +95,7 @@ def test_an_interrupted_search_goes_on_and_prunes_once(files, tmp_path, monkeypa
         return real(*arguments, **named)
 
     monkeypatch.setattr(codes_job, "convert_codes", interrupted)
-    words = ("--max-size", "1kB", "--prune-ratios", "0.25", "--trials", "2")
+    words = ("--max-size", "1kB", "--prune-ratios", "0.25", "--trials", "4")
     assert _search(model, out, *words, lengths=LONG) == 2
     (cut,) = (out / "models").glob("t2s-cut-*/pruned.ckpt")
     before = cut.stat().st_mtime_ns

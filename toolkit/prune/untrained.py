@@ -10,7 +10,7 @@ import math
 from toolkit.models.gpt_sovits.semantic import SemanticModel, load_semantic
 from toolkit.prune.groups import cut, semantic_groups
 from toolkit.prune.importance import magnitude_scores
-from toolkit.prune.protection import verify_protected
+from toolkit.prune.protection import refuse_protected, verify_protected
 from toolkit.prune.selection import channels_to_keep
 from toolkit.recipe.shrinking import Prune
 
@@ -26,6 +26,7 @@ def cut_by_norm(model: SemanticModel, settings: Prune) -> SemanticModel:
         RecipeError: something protected would be cut.
     """
     groups = [group for group in semantic_groups(model.config) if group.kind == "mlp"]
+    refuse_protected(groups, settings.protect)
     sizes, weights = model.config, model.state_dict()
     keeps = channels_to_keep(
         magnitude_scores(weights, groups),

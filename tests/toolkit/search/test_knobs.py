@@ -12,7 +12,6 @@ from toolkit.search.job import GROUPS
 from toolkit.search.knobs import KNOBS, Subject, channels_label, ratio_of, recipe_of, space
 from toolkit.search.students import Student, labels_of, refuse_unoffered
 
-
 SMALL = Student(label="a/small", path=Path("small"), sha256="0", recipe="vits-voice-small")
 LIGHT = Student(label="a/light", path=Path("light"), sha256="1", recipe="vits-voice-light")
 
