@@ -195,5 +195,5 @@ def _said(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} {_said(inner)}" for key, inner in value.items())
     if isinstance(value, (list, tuple)):
-        return ", ".join(str(inner) for inner in value)
+        return ", ".join(str(inner) for inner in value) or "–"
     return "–" if value is None else str(value)
