@@ -72,7 +72,8 @@ def test_the_better_student_is_chosen_and_the_bad_one_is_not(done):
     assert found["positions"]["student.model"] == ["given", BAD, GOOD]
     tried = {version["chosen"]["student.model"]: version for version in found["versions"]}
     assert set(tried) == {"given", BAD, GOOD} and all(not each["refused"] for each in tried.values())
-    assert tried[BAD]["size_bytes"] == tried[GOOD]["size_bytes"] <= 200_000 < tried["given"]["size_bytes"]
+    assert tried[BAD]["size_bytes"] == pytest.approx(tried[GOOD]["size_bytes"], rel=0.01)
+    assert tried[GOOD]["size_bytes"] <= 200_000 < tried["given"]["size_bytes"], "the size does not decide"
     assert tried[BAD]["score"]["value"] < tried[GOOD]["score"]["value"] < tried["given"]["score"]["value"] + 1e-9
     best = next(version for version in found["versions"] if version["number"] == found["best"])
     assert best["chosen"]["student.model"] == GOOD
@@ -86,8 +87,7 @@ def test_quality_is_against_the_voice_given_and_never_against_itself(done, folde
     best = json.loads((done / "best/results.json").read_text())
     assert best["whole_voice"]["reference"].startswith("the teacher anna")
     assert {"anna.safetensors", "student.safetensors"} <= set(best["run"]["input_sha256"])
-    spoken = {each["name"] for each in best["artifacts"]} if "name" in best["artifacts"][0] else set()
-    assert "durations.tflite" in {path.name for path in (done / "best/bundle").iterdir()} | spoken
+    assert "durations.tflite" in {path.name for path in (done / "best/bundle").iterdir()}
 
 
 def test_the_page_and_the_plot_name_the_students(done):
