@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+METADATA_KEY = "flowlite_parallel_semantic"
+"""Of the file; under it the header says what the model is."""
 TIMING_ROWS = 4
 """What `toolkit.engine.length_regulator` tells of a frame's place in its phone."""
 

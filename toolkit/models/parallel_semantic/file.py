@@ -15,11 +15,10 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from toolkit.errors import CheckpointError
-from toolkit.models.parallel_semantic.config import ParallelConfig
+from toolkit.models.parallel_semantic.config import METADATA_KEY, ParallelConfig
 from toolkit.models.parallel_semantic.model import ParallelSemantic
 from toolkit.models.safetensors_file import read_safetensors, write_safetensors
 
-METADATA_KEY: Final = "flowlite_parallel_semantic"
 _MOST_WEIGHTS: Final = 1 << 28
 
 
@@ -97,16 +96,6 @@ def write_parallel(path: Path, model: ParallelSemantic, *, label: str, teacher_s
     text = json.dumps(header.model_dump(mode="json"), ensure_ascii=False, separators=(",", ":"), sort_keys=True)
     tensors = {name: value.to(torch.float16) for name, value in model.state_dict().items()}
     return write_safetensors(path, tensors, {METADATA_KEY: text})
-
-
-def is_parallel(path: Path) -> bool:
-    """Whether a ``.safetensors`` file says that it is such a model; what cannot be read is not."""
-    try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            return METADATA_KEY.encode() in file.read(min(length, 1 << 20))
-    except OSError:
-        return False
 
 
 def read_parallel(path: Path) -> ParallelFile:
