@@ -58,11 +58,15 @@ def say_codes(
             hint="convert a student.safetensors of `toolkit distil --student nar`",
         )  # fmt: skip
     said = np.asarray(phones, np.int32).reshape(-1)
-    if not len(said) or int(said.min()) < 0 or int(said.max()) >= bundle.symbols:
+    if not len(said):
+        raise EngineError("no phones", code="engine/nothing-to-say", where=bundle.label)
+    if int(said.min()) < 0 or int(said.max()) >= bundle.symbols:
         raise EngineError(
-            f"phone ids from 0 to {bundle.symbols - 1} are wanted, one at least", code="engine/bad-setting",
-            where="phones", hint="phones of another version of GPT-SoVITS, or an empty text",
-        )  # fmt: skip
+            f"phone ids are {said.min()}..{said.max()}, the model knows 0..{bundle.symbols - 1}",
+            code="engine/bad-ids",
+            where=bundle.label,
+            hint="the phones belong to another version of the model",
+        )
     first = smallest(bundle.of_kind(PHONES), {"phones": (1, len(said))}, "the sentence")
     room = first.tensors["phones"].shape[1]
     heard = graphs(first).run({"phones": filled(said[None], room), "mask": presence(len(said), room)})

@@ -6,26 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from tests.toolkit.models.parallel_semantic.made_student import CONFIG, made_model
 from toolkit.errors import CheckpointError
 from toolkit.models.gpt_sovits.semantic_batch import Pair
 from toolkit.models.parallel_semantic.batch import batch_said, timed_batch
-from toolkit.models.parallel_semantic.config import METADATA_KEY, ParallelConfig
+from toolkit.models.parallel_semantic.config import METADATA_KEY
 from toolkit.models.parallel_semantic.file import read_parallel, write_parallel
-from toolkit.models.parallel_semantic.model import ParallelSemantic
 from toolkit.models.safetensors_file import read_safetensors, write_safetensors
-
-CONFIG = ParallelConfig(symbols=12, codes=16, width=16, expansion=2, phone_blocks=2, frame_blocks=2, phone_kernel=3,
-                        frame_kernel=5)  # fmt: skip
-
-
-def made_model(seed=0):
-    """Blocks that do something: a new one is the identity."""
-    torch.manual_seed(seed)
-    model = ParallelSemantic(CONFIG)
-    with torch.no_grad():
-        for value in model.parameters():
-            value.copy_(torch.randn_like(value) * 0.3)
-    return model.eval().requires_grad_(False)
 
 
 def _pair(count, seed):
