@@ -9,7 +9,7 @@ from tests.toolkit.models.parallel_semantic.made_student import made_model
 from toolkit.cli.app import outcome
 from toolkit.engine.bundle import read_bundle
 from toolkit.engine.loading import GraphLoader
-from toolkit.engine.parallel_codes import say_codes
+from toolkit.engine.parallel_codes import ParallelDecoder
 from toolkit.engine.residency import UNBOUNDED_BYTES, Residency
 from toolkit.errors import EngineError
 from toolkit.models.parallel_semantic.file import write_parallel
@@ -49,11 +49,11 @@ def test_codes_are_torch_s_whatever_the_bucket(folder, bundle):
     assert {graph.kind for graph in bundle.graphs.values()} == {"nar_phones", "nar_frames"}
     with GraphLoader(Residency(UNBOUNDED_BYTES)).using(bundle) as graphs:
         for phones in _sentences():
-            said = say_codes(bundle, graphs, phones)
-            assert np.array_equal(said.codes, student_codes(model, phones))
-            assert np.allclose(said.durations, predicted_frames(model, phones), rtol=1e-4)
-            slow = say_codes(bundle, graphs, phones, length_scale=1.2)
-            assert len(slow.codes) == max(1, round(1.2 * predicted_frames(model, phones).sum()))
+            decoder = ParallelDecoder(bundle, graphs)
+            assert np.array_equal(decoder.codes(phones), student_codes(model, phones))
+            assert np.allclose(decoder.read(phones).durations, predicted_frames(model, phones), rtol=1e-4)
+            slow = decoder.codes(phones, length_scale=1.2)
+            assert len(slow) == max(1, round(1.2 * predicted_frames(model, phones).sum()))
 
 
 def test_what_cannot_be_said_is_one_error(bundle):
@@ -64,24 +64,24 @@ def test_what_cannot_be_said_is_one_error(bundle):
             (np.zeros(0, np.int32), "engine/nothing-to-say"),
         ):
             with pytest.raises(EngineError) as caught:
-                say_codes(bundle, graphs, phones)
+                ParallelDecoder(bundle, graphs).codes(phones)
             assert caught.value.code == code
         with pytest.raises(EngineError) as caught:
-            say_codes(bundle, graphs, np.arange(12, dtype=np.int32), length_scale=50.0)
+            ParallelDecoder(bundle, graphs).codes(np.arange(12, dtype=np.int32), length_scale=50.0)
         assert caught.value.code == "engine/too-long"
 
 
 def test_int8_is_int8_and_runs_in_one_piece_on_nnapi(folder):
     bundle = _converted(folder, "int8", "--recipe", "gpt-sovits-nar-int8")
     result = json.loads((folder / "int8" / "results.json").read_text())
-    asked = {row["part"]: row for row in result["placements"] if row["delegate"] == "nnapi"}
+    asked = [row for row in result["delegation"] if row["delegate"] == "nnapi"]
     assert len(asked) == 4
-    for row in asked.values():
-        assert row["delegated_ops"] == row["total_ops"] and row["partitions"] == 1
+    for row in asked:
+        assert all(op["accepted"] for op in row["ops"]) and {op["partition"] for op in row["ops"]} == {0}
     sizes = {name: (folder / name / "bundle" / "nar_frames.tflite").stat().st_size for name in ("float", "int8")}
     assert sizes["int8"] < sizes["float"]
     with GraphLoader(Residency(UNBOUNDED_BYTES)).using(bundle) as graphs:
-        assert all(len(say_codes(bundle, graphs, phones).codes) for phones in _sentences())
+        assert all(len(ParallelDecoder(bundle, graphs).codes(phones)) for phones in _sentences())
 
 
 @pytest.mark.parametrize("options, said", [(["--input", "a:1x2"], "--input"), (["--max-size", "1MB"], "a search")])
