@@ -26,14 +26,15 @@ _CHECKPOINTS = (".ckpt", ".pth")
 _SEARCHED_MODEL = "gates={output_snr_db_min: 20}"
 """A float model is held to 90 dB; a search may quantise it, and is held to what ``any-model-int8`` is."""
 _LATEST, _SEARCHED = Path("runs/latest"), Path("runs/search")
-DEFAULT_RECIPE = {"voice": "vits-voice", "model": "any-model", "gpt-sovits": "gpt-sovits"}
+DEFAULT_RECIPE = {"voice": "vits-voice", "model": "any-model", "gpt-sovits": "gpt-sovits",
+                  "student": "gpt-sovits-nar"}  # fmt: skip
 
 
 def convert(
     models: list[str] = typer.Argument(
         None,
         metavar="[MODEL]",
-        help="Piper voice (.onnx with its .json), voice file (.safetensors of `toolkit distil`), "
+        help="Piper voice (.onnx with its .json), voice or convolutional student (.safetensors of `toolkit distil`), "
         "package.module:factory, TorchScript (.pt), torch.export (.pt2) or .onnx file; "
         "or the GPT .ckpt and the SoVITS .pth of a GPT-SoVITS model (.ckpt alone: text to codes); "
         "leave it out for the embedded default voice.",
@@ -106,6 +107,7 @@ def convert(
     are searched for.
     """
     from toolkit.pipeline import sources
+    from toolkit.pipeline.parallel_codes import is_parallel
 
     given = {"device": device, "max_size": max_size, "max_latency": max_latency, "trials": trials,
              "students": tuple(students), "prune_ratios": _ratios(prune_ratios), "data": str(data or "")}  # fmt: skip
@@ -122,6 +124,13 @@ def convert(
         )
     theirs = {"--voice": voice, "--ssl": ssl, "--bert": bert, "--sv": sv}
     _refuse_unused([option for option, given in theirs.items() if given], "anything but a GPT-SoVITS model")
+    if is_parallel("".join(models or ())):
+        others = {"--input": inputs, "--spec": spec, "--probe": probe, "--random-voice": random_voice,
+                  "--keep-keras": keep_keras, "--teacher": teacher, "a search": asked}  # fmt: skip
+        _refuse_unused([option for option, given in others.items() if given], "a convolutional student")
+        return _convert_parallel(
+            Path(models[0]), recipe, chosen, out or _LATEST, dry_run=dry_run, quiet=quiet, as_json=as_json
+        )
     request = sources.Request(
         model="".join(models or ()), inputs=tuple(inputs), spec=spec, probe=probe, random_voice=random_voice,
         teacher=teacher,
@@ -172,6 +181,21 @@ def _ratios(text: str) -> tuple[float, ...]:
             f"--prune-ratios wants numbers, found {text!r}", code="usage/invalid", where="toolkit convert",
             hint="e.g. --prune-ratios 0,0.25,0.5",
         ) from error  # fmt: skip
+
+
+def _convert_parallel(
+    path: Path, recipe: str, changes: tuple[str, ...], out: Path, *, dry_run: bool, quiet: bool, as_json: bool
+) -> int:
+    settings = recipes.load(recipe or DEFAULT_RECIPE["student"], changes)
+    if dry_run:
+        typer.echo(recipes.dump(settings), nl=False)
+        return 0
+    from toolkit.pipeline.parallel_codes import convert_parallel
+
+    with Terminal(quiet=quiet) as terminal:
+        outcome = convert_parallel(path, settings, out, terminal, command=command_line())
+    typer.echo(json.dumps(outcome.result.model_dump(mode="json", by_alias=True)) if as_json else outcome.verdict)
+    return 0 if outcome.passed else 1
 
 
 def _intent(asked: Asked) -> Intent:

@@ -120,6 +120,8 @@ class GptSovits(_Strict):
         ((100, 96), (250, 224)), description="codes and phones of a sentence"
     )
     flow: tuple[PositiveInt, ...] = Field((100, 250), description="codes of a sentence")
+    nar_phones: tuple[PositiveInt, ...] = Field((96, 224), description="convolutional student: phones of a sentence")
+    nar_frames: tuple[PositiveInt, ...] = Field((100, 250), description="convolutional student: codes of a sentence")
     vocoder_stream: tuple[PositiveInt, ...] = Field((96,), description="frames of a chunk, its context included")
     ssl_samples: tuple[PositiveInt, ...] = Field(
         (169600,), description="with --ssl: samples at 16 kHz HuBERT hears, 9600 zeros behind the recording included"
