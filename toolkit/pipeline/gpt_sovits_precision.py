@@ -37,8 +37,8 @@ class Fidelity:
     Attributes:
         report: agreement of each output, worst over all inputs.
         inputs: what was compared, for the report.
-    same_choice: codes whose likeliest is torch's, of how many; ``None`` without logits.
-    layers: every tensor of the file against its layer in float.
+        same_choice: codes whose likeliest is torch's, of how many; ``None`` without logits.
+        layers: every tensor of the file against its layer in float.
     """
 
     report: parity.ParityReport
