@@ -16,6 +16,7 @@ import toolkit
 from converters.errors import ToolError
 from toolkit.cli import (
     bench,
+    codes,
     compare,
     convert,
     data,
@@ -64,6 +65,7 @@ app.command("prune")(prune.prune)
 app.command("stack")(stack.stack)
 app.command("sensitivity")(sensitivity.sensitivity)
 app.command("speak")(speak.speak)
+app.command("codes")(codes.codes)
 app.command("inspect")(inspect.inspect)
 app.command("bench")(bench.bench)
 app.command("compare")(compare.compare)

@@ -14,6 +14,7 @@ from toolkit.cli.render import Terminal
 from toolkit.recipe import load as recipes
 
 if TYPE_CHECKING:
+    from toolkit.pipeline.gpt_sovits_listeners import ListenerPaths
     from toolkit.recipe.schema import Recipe
     from toolkit.search.intent import Intent
     from toolkit.search.job import Job
@@ -25,14 +26,15 @@ _CHECKPOINTS = (".ckpt", ".pth")
 _SEARCHED_MODEL = "gates={output_snr_db_min: 20}"
 """A float model is held to 90 dB; a search may quantise it, and is held to what ``any-model-int8`` is."""
 _LATEST, _SEARCHED = Path("runs/latest"), Path("runs/search")
-DEFAULT_RECIPE = {"voice": "vits-voice", "model": "any-model", "gpt-sovits": "gpt-sovits"}
+DEFAULT_RECIPE = {"voice": "vits-voice", "model": "any-model", "gpt-sovits": "gpt-sovits",
+                  "student": "gpt-sovits-nar"}  # fmt: skip
 
 
 def convert(
     models: list[str] = typer.Argument(
         None,
         metavar="[MODEL]",
-        help="Piper voice (.onnx with its .json), voice file (.safetensors of `toolkit distil`), "
+        help="Piper voice (.onnx with its .json), voice or convolutional student (.safetensors of `toolkit distil`), "
         "package.module:factory, TorchScript (.pt), torch.export (.pt2) or .onnx file; "
         "or the GPT .ckpt and the SoVITS .pth of a GPT-SoVITS model (.ckpt alone: text to codes); "
         "leave it out for the embedded default voice.",
@@ -62,6 +64,19 @@ def convert(
     max_latency: str = typer.Option("", metavar="TIME", help="Search for a version that takes at most, e.g. 1s."),
     intent: Path | None = typer.Option(None, help="YAML file of an intent: device, max_size, max_latency, quality …"),
     trials: int | None = typer.Option(None, min=1, help="Versions a search tries at most."),
+    students: list[str] = typer.Option(
+        [],
+        metavar="FILE",
+        help="Search: a student that `toolkit distil` made of MODEL before, as an alternative to it; repeat for more.",
+    ),
+    prune_ratios: str = typer.Option(
+        "",
+        metavar="RATIOS",
+        help="Search, GPT alone: shares of the feed-forward channels to take out: 0,0.25,0.5.",
+    ),
+    data: Path | None = typer.Option(
+        None, help="Search, GPT checkpoint: corpus pruned models are trained on and all are judged on (toolkit prune)."
+    ),
     random_voice: bool = typer.Option(
         False, "--random-voice", help="A small seeded voice of random weights instead of the default voice."
     ),
@@ -92,9 +107,11 @@ def convert(
     are searched for.
     """
     from toolkit.pipeline import sources
+    from toolkit.pipeline.parallel_codes import is_parallel
 
-    given = {"device": device, "max_size": max_size, "max_latency": max_latency, "trials": trials}
-    searching = bool(max_size or max_latency or intent or trials)
+    given = {"device": device, "max_size": max_size, "max_latency": max_latency, "trials": trials,
+             "students": tuple(students), "prune_ratios": _ratios(prune_ratios), "data": str(data or "")}  # fmt: skip
+    searching = any((intent, *(value for name, value in given.items() if name != "device")))
     asked = (intent, {name: value for name, value in given.items() if value}) if searching else None
     chosen = (*_delegate_changes(delegate, android, "" if searching else device, min_runtime), *change)
     if len(models or ()) > 1 or any(Path(name).suffix in _CHECKPOINTS for name in models or ()):
@@ -107,6 +124,13 @@ def convert(
         )
     theirs = {"--voice": voice, "--ssl": ssl, "--bert": bert, "--sv": sv}
     _refuse_unused([option for option, given in theirs.items() if given], "anything but a GPT-SoVITS model")
+    if is_parallel("".join(models or ())):
+        others = {"--input": inputs, "--spec": spec, "--probe": probe, "--random-voice": random_voice,
+                  "--keep-keras": keep_keras, "--teacher": teacher, "a search": asked}  # fmt: skip
+        _refuse_unused([option for option, given in others.items() if given], "a convolutional student")
+        return _convert_parallel(
+            Path(models[0]), recipe, chosen, out or _LATEST, dry_run=dry_run, quiet=quiet, as_json=as_json
+        )
     request = sources.Request(
         model="".join(models or ()), inputs=tuple(inputs), spec=spec, probe=probe, random_voice=random_voice,
         teacher=teacher,
@@ -126,11 +150,14 @@ def convert(
         return 0
     if asked is not None:
         from toolkit.search.job import RequestJob
+        from toolkit.search.students import refuse_unoffered, voice_students
 
         _refuse_unused(["--keep-keras"] if keep_keras else [], "a search")
         wish = _intent(asked)
+        refuse_unoffered(kind, wish)
         with Terminal(quiet=quiet) as terminal:
-            job = RequestJob(request=request, listener=terminal)
+            others = voice_students(wish.students, request)
+            job = RequestJob(request=request, listener=terminal, students=others)
             return _search(job, settings, wish, out, terminal, as_json=as_json)
     from toolkit.pipeline.run import Options, run
 
@@ -142,6 +169,32 @@ def convert(
         typer.echo(json.dumps(outcome.result.model_dump(mode="json", by_alias=True)))
     else:
         typer.echo(outcome.verdict)
+    return 0 if outcome.passed else 1
+
+
+def _ratios(text: str) -> tuple[float, ...]:
+    """Numbers between commas."""
+    try:
+        return tuple(float(word) for word in text.split(",")) if text else ()
+    except ValueError as error:
+        raise InputError(
+            f"--prune-ratios wants numbers, found {text!r}", code="usage/invalid", where="toolkit convert",
+            hint="e.g. --prune-ratios 0,0.25,0.5",
+        ) from error  # fmt: skip
+
+
+def _convert_parallel(
+    path: Path, recipe: str, changes: tuple[str, ...], out: Path, *, dry_run: bool, quiet: bool, as_json: bool
+) -> int:
+    settings = recipes.load(recipe or DEFAULT_RECIPE["student"], changes)
+    if dry_run:
+        typer.echo(recipes.dump(settings), nl=False)
+        return 0
+    from toolkit.pipeline.parallel_codes import convert_parallel
+
+    with Terminal(quiet=quiet) as terminal:
+        outcome = convert_parallel(path, settings, out, terminal, command=command_line())
+    typer.echo(json.dumps(outcome.result.model_dump(mode="json", by_alias=True)) if as_json else outcome.verdict)
     return 0 if outcome.passed else 1
 
 
@@ -214,15 +267,13 @@ def _convert_pair(
     from toolkit.pipeline.gpt_sovits_listeners import ListenerPaths
 
     if len(models) == 1:
-        others = {"--voice": voice, **{f"--{name}": path for name, path in listeners.items()}, "a search": asked}
+        others = {"--voice": voice, **{f"--{name}": path for name, path in listeners.items()}}
         _refuse_unused([option for option, given in others.items() if given], "a GPT checkpoint alone")
     paths, beside = [Path(name) for name in models], ListenerPaths(**listeners)
     if asked is not None:
-        from toolkit.search.job import PairJob
-
         wish = _intent(asked)
         with Terminal(quiet=quiet) as terminal:
-            job = PairJob(paths=tuple(paths), voice=voice, listeners=beside, listener=terminal)
+            job = _checkpoint_job(paths, voice, beside, wish, (out or _SEARCHED) / "models", terminal)
             return _search(job, settings, wish, out, terminal, as_json=as_json)
     place = out or _LATEST
     with Terminal(quiet=quiet) as terminal:
@@ -234,3 +285,19 @@ def _convert_pair(
             )
     typer.echo(json.dumps(outcome.result.model_dump(mode="json", by_alias=True)) if as_json else outcome.verdict)
     return 0 if outcome.passed else 1
+
+
+def _checkpoint_job(
+    paths: list[Path], voice: str, beside: ListenerPaths, wish: Intent, cache: Path, terminal: Terminal
+) -> Job:
+    """A pair of checkpoints, or the GPT half alone."""
+    from toolkit.search.students import refuse_unoffered
+
+    refuse_unoffered("codes" if len(paths) == 1 else "gpt-sovits", wish)
+    if len(paths) == 1:
+        from toolkit.search.codes_job import CodesJob
+
+        return CodesJob(paths[0], terminal, cache, wish.students, Path(wish.data) if wish.data else None)
+    from toolkit.search.job import PairJob
+
+    return PairJob(paths=tuple(paths), voice=voice, listeners=beside, listener=terminal)

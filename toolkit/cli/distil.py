@@ -9,7 +9,7 @@ from typing import Literal
 import typer
 
 from toolkit.cli.render import Terminal
-from toolkit.recipe.shrinking import Distil, checked, student_of_voice
+from toolkit.recipe.shrinking import Distil, checked, parallel_student, student_of_voice
 
 
 def distil(
@@ -19,9 +19,10 @@ def distil(
         help="The teacher: a GPT checkpoint (the project's small one if left out), or a VITS voice: a Piper .onnx, a "
         "voice file, or joe, the default voice.",
     ),
-    student: Literal["small", "moderate", "durations", "decoder"] | None = typer.Option(
+    student: Literal["small", "moderate", "durations", "decoder", "nar"] | None = typer.Option(
         None,
-        help="Voice: small is a tenth of a medium Piper voice's bytes, moderate a fifth (recipes vits-voice-small and "
+        help="GPT: nar is convolutional and not autoregressive, with durations; narrower and shallower if left out. "
+        "Voice: small is a tenth of a medium Piper voice's bytes, moderate a fifth (recipes vits-voice-small and "
         "vits-voice-moderate); durations replaces only the stochastic duration predictor, decoder only "
         "the decoder. Small if left out.",
     ),
@@ -31,12 +32,18 @@ def distil(
         "the teacher's; with --student: beside what that replaces.",
     ),
     change: list[str] = typer.Option(
-        [], "--set", metavar="KEY=VALUE", help="Voice: change a setting of the student, e.g. flow.hidden=96."
+        [],
+        "--set",
+        metavar="KEY=VALUE",
+        help="Voice, and GPT with --student nar: change a setting of the student, e.g. flow.hidden=96, frame_blocks=4.",
     ),
     data: Path | None = typer.Option(
         None,
         help="corpus.npz of `toolkit train`, or upstream's logs/NAME directory (2-name2text.txt and "
         "6-name2semantic.tsv); the small model's corpus if left out. Voice: a text file of IPA, a sentence a line.",
+    ),
+    teacher: Path | None = typer.Option(
+        None, help="Of a student that is distilled again: the voice it was made of, where it is not found by itself."
     ),
     width: int | None = typer.Option(None, min=2, help="Features of a row; 3/4 of the teacher's if left out."),
     layers: int | None = typer.Option(None, min=1, help="Layers; half of the teacher's if left out."),
@@ -64,25 +71,48 @@ def distil(
     encoder is narrowed, the flow too, and durations become deterministic; the decoder stays where --decoder asks for no
     light one. Its file (.safetensors) converts like a Piper voice and is judged against its teacher. An interrupted
     run goes on where it was.
+
+    GPT with --student nar: inverted residual blocks over phones and over frames, all codes of a sentence at once. One
+    voice, no prompt, no sampling: the run says what it cannot do. Its file (.safetensors) converts to codes.
     """
     from toolkit.pipeline.shrink_voice import distil_voice_file, is_voice
 
     theirs = {"width": width, "layers": layers, "heads": heads, "inner": inner, "temperature": temperature,
               "alpha": alpha, "start": start, "steps": steps, "batch": batch, "rate": rate}  # fmt: skip
-    if is_voice(model):
+    training_of = {name: theirs[name] for name in ("steps", "batch", "rate") if theirs[name] is not None}
+    if "rate" in training_of:
+        training_of["learning_rate"] = training_of.pop("rate")
+    if student == "nar":
+        from toolkit.pipeline.shrink_parallel import distil_parallel_checkpoint
+        from toolkit.pipeline.shrink_semantic import DEFAULT_CORPUS, DEFAULT_MODEL
+
+        if is_voice(model):
+            raise typer.BadParameter("--student nar is a student of a GPT checkpoint, not of a voice")
+        _refuse({"layers": layers, "heads": heads, "inner": inner, "start": start, "decoder": decoder,
+                 "teacher": teacher}, "--student nar; give --set, e.g. frame_blocks=4")  # fmt: skip
+        told = {"width": width, "temperature": temperature, "alpha": alpha, "cross_entropy_rise_max": max_rise}
+        shape = parallel_student(tuple(change), {name: value for name, value in told.items() if value is not None},
+                                 training_of, seed)  # fmt: skip
+        with Terminal(quiet=quiet) as listener:
+            done = distil_parallel_checkpoint(
+                Path(model) if model else DEFAULT_MODEL, data or DEFAULT_CORPUS, shape, out, listener,
+                cache=cache, threads=threads,
+            )  # fmt: skip
+    elif is_voice(model):
         _refuse({**theirs, "max-rise": max_rise}, "a voice; give --set, e.g. text_training.steps=400")
         light = (f"decoder.kind={decoder}",) if decoder else ()
         asked = student_of_voice(student or ("decoder" if decoder else "small"), (*light, *change), seed)
         with Terminal(quiet=quiet) as listener:
-            done = distil_voice_file(model, asked, out, listener, data=data, cache=cache, threads=threads)
+            done = distil_voice_file(
+                model, asked, out, listener, data=data, teacher=teacher, cache=cache, threads=threads
+            )
     else:
         from toolkit.pipeline.shrink_semantic import DEFAULT_CORPUS, DEFAULT_MODEL, distil_checkpoint
 
-        _refuse({"student": student, "decoder": decoder, "set": change or None}, "a GPT checkpoint")
-        given = {name: value for name, value in theirs.items() if value is not None}
-        training = {"learning_rate" if name == "rate" else name: given.pop(name)
-                    for name in ("steps", "batch", "rate") if name in given}  # fmt: skip
-        settings = checked(Distil, {**given, "cross_entropy_rise_max": max_rise, "seed": seed, "training": training})
+        _refuse({"student": student, "decoder": decoder, "teacher": teacher, "set": change or None}, "a GPT checkpoint")
+        given = {name: value for name, value in theirs.items()
+                 if value is not None and name not in ("steps", "batch", "rate")}  # fmt: skip
+        settings = checked(Distil, {**given, "cross_entropy_rise_max": max_rise, "seed": seed, "training": training_of})
         with Terminal(quiet=quiet) as listener:
             done = distil_checkpoint(
                 Path(model) if model else DEFAULT_MODEL, data or DEFAULT_CORPUS, settings, out, listener,

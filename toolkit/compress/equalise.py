@@ -66,7 +66,11 @@ def equalise(relayered: RelayeredModel, plan: PrecisionPlan, calibration: Sequen
     }
     live = {name: stream if stream in sizes else PINNED for name, stream in streams.items()}
     tensors = [_tensor_noise(statistics[name], live[name]) for name in rounded.activations if name in statistics]
-    kernels = [_weight_noise(model.get_layer(name), statistics, live) for name in rounded.kernels]
+    kernels = [
+        _weight_noise(layer, statistics, live)
+        for layer in map(model.get_layer, rounded.kernels)
+        if type(layer).__name__ in _CUTS  # a depthwise convolution's streams are pinned: nothing moves its noise
+    ]
     if not sizes:
         return Equalised(relayered=widened, scales={}, predicted_gain_db=0.0, statistics=statistics)
     scales = best_scales(tensors, kernels, sizes)

@@ -97,7 +97,7 @@ class PlannedConfig(quantize_config.QuantizeConfig):
 
     def get_weights_and_quantizers(self, layer: Any) -> list[tuple[Any, Any]]:
         """The kernel, when it is rounded."""
-        return [(layer.kernel, self.kernel)] if self.kernel else []
+        return [(getattr(layer, _kernel_name(layer)), self.kernel)] if self.kernel else []
 
     def get_activations_and_quantizers(self, layer: Any) -> list[tuple[Any, Any]]:
         """None: outputs are rounded after the activation."""
@@ -106,7 +106,7 @@ class PlannedConfig(quantize_config.QuantizeConfig):
     def set_quantize_weights(self, layer: Any, quantize_weights: Sequence[Any]) -> None:
         """Puts the rounded kernel in the layer."""
         if self.kernel:
-            layer.kernel = quantize_weights[0]
+            setattr(layer, _kernel_name(layer), quantize_weights[0])
 
     def set_quantize_activations(self, layer: Any, quantize_activations: Sequence[Any]) -> None:
         """Nothing to set."""
@@ -126,3 +126,7 @@ class PlannedConfig(quantize_config.QuantizeConfig):
         """Restores the quantisers."""
         restore = tf_keras.utils.deserialize_keras_object
         return cls(*(restore(config[key]) if config[key] else None for key in ("kernel", "output")))
+
+
+def _kernel_name(layer: Any) -> str:
+    return "depthwise_kernel" if isinstance(layer, tf_keras.layers.DepthwiseConv2D) else "kernel"

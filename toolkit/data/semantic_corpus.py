@@ -24,6 +24,7 @@ from toolkit.whole_file import whole_file
 
 _PHONES_FILE: Final = "2-name2text.txt"
 _CODES_FILE: Final = "6-name2semantic.tsv"
+_DURATIONS: Final = "durations_ms"
 _EVERY: Final = 20
 """Of a directory of upstream's, one sentence in so many is held out."""
 _MOST_BYTES: Final = 1 << 30
@@ -38,7 +39,7 @@ class SemanticCorpus:
         training: to fit to.
         held_out: to judge by, of the same kind of text.
         evaluation: to judge by, of another kind; may be empty.
-        sha256: of everything in it.
+        sha256: of all phones and codes; when they were said is not in it.
     """
 
     training: tuple[Pair, ...] = field(repr=False)
@@ -47,7 +48,7 @@ class SemanticCorpus:
 
     @property
     def sha256(self) -> str:
-        """Digest of every number in it."""
+        """Digest of phones and codes: what a text-to-semantic model learns."""
         digest = hashlib.sha256()
         for group in (self.training, self.held_out, self.evaluation):
             digest.update(len(group).to_bytes(4, "little"))
@@ -80,6 +81,9 @@ def save_corpus(corpus: SemanticCorpus, path: Path) -> None:
             parts = [getattr(pair, kind) for pair in group]
             arrays[f"{name}_{kind}"] = np.concatenate(parts or [np.zeros(0, np.int32)]).astype(np.int16)
             arrays[f"{name}_{kind}_lengths"] = np.array([len(part) for part in parts], np.int32)
+        durations = [pair.durations_ms for pair in group if pair.durations_ms is not None]
+        if group and len(durations) == len(group):
+            arrays[f"{name}_{_DURATIONS}"] = np.concatenate(durations).astype(np.int16)
     held = io.BytesIO()
     with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, array in arrays.items():
@@ -123,7 +127,10 @@ def _file(path: Path) -> SemanticCorpus:
             phones, codes = (_cut(stored, f"{name}_{kind}") for kind in ("phones", "codes"))
             if len(phones) != len(codes):
                 raise ValueError(f"{name}: {len(phones)} sentences have phones, {len(codes)} have codes")
-            groups[name] = tuple(Pair(phones=p, codes=c) for p, c in zip(phones, codes, strict=True))
+            durations = _durations(stored, name, phones)
+            groups[name] = tuple(
+                Pair(phones=p, codes=c, durations_ms=d) for p, c, d in zip(phones, codes, durations, strict=True)
+            )
     if not groups["training"] or not groups["held_out"]:
         raise ValueError("it has nothing to train on, or nothing held out")
     return SemanticCorpus(**groups)
@@ -134,6 +141,17 @@ def _cut(stored: np.lib.npyio.NpzFile, name: str) -> list[np.ndarray]:
     if flat.ndim != 1 or lengths.ndim != 1 or (len(lengths) and lengths.min() < 0) or lengths.sum() != len(flat):
         raise ValueError(f"{name}: lengths and numbers do not fit together")
     return np.split(flat, np.cumsum(lengths)[:-1]) if len(lengths) else []
+
+
+def _durations(stored: np.lib.npyio.NpzFile, name: str, phones: list[np.ndarray]) -> list[np.ndarray] | list[None]:
+    """Of each sentence, where the file has them."""
+    key = f"{name}_{_DURATIONS}"
+    if key not in stored.files:
+        return [None] * len(phones)
+    flat = stored[key].astype(np.int32)
+    if flat.ndim != 1 or len(flat) != sum(map(len, phones)) or (len(flat) and flat.min() < 0):
+        raise ValueError(f"{key}: a duration for each phone is wanted, none below 0")
+    return np.split(flat, np.cumsum([len(each) for each in phones])[:-1]) if phones else []
 
 
 def _upstream(folder: Path, symbols: int) -> SemanticCorpus:

@@ -28,6 +28,8 @@ FORMAT = 1
 KINDS = (
     "t2s_prefill",
     "t2s_step",
+    "nar_phones",
+    "nar_frames",
     "text_encoder",
     "flow",
     "vocoder_light_stream",

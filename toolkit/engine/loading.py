@@ -15,7 +15,16 @@ from toolkit.engine.memory import release_pages_of
 from toolkit.engine.residency import Residency
 
 # Where a delegate may run; the token loop stays on the CPU: it moves weights, it does not compute.
-DELEGATED = ("text_encoder", "flow", "vocoder", "vocoder_stream", "vocoder_light", "vocoder_light_stream")
+DELEGATED = (
+    "nar_phones",
+    "nar_frames",
+    "text_encoder",
+    "flow",
+    "vocoder",
+    "vocoder_stream",
+    "vocoder_light",
+    "vocoder_light_stream",
+)
 # What edits its inputs between runs.
 IN_PLACE = ("t2s_step",)
 # What a first load may take, in file sizes: a vocoder of 14.7 MB was measured to take 58 (float16 and int8-storage are

@@ -17,6 +17,7 @@ from toolkit.engine.bundle import Bundle
 from toolkit.engine.degrade import Ladder
 from toolkit.engine.loading import GraphLoader
 from toolkit.engine.memory import available_bytes
+from toolkit.engine.parallel_codes import ParallelDecoder, is_parallel_bundle
 from toolkit.engine.sampling import Sampler, SamplingSettings
 from toolkit.engine.semantic import SemanticCodes, SemanticDecoder, prefill_bytes
 from toolkit.engine.singing import Singer
@@ -225,12 +226,26 @@ class Engine:
                 where=sentence.text[:60],
                 hint="split the text into shorter sentences (--cut), or convert with longer buckets",
             )
+        if is_parallel_bundle(self.bundle):
+            return self._codes_at_once(sentence, limit)
         phones = np.concatenate([voice.arrays["prompt_phones"], sentence.phones]).astype(np.int32)
         self._loader.residency.make_room(prefill_bytes(self.bundle, len(phones), len(voice.arrays["prompt_codes"])))
         with self._loader.using(self.bundle) as graphs:
             return SemanticDecoder(self.bundle, graphs, self._clock).decode(
                 phones, voice.arrays["prompt_codes"], sampler, bert=bert, limit=limit
             )
+
+    def _codes_at_once(self, sentence: Sentence, limit: int) -> SemanticCodes:
+        """By a convolutional student: one voice, so the reference says nothing, and nothing is drawn."""
+        started = self._clock()
+        with self._loader.using(self.bundle) as graphs:
+            codes = ParallelDecoder(self.bundle, graphs).codes(sentence.phones)
+        return SemanticCodes(
+            codes=codes[:limit],
+            stopped="stop" if len(codes) <= limit else "limit",
+            prefill_seconds=self._clock() - started,
+            step_seconds=0.0,
+        )
 
     def _latent(
         self,

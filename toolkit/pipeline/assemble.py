@@ -113,6 +113,7 @@ def assemble(found: Findings) -> RunResult:
         size=judged.size,
         sparsity=tuple(row for part in found.shipped for row in part.sparsity),
         quality=judged.quality,
+        whole_voice=judged.whole_voice,
         clips=judged.clips,
         tried=tuple(row for part in found.shipped for row in part.tried),
         gates=judged.gates,

@@ -23,7 +23,8 @@ from toolkit.pipeline.sources import Source
 from toolkit.pipeline.verdict import verdict_text
 from toolkit.recipe.schema import GptSovits, Recipe
 
-_SAMPLES_PER_FRAME = 640
+SAMPLES_PER_FRAME = 640
+"""At 32 kHz; two frames are one code."""
 
 
 def convert_codes(
@@ -76,7 +77,7 @@ def convert_codes(
         "symbols": model.config.symbols,
         # What the codes mean to any decoder: two frames of 20 ms each. No graph of this bundle uses the numbers.
         "sample_rate_hz": SAMPLE_RATE_HZ,
-        "samples_per_frame": _SAMPLES_PER_FRAME,
+        "samples_per_frame": SAMPLES_PER_FRAME,
         "overlap_frames": 0,
         "noise_scale": 0.0,
         "semantic": semantic_facts(model),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -20,7 +20,6 @@ from toolkit.recipe.schema import Compression, Part, Recipe
 if TYPE_CHECKING:
     from converters.keras_graph.relayer import RelayeredModel
     from toolkit.compress.run import CompressedPart
-    from toolkit.models.gpt_sovits.calibration import SpokenSentences
     from toolkit.models.gpt_sovits.phone_graph import PhoneGraph
 
 _LOGITS = "logits"
@@ -38,8 +37,8 @@ class Fidelity:
     Attributes:
         report: agreement of each output, worst over all inputs.
         inputs: what was compared, for the report.
-        same_choice: inputs for which the likeliest code is torch's, of how many; ``None`` without logits.
-        layers: every tensor of the file against its layer in float.
+    same_choice: codes whose likeliest is torch's, of how many; ``None`` without logits.
+    layers: every tensor of the file against its layer in float.
     """
 
     report: parity.ParityReport
@@ -51,6 +50,16 @@ class Fidelity:
     def snr_db(self) -> dict[str, float]:
         """Signal-to-noise ratio of each output; infinite when equal."""
         return {name: float(tensor.snr_db) for name, tensor in self.report.tensors.items()}
+
+
+class Sentences(Protocol):
+    """Sentences as inputs of graphs; see ``toolkit.models.gpt_sovits.calibration.SpokenSentences``."""
+
+    def calibration(self, graph: PhoneGraph) -> tuple[dict[str, np.ndarray], ...]:
+        """Inputs to choose ranges by and to train on."""
+
+    def held_out(self, graph: PhoneGraph) -> Iterator[dict[str, np.ndarray]]:
+        """Inputs of sentences no range and no weight has seen."""
 
 
 class GraphPrecision:
@@ -67,7 +76,7 @@ class GraphPrecision:
         resume: where unfinished fine-tuning keeps its place.
     """
 
-    def __init__(self, recipe: Recipe, speech: SpokenSentences, clock: StageClock, resume: Path) -> None:
+    def __init__(self, recipe: Recipe, speech: Sentences, clock: StageClock, resume: Path) -> None:
         self._recipe, self._speech, self._clock, self._resume = recipe, speech, clock, resume
         self._trained: dict[str, RelayeredModel] = {}
 
@@ -177,19 +186,31 @@ def fidelity(
         inputs: what they are.
     """
     run = tflite_runner(compressed.tflite, compressed.relayered.interface)
-    report, same, compared, choices = parity.ParityReport(tensors={}), 0, 0, False
+    report, same, chosen, choices = parity.ParityReport(tensors={}), 0, 0, False
     for given, expected in pairs:
         found = run(given)
         report = report.combined(parity.compare(expected, found))
-        compared += 1
         if _LOGITS in expected:
             choices = True
-            same += int(np.argmax(found[_LOGITS]) == np.argmax(expected[_LOGITS]))
+            agreed = same_choices(expected[_LOGITS], found[_LOGITS])
+            same, chosen = same + int(agreed.sum()), chosen + len(agreed)
     return Fidelity(
         report=report,
         inputs=inputs,
-        same_choice=(same, compared) if choices else None,
+        same_choice=(same, chosen) if choices else None,
     )
+
+
+def same_choices(expected: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """Whether the likeliest code is the same, ``[choices] bool``.
+
+    Args:
+        expected: logits ``[1, codes]``, or of frames ``[1, codes, frames]``; frames of nothing but zeros are padding
+            and do not count.
+        found: likewise.
+    """
+    counted = expected.any(axis=1)
+    return (expected.argmax(axis=1) == found.argmax(axis=1))[counted]
 
 
 def _trains(compress: Compression) -> bool:

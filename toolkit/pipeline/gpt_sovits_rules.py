@@ -6,6 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from toolkit.engine.bundle import KINDS
+from toolkit.engine.parallel_codes import FRAMES, PHONES
 from toolkit.pipeline.early_rules import Paths, check_globs, check_names, check_release, module_paths
 from toolkit.recipe.schema import GptSovits, Recipe
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from toolkit.models.gpt_sovits.checkpoint import Checkpoint
     from toolkit.models.gpt_sovits.semantic import SemanticModel
     from toolkit.models.gpt_sovits.sovits import Sovits
+    from toolkit.models.parallel_semantic.model import ParallelSemantic
     from toolkit.pipeline.enrolment_torch import Listeners
 
 
@@ -39,6 +41,17 @@ def check_recipe(
         if heard is not None:
             parts |= _listening_parts(sovits, heard)
     check_globs(recipe, parts)
+
+
+def check_parallel_recipe(recipe: Recipe, model: ParallelSemantic) -> None:
+    """The same for a convolutional student.
+
+    Raises:
+        RecipeError: settings of a part that cannot be, or a glob that matches nothing.
+    """
+    check_names(recipe, (PHONES, FRAMES))
+    check_release(recipe)
+    check_globs(recipe, {PHONES: lambda: module_paths(model.phones), FRAMES: lambda: module_paths(model.frames)})
 
 
 def _semantic_parts(model: SemanticModel, *, features: bool) -> dict[str, Paths]:

@@ -70,6 +70,12 @@ class PrincipalSplit(_Strict):
 
     match: str = Field(description="glob over torch layer names, e.g. 'dec.resblocks.8.*'")
     rank: PositiveInt = Field(description="directions kept in float; each costs its share of the multiply-adds")
+    range_ratio: float = Field(
+        1.0,
+        gt=0.0,
+        le=1.0,
+        description="ranges of what is left over those that lose least squared error: below 1 less hiss, more clipping",
+    )
 
 
 class Finetune(_Strict):
@@ -90,12 +96,6 @@ class Compression(_Strict):
 
     equalise: bool = Field(True, description="exact cross-layer equalisation before int8 ranges are chosen")
     principal: tuple[PrincipalSplit, ...] = Field((), description="exact rewrite; the last that matches wins")
-    principal_range_ratio: float = Field(
-        0.6,
-        gt=0.0,
-        le=1.0,
-        description="ranges of split tensors over those that lose least squared error: less hiss, more clipping",
-    )
     sparsity: Sparsity | None = None
     finetune: Finetune = Finetune()
 
@@ -120,6 +120,8 @@ class GptSovits(_Strict):
         ((100, 96), (250, 224)), description="codes and phones of a sentence"
     )
     flow: tuple[PositiveInt, ...] = Field((100, 250), description="codes of a sentence")
+    nar_phones: tuple[PositiveInt, ...] = Field((96, 224), description="convolutional student: phones of a sentence")
+    nar_frames: tuple[PositiveInt, ...] = Field((100, 250), description="convolutional student: codes of a sentence")
     vocoder_stream: tuple[PositiveInt, ...] = Field((96,), description="frames of a chunk, its context included")
     ssl_samples: tuple[PositiveInt, ...] = Field(
         (169600,), description="with --ssl: samples at 16 kHz HuBERT hears, 9600 zeros behind the recording included"

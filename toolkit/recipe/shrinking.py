@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, V
 from toolkit.errors import RecipeError
 from toolkit.recipe.changes import apply_change
 
-_Settings = TypeVar("_Settings", "Distil", "DistilVoice", "Prune")
+_Settings = TypeVar("_Settings", "Distil", "DistilParallel", "DistilVoice", "Prune")
 PROTECTED: tuple[str, ...] = ("flow.*", "dec.*")
 """The flow and the VAE's decoder: errors there add up and are heard."""
 
@@ -59,6 +59,29 @@ class Distil(Teaching):
     def _heads_fit(self) -> Self:
         if self.width is not None and self.width % 2:
             raise ValueError("width is odd; positions are pairs of sine and cosine")
+        return self
+
+
+class DistilParallel(Teaching):
+    """A convolutional model, which says all codes of a sentence at once, learns from one that says them in turn."""
+
+    width: PositiveInt = Field(192, le=8192, description="channels between blocks")
+    expansion: PositiveInt = Field(3, le=16, description="channels inside a block, times the width")
+    phone_blocks: int = Field(4, ge=0, le=64, description="blocks over phones")
+    frame_blocks: int = Field(6, ge=0, le=64, description="blocks over frames")
+    phone_kernel: PositiveInt = Field(5, le=127, description="phones a block looks at, odd")
+    frame_kernel: PositiveInt = Field(9, le=127, description="frames a block looks at, odd")
+    duration_weight: float = Field(0.2, ge=0.0, description="of the squared error of log durations, beside the codes")
+    cross_entropy_rise_max: float | None = Field(
+        None, ge=0.0, description="quality gate, nats above the teacher on held-out sentences; none if left out"
+    )
+    training: Training = Training(steps=1600, batch=16, learning_rate=2e-3)
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _centred(self) -> Self:
+        if not self.phone_kernel % 2 or not self.frame_kernel % 2:
+            raise ValueError("a kernel is even; a block looks as far ahead as back")
         return self
 
 
@@ -114,6 +137,9 @@ class DistilVoice(_Strict):
     decoder: DecoderStudent | None = Field(None, description="left out: the teacher's")
     sentences: PositiveInt = Field(1200, description="sentences encoder and durations are taught with")
     flow_sentences: PositiveInt = Field(300, description="the first of them, which the flow is taught with")
+    utterances: int = Field(
+        12, ge=0, description="held-out sentences the float student is judged on; none: it is not judged"
+    )
     text_training: Training = Training(steps=800, batch=12, learning_rate=1e-3, dropout=0.0)
     flow_training: Training = Training(steps=1000, batch=4, learning_rate=7e-4, dropout=0.0)
     seed: int = 0
@@ -184,6 +210,27 @@ def checked(kind: type[_Settings], values: dict[str, Any]) -> _Settings:
             where=f"{kind.__name__.lower()} → {path}",
             hint="toolkit prune --help" if kind is Prune else "toolkit distil --help",
         ) from error
+
+
+def parallel_student(
+    changes: tuple[str, ...], given: dict[str, Any], training: dict[str, Any], seed: int = 0
+) -> DistilParallel:
+    """Settings of a convolutional student.
+
+    Args:
+        changes: ``dotted.key=value``, as recipes are changed.
+        given: fields a command has options for.
+        training: fields of ``training``, likewise.
+        seed: of everything drawn.
+
+    Raises:
+        RecipeError: a change the schema does not accept.
+    """
+    data = DistilParallel().model_dump(mode="json") | given | {"seed": seed}
+    data["training"] |= training
+    for change in changes:
+        apply_change(data, change)
+    return checked(DistilParallel, data)
 
 
 def student_of_voice(name: str, changes: tuple[str, ...] = (), seed: int = 0) -> DistilVoice:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -17,15 +17,18 @@ import numpy as np
 
 from toolkit.data.semantic_corpus import SemanticCorpus
 from toolkit.models.gpt_sovits.semantic_batch import Pair
+from toolkit.models.vits.host import Prior
 from toolkit.models.voice import Buckets, Voice
 from toolkit.text.symbols import COUNT_V2, ids_of
-from toolkit.train.pronunciation import spoken_form
+from toolkit.train.pronunciation import spoken_pieces
 from toolkit.train.sentences import corpus_texts
 from toolkit.train.speech_codes import Codebook, fit_codebook, speech_features
 from toolkit.whole_file import whole_file
 
 SentenceProgress = Callable[[int, int], None]
 """``on_progress(said, of)``."""
+Piece = tuple[str, str]
+"""A phone and its IPA."""
 
 _SHARD: Final = 50
 
@@ -85,24 +88,30 @@ def synthesise_corpus(
     """
     texts = corpus_texts(settings.training, settings.held_out, settings.seed)
     said = (*texts.training, *texts.held_out, *texts.evaluation)
-    forms = [spoken_form(text) for text in said]
+    forms = [spoken_pieces(text) for text in said]
     shards = scratch / _identity(voice, settings, forms)
     shards.mkdir(parents=True, exist_ok=True)
     heard: list[np.ndarray] = []
+    timed: list[np.ndarray] = []
     for first in range(0, len(forms), _SHARD):
         path = shards / f"heard-{first:05d}.npz"
         if not path.exists():
-            here = [ipa for _, ipa in forms[first : first + _SHARD]]
+            here = forms[first : first + _SHARD]
             _write_shard(path, _listen(voice, settings, here, first, len(forms), on_progress))
         with np.load(path) as stored:
             heard += np.split(stored["frames"], np.cumsum(stored["lengths"])[:-1])
+            timed += np.split(stored["durations_ms"], np.cumsum(stored["phones"])[:-1])
         if on_progress is not None:
             on_progress(len(heard), len(forms))
     fitted = np.concatenate(heard[: min(settings.codebook_sentences, settings.training)])
     codebook = fit_codebook(fitted, settings.codes, settings.seed)
     pairs = [
-        Pair(phones=np.array(ids_of(phones, COUNT_V2), np.int32), codes=codebook.codes(frames).astype(np.int32))
-        for (phones, _), frames in zip(forms, heard, strict=True)
+        Pair(
+            phones=np.array(ids_of([phone for phone, _ in pieces], COUNT_V2), np.int32),
+            codes=codebook.codes(frames).astype(np.int32),
+            durations_ms=durations,
+        )
+        for pieces, frames, durations in zip(forms, heard, timed, strict=True)
     ]
     middle, end = settings.training, settings.training + settings.held_out
     corpus = SemanticCorpus(
@@ -111,35 +120,79 @@ def synthesise_corpus(
     return Synthesised(corpus=corpus, codebook=codebook, seconds=sum(len(frames) for frames in heard) / 25)
 
 
-def say(voice: Voice, ipa: str, seed: int, *, noise_scale: float, noise_w: float) -> np.ndarray:
-    """A sentence's waveform ``[samples]`` from its IPA."""
-    ids = voice.phoneme_ids(ipa)
-    encoder = voice.torch_runners(Buckets(phonemes=(len(ids),), frames=()))["encoder"]
-    prior = voice.prior(encoder, ids, seed, noise_w=noise_w)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Said:
+    """One sentence of a voice.
+
+    Attributes:
+        wave: ``[samples]``.
+        durations_ms: ``[phones] int32``; rounded where a phone ends, so that errors do not add up.
+    """
+
+    wave: np.ndarray = field(repr=False)
+    durations_ms: np.ndarray = field(repr=False)
+
+
+def say(voice: Voice, pieces: Sequence[Piece], seed: int, *, noise_scale: float, noise_w: float) -> Said:
+    """A sentence's waveform, and how long each of its phones is."""
+    prior = voice_prior(voice, pieces, seed, noise_w)
     rest = voice.torch_runners(Buckets(phonemes=(), frames=(int(prior.durations.sum()),)))
     latent = voice.run_flow(rest["flow"], voice.prior_sample(prior, seed, noise_scale=noise_scale))
-    return voice.run_decoder(rest["decoder"], latent)
+    return Said(wave=voice.run_decoder(rest["decoder"], latent), durations_ms=phone_durations_ms(voice, pieces, prior))
+
+
+def voice_prior(voice: Voice, pieces: Sequence[Piece], seed: int, noise_w: float) -> Prior:
+    """What the voice's encoder and duration predictor give of a sentence."""
+    ids = voice.phoneme_ids("".join(ipa for _, ipa in pieces))
+    encoder = voice.torch_runners(Buckets(phonemes=(len(ids),), frames=()))["encoder"]
+    return voice.prior(encoder, ids, seed, noise_w=noise_w)
+
+
+def phone_durations_ms(voice: Voice, pieces: Sequence[Piece], prior: Prior) -> np.ndarray:
+    """How long each phone is said, ``[phones] int32``: its symbols' frames and those of the blanks behind them.
+
+    Silence before the first symbol is the first phone's, behind the last one the last phone's.
+
+    Args:
+        voice: the voice.
+        pieces: phones with their IPA.
+        prior: what it made of them.
+    """
+    known, blank = voice.phoneme_id_map, len(voice.phoneme_id_map["_"])
+    counts = [sum(len(known[symbol]) + blank for symbol in ipa if symbol in known) for _, ipa in pieces]
+    frames = np.concatenate([[0], np.cumsum(np.asarray(prior.durations).reshape(-1))])
+    ends = len(known["^"]) + blank + np.cumsum(counts)
+    ends[-1] = len(frames) - 1
+    ends_ms = np.rint(frames[ends] * (1000.0 * voice.hop / voice.sample_rate_hz)).astype(np.int32)
+    return np.diff(ends_ms, prepend=np.int32(0))
 
 
 def _listen(
-    voice: Voice, settings: CorpusSettings, here: Sequence[str], first: int, total: int,
+    voice: Voice, settings: CorpusSettings, here: Sequence[Sequence[Piece]], first: int, total: int,
     on_progress: SentenceProgress | None,
-) -> Iterator[np.ndarray]:  # fmt: skip
-    for place, ipa in enumerate(here, first):
-        wave = say(voice, ipa, place, noise_scale=settings.noise_scale, noise_w=settings.noise_w)
-        yield speech_features(wave, voice.sample_rate_hz)
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:  # fmt: skip
+    for place, pieces in enumerate(here, first):
+        said = say(voice, pieces, place, noise_scale=settings.noise_scale, noise_w=settings.noise_w)
+        yield speech_features(said.wave, voice.sample_rate_hz), said.durations_ms
         if on_progress is not None:
             on_progress(place + 1, total)
 
 
-def _write_shard(path: Path, heard: Iterator[np.ndarray]) -> None:
-    found = list(heard)
+def _write_shard(path: Path, heard: Iterator[tuple[np.ndarray, np.ndarray]]) -> None:
+    frames, durations = zip(*heard, strict=True)
     with whole_file(path) as scratch:
-        np.savez(scratch, frames=np.concatenate(found), lengths=np.array([len(frames) for frames in found]))
+        np.savez(
+            scratch,
+            frames=np.concatenate(frames),
+            lengths=np.array([len(each) for each in frames]),
+            durations_ms=np.concatenate(durations),
+            phones=np.array([len(each) for each in durations]),
+        )
 
 
-def _identity(voice: Voice, settings: CorpusSettings, forms: Sequence[tuple[list[str], str]]) -> str:
+def _identity(voice: Voice, settings: CorpusSettings, forms: Sequence[Sequence[Piece]]) -> str:
     """Digest of everything that decides what is heard."""
     heard = {name: value for name, value in asdict(settings).items() if name not in ("codes", "codebook_sentences")}
-    content = json.dumps([heard, dict(voice.sources), voice.label, [ipa for _, ipa in forms]], sort_keys=True)
+    said = [["timed"], *([ipa for _, ipa in pieces] for pieces in forms)]
+    content = json.dumps([heard, dict(voice.sources), voice.label, said], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:16]

@@ -41,16 +41,28 @@ def spoken_form(text: str) -> tuple[list[str], str]:
     Raises:
         ExtraMissing: a package of the English front end is not installed.
     """
-    phones: list[str] = []
-    said = ""
+    pieces = spoken_pieces(text)
+    return [phone for phone, _ in pieces], "".join(ipa for _, ipa in pieces)
+
+
+def spoken_pieces(text: str) -> list[tuple[str, str]]:
+    """Each phone of a sentence with its IPA: an empty piece is not said, and the space behind a word is its last
+    phone's.
+
+    Raises:
+        ExtraMissing: a package of the English front end is not installed.
+    """
+    pieces: list[tuple[str, str]] = []
     for word, sounds in english_words(text):
-        phones += sounds
         if sounds[0][0].isalpha():
+            if pieces:
+                phone, ipa = pieces[-1]
+                pieces[-1] = (phone, ipa + " ")
             little = word.lower() in _LITTLE
-            said += (" " if said else "") + "".join(_ipa(sound, little) for sound in sounds)
+            pieces += [(sound, _ipa(sound, little)) for sound in sounds]
         else:
-            said += _MARKS.get(sounds[0], sounds[0])
-    return phones, said
+            pieces += [(sounds[0], _MARKS.get(sounds[0], sounds[0])), *((sound, "") for sound in sounds[1:])]
+    return pieces
 
 
 def _ipa(phone: str, little: bool) -> str:

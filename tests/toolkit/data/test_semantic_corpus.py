@@ -54,6 +54,15 @@ def _wrong_lengths(folder):
     return folder / "c.npz"
 
 
+def _wrong_durations(folder):
+    save_corpus(small_corpus(), folder / "c.npz")
+    with np.load(folder / "c.npz") as stored:
+        arrays = dict(stored)
+    arrays["training_durations_ms"] = np.full(len(arrays["training_phones"]) - 1, 40, np.int16)
+    np.savez(folder / "c.npz", **arrays)
+    return folder / "c.npz"
+
+
 def _empty_directory(folder):
     _upstream(folder, codes="no numbers")
     return folder
@@ -65,6 +74,7 @@ def _empty_directory(folder):
         (lambda folder: folder / "absent.npz", "data/missing"),
         (_truncated, "data/damaged"),
         (_wrong_lengths, "data/damaged"),
+        (_wrong_durations, "data/damaged"),
         (_empty_directory, "data/damaged"),
     ],
 )

@@ -50,3 +50,9 @@ def test_no_sentence_is_both_trained_on_and_held_out(corpus):
     texts = {pair.phones.tobytes() for pair in corpus.training}
     for pair in (*corpus.held_out, *corpus.evaluation):
         assert (pair.phones.tobytes(), pair.codes.tobytes()) not in trained and pair.phones.tobytes() not in texts
+
+
+def test_every_sentence_says_when_its_phones_are_said(corpus):
+    for pair in (*corpus.training, *corpus.held_out, *corpus.evaluation):
+        assert len(pair.durations_ms) == len(pair.phones)
+        assert abs(pair.durations_ms.sum() / 40 - len(pair.codes)) <= 1

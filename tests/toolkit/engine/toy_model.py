@@ -149,9 +149,21 @@ def _vocoder(gain: float) -> Callable[[Mapping[str, np.ndarray]], dict[str, np.n
     return run
 
 
+def _nar_phones(given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Each phone takes as many quarters of a frame as its id says, and one."""
+    rows = W["text"][given["phones"][0]].T[None] * given["mask"]
+    return {"hidden": rows, "log_durations": np.log(1 + given["phones"][None] / 4) * given["mask"]}
+
+
+def _nar_frames(given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {"logits": (W["predict"][:-1] @ given["rows"][0])[None] * given["mask"]}
+
+
 _RUN: Mapping[str, Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]] = {
     "t2s_prefill": _prefill,
     "t2s_step": _step,
+    "nar_phones": _nar_phones,
+    "nar_frames": _nar_frames,
     "text_encoder": _text_encoder,
     "flow": _flow,
     "vocoder": _vocoder(1.0),
@@ -222,6 +234,18 @@ def _tensors(kind: str, length: int) -> dict[str, tuple[str, tuple[int, ...], st
             "logits": ("output", (1, VOCABULARY), "float32"),
             "k_new": ("output", (LAYERS, 1, 1, WIDTH), "float32"),
             "v_new": ("output", (LAYERS, 1, 1, WIDTH), "float32"),
+        },
+        "nar_phones": {
+            "phones": ("input", (1, length), "int32"),
+            "mask": ("input", (1, 1, length), "float32"),
+            "hidden": ("output", (1, WIDTH, length), "float32"),
+            "log_durations": ("output", (1, 1, length), "float32"),
+        },
+        "nar_frames": {
+            "rows": ("input", (1, WIDTH, length), "float32"),
+            "timing": ("input", (1, 4, length), "float32"),
+            "mask": ("input", (1, 1, length), "float32"),
+            "logits": ("output", (1, VOCABULARY - 1, length), "float32"),
         },
         "text_encoder": {
             "codes": ("input", (1, length), "int32"),

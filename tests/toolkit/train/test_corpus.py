@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from toolkit.data import load_manifest
+from toolkit.data.semantic_corpus import load_corpus, save_corpus
 from toolkit.errors import DataError
 from toolkit.models.seeded import seeded_voice
 from toolkit.text.english import english_phones
-from toolkit.train.corpus import CorpusSettings, synthesise_corpus
-from toolkit.train.pronunciation import spoken_form
+from toolkit.train.corpus import CorpusSettings, phone_durations_ms, synthesise_corpus, voice_prior
+from toolkit.train.pronunciation import spoken_form, spoken_pieces
 from toolkit.train.sentences import corpus_texts, generated
 from toolkit.train.speech_codes import fit_codebook, speech_features
 
@@ -70,7 +71,32 @@ def test_corpus_repeats_itself_goes_on_and_sees_other_settings(tmp_path):
     # What was heard is taken up: a shard that is changed changes the codes.
     (shard,) = (tmp_path / "a").rglob("heard-*.npz")
     with np.load(shard) as stored:
-        np.savez(shard, frames=stored["frames"][::-1], lengths=stored["lengths"])
+        np.savez(shard, **{**stored, "frames": stored["frames"][::-1]})
     assert synthesise_corpus(voice, TINY, tmp_path / "a").corpus.sha256 != first.corpus.sha256
     noisy = synthesise_corpus(voice, replace(TINY, noise_scale=0.9), tmp_path / "a")
     assert noisy.corpus.sha256 != first.corpus.sha256
+
+
+def test_durations_are_the_voice_s_own_and_fill_the_sentence():
+    voice, pieces = seeded_voice(), spoken_pieces("The bus, it was late.")
+    prior = voice_prior(voice, pieces, 3, 0.4)
+    found = phone_durations_ms(voice, pieces, prior)
+    frame_ms = 1000 * voice.hop / voice.sample_rate_hz
+    assert len(found) == len(pieces) and found.min() >= 0
+    assert found.sum() == round(int(prior.durations.sum()) * frame_ms)
+    # "B" is one symbol and a blank; what is before it is "DH AH0" and a space, each symbol with its blank.
+    before = 2 + 2 * len("ðə ")
+    known = np.asarray(prior.durations).reshape(-1)
+    assert abs(found[2] - known[before : before + 2].sum() * frame_ms) <= 1.0
+    # Twin: a sentence timed with another seed has other durations.
+    other = phone_durations_ms(voice, pieces, voice_prior(voice, pieces, 4, 2.0))
+    assert not np.array_equal(found, other)
+
+
+def test_a_corpus_keeps_its_durations(tmp_path):
+    pytest.importorskip("resemblyzer")
+    made = synthesise_corpus(seeded_voice(), TINY, tmp_path / "a").corpus
+    save_corpus(made, tmp_path / "corpus.npz")
+    for before, after in zip(made.training, load_corpus(tmp_path / "corpus.npz").training, strict=True):
+        assert np.array_equal(before.durations_ms, after.durations_ms)
+        assert abs(before.durations_ms.sum() / 40 - len(before.codes)) <= 1

@@ -29,10 +29,12 @@ class Pair:
     Attributes:
         phones: ``[n] int32``.
         codes: ``[m] int32``, without the stop token.
+        durations_ms: ``[n] int32``, how long each phone is said; ``None`` where nobody knows, as of recordings.
     """
 
     phones: np.ndarray = field(repr=False)
     codes: np.ndarray = field(repr=False)
+    durations_ms: np.ndarray | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -1,0 +1,96 @@
+"""A convolutional student from its file to codes: both graphs, any length, float and int8, on the engine."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.toolkit.models.parallel_semantic.made_student import made_model
+from toolkit.cli.app import outcome
+from toolkit.engine.bundle import read_bundle
+from toolkit.engine.loading import GraphLoader
+from toolkit.engine.parallel_codes import ParallelDecoder
+from toolkit.engine.residency import UNBOUNDED_BYTES, Residency
+from toolkit.errors import EngineError
+from toolkit.models.parallel_semantic.file import write_parallel
+from toolkit.quality.parallel_semantic import predicted_frames, student_codes
+
+LENGTHS = ["--set", "gpt_sovits.nar_phones=[12,24]", "--set", "gpt_sovits.nar_frames=[32,96]"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("student")
+    write_parallel(folder / "student.safetensors", made_model(), label="made", teacher_sha256="0" * 64, version="v2")
+    return folder
+
+
+def _converted(folder, name, *options):
+    command = ["convert", str(folder / "student.safetensors"), "--out", str(folder / name), "--quiet", *LENGTHS]
+    assert outcome([*command, *options]) == 0
+    return read_bundle(folder / name / "bundle")
+
+
+@pytest.fixture(scope="module")
+def bundle(folder):
+    return _converted(folder, "float", "--set", "parts.nar_frames.precision.default=float32",
+                      "--set", "parts.nar_phones.precision.default=float32")  # fmt: skip
+
+
+def _sentences():
+    draw = np.random.default_rng(4)
+    return [draw.integers(0, 12, count).astype(np.int32) for count in (1, 5, 12, 13, 24)]
+
+
+def test_codes_are_torch_s_whatever_the_bucket(folder, bundle):
+    from toolkit.models.parallel_semantic.file import read_parallel
+
+    model = read_parallel(folder / "student.safetensors").model  # as written: in half precision
+    assert {graph.kind for graph in bundle.graphs.values()} == {"nar_phones", "nar_frames"}
+    with GraphLoader(Residency(UNBOUNDED_BYTES)).using(bundle) as graphs:
+        for phones in _sentences():
+            decoder = ParallelDecoder(bundle, graphs)
+            assert np.array_equal(decoder.codes(phones), student_codes(model, phones))
+            assert np.allclose(decoder.read(phones).durations, predicted_frames(model, phones), rtol=1e-4)
+            slow = decoder.codes(phones, length_scale=1.2)
+            assert len(slow) == max(1, round(1.2 * predicted_frames(model, phones).sum()))
+
+
+def test_what_cannot_be_said_is_one_error(bundle):
+    with GraphLoader(Residency(UNBOUNDED_BYTES)).using(bundle) as graphs:
+        for phones, code in (
+            (np.zeros(25, np.int32), "engine/too-long"),
+            (np.array([12], np.int32), "engine/bad-ids"),
+            (np.zeros(0, np.int32), "engine/nothing-to-say"),
+        ):
+            with pytest.raises(EngineError) as caught:
+                ParallelDecoder(bundle, graphs).codes(phones)
+            assert caught.value.code == code
+        with pytest.raises(EngineError) as caught:
+            ParallelDecoder(bundle, graphs).codes(np.arange(12, dtype=np.int32), length_scale=50.0)
+        assert caught.value.code == "engine/too-long"
+
+
+def test_int8_is_int8_and_runs_in_one_piece_on_nnapi(folder):
+    bundle = _converted(folder, "int8", "--recipe", "gpt-sovits-nar-int8")
+    result = json.loads((folder / "int8" / "results.json").read_text())
+    asked = [row for row in result["delegation"] if row["delegate"] == "nnapi"]
+    assert len(asked) == 4
+    for row in asked:
+        assert all(op["accepted"] for op in row["ops"]) and {op["partition"] for op in row["ops"]} == {0}
+    sizes = {name: (folder / name / "bundle" / "nar_frames.tflite").stat().st_size for name in ("float", "int8")}
+    assert sizes["int8"] < sizes["float"]
+    with GraphLoader(Residency(UNBOUNDED_BYTES)).using(bundle) as graphs:
+        assert all(len(ParallelDecoder(bundle, graphs).codes(phones)) for phones in _sentences())
+
+
+@pytest.mark.parametrize("options, said", [(["--input", "a:1x2"], "--input"), (["--max-size", "1MB"], "a search")])
+def test_options_that_do_nothing_are_refused(folder, capsys, options, said):
+    assert outcome(["convert", str(folder / "student.safetensors"), *options, "--out", str(folder / "no")]) == 2
+    assert f"{said} does nothing for a convolutional student" in capsys.readouterr().err
+
+
+def test_settings_of_a_part_there_is_none_of_are_refused(folder, capsys):
+    command = ["convert", str(folder / "student.safetensors"), "--recipe", "gpt-sovits", "--out", str(folder / "no")]
+    assert outcome(command) == 2
+    assert "recipe/no-such-part" in capsys.readouterr().err

@@ -1,0 +1,1 @@
+"""A convolutional text-to-semantic student that says all codes of a sentence at once."""
