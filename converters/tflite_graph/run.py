@@ -72,11 +72,57 @@ def tflite_intermediates(
     Raises:
         InputError: the file cannot be loaded.
     """
+    ran = run_preserving(content, interface, arrays)
+    found: dict[str, np.ndarray] = {}
+    for outputs in ran.outputs:
+        for index in outputs:
+            layer = layer_of(ran.name(index), torch_names)
+            if layer is not None:
+                found[torch_names[layer]] = ran.value(index)
+    return found
+
+
+class PreservedRun:
+    """A file that ran once and kept every tensor; values are read one by one, for together they are large.
+
+    Attributes:
+        outputs: indices of the tensors each operator computed, in execution order.
+    """
+
+    def __init__(self, interpreter: Any) -> None:
+        self._interpreter = interpreter
+        self._details = {detail["index"]: detail for detail in interpreter.get_tensor_details()}
+        self.outputs: tuple[tuple[int, ...], ...] = tuple(
+            tuple(int(index) for index in op["outputs"]) for op in interpreter._get_ops_details()
+        )
+
+    def name(self, index: int) -> str:
+        """Name of a tensor."""
+        return self._details[index]["name"]
+
+    def value(self, index: int) -> np.ndarray:
+        """What a tensor holds, in the file's layout; real numbers where it is quantised."""
+        return _dequantised(self._interpreter.get_tensor(index), self._details[index])
+
+
+def run_preserving(content: bytes, interface: Interface, arrays: Arrays, num_threads: int = 1) -> PreservedRun:
+    """Runs a file's first graph once, by TensorFlow Lite's own kernels (a delegate's tensors cannot be seen).
+
+    Args:
+        content: the file.
+        interface: the part's interface with Keras' layouts.
+        arrays: inputs in torch's layout.
+        num_threads: threads of the interpreter.
+
+    Raises:
+        InputError: the file cannot be loaded.
+    """
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     try:
         interpreter = Interpreter(
             model_content=content,
+            num_threads=num_threads,
             experimental_preserve_all_tensors=True,
             experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
         )
@@ -89,14 +135,7 @@ def tflite_intermediates(
         value = interface.layouts[tensor.name].to_target(np.asarray(arrays[tensor.name], tensor.dtype))
         interpreter.set_tensor(detail["index"], _quantised(value, detail))
     interpreter.invoke()
-    details = {detail["index"]: detail for detail in interpreter.get_tensor_details()}
-    found: dict[str, np.ndarray] = {}
-    for op in interpreter._get_ops_details():
-        for index in op["outputs"]:
-            layer = layer_of(details[index]["name"], torch_names)
-            if layer is not None:
-                found[torch_names[layer]] = _dequantised(interpreter.get_tensor(index), details[index])
-    return found
+    return PreservedRun(interpreter)
 
 
 def _interpreter(content: bytes, num_threads: int, use_reference_kernels: bool) -> Any:

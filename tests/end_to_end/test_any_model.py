@@ -80,6 +80,9 @@ def test_int8_by_a_short_fine_tuning(tmp_path):
     result = json.loads((out / "results.json").read_text())
     assert {row["realised"] for row in result["precision"] if row["kind"] == "CONV_2D"} == {"int8"}
     assert 20 < _snr_db(_torch(X), _run_tflite(out / "bundle/model.tflite", X)) < 70
+    losses = {row["name"]: row["own_snr_db"] for row in result["tensor_errors"]}
+    assert any("first/Conv" in name for name in losses) and "last/Conv" in losses and 20 < min(losses.values()) < 60
+    assert {row["inputs"] for row in result["tensor_errors"]} == {"1 real inputs, which ranges were chosen by"}
     assert json.loads((out / "manifest.json").read_text())["inputs"].keys() == {"probe.npz"}
     assert sorted(p.name for p in tmp_path.iterdir()) == ["probe.npz", "run"]
 
@@ -90,6 +93,18 @@ def test_onnx_file_needs_no_declaration(tmp_path):
     assert outcome(["convert", str(model), "--out", str(out), *QUICK]) == 0
     assert _snr_db(_torch(X), _run_tflite(out / "bundle/model.tflite", X)) > 100
     assert json.loads((out / "manifest.json").read_text())["inputs"].keys() == {"small.onnx"}
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".pt2"])
+def test_traced_and_exported_files_convert(tmp_path, suffix):
+    torch = frameworks.torch()
+    model, out = tmp_path / f"small{suffix}", tmp_path / "run"
+    if suffix == ".pt":
+        torch.jit.trace(convolutions(), torch.from_numpy(X)).save(model)
+    else:
+        torch.export.save(torch.export.export(convolutions(), (torch.from_numpy(X),)), model)
+    assert outcome(["convert", str(model), *INPUT, "--out", str(out), *QUICK]) == 0
+    assert _snr_db(_torch(X), _run_tflite(out / "bundle/model.tflite", X)) > 100
 
 
 def _refused(arguments, tmp_path, capfd, *said):

@@ -84,6 +84,9 @@ def test_a_run_holds_the_bundle_its_float_graphs_manifest_and_report(run, files)
     floats = [row.snr_db for row in results.parity if row.to == "tflite float32" and row.snr_db is not None]
     assert results.passed and min(floats) >= 90
     assert {row.part for row in results.parity if row.to == "shipped"} == {part.part for part in results.size.parts}
+    assert {row.part for row in results.tensor_errors} == {part.part for part in results.size.parts}
+    eight = [row.own_snr_db for row in results.tensor_errors if row.precision == "int8-weights" and row.own_snr_db]
+    assert 15 < min(eight) < 60 and "tensor_errors" not in results.not_measured
     step = [row for row in results.precision if row.part == "t2s_step@64" and row.realised == "int8-weights"]
     assert len(step) >= 6
     assert {(row.part, row.delegate) for row in results.delegation} >= {("flow@48", "nnapi"), ("flow@48", "gpu_litert")}

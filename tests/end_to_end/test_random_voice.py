@@ -56,6 +56,15 @@ def test_run_directory_is_complete_and_nothing_else_is_left(runs):
     assert sorted(p.name for p in runs[0].parent.iterdir()) == ["first", "second"]
 
 
+def test_every_part_is_compared_layer_by_layer(results):
+    rows = results["tensor_errors"]
+    assert {row["part"] for row in rows} == {f"{name}@{bucket}" for name, bucket in PARTS.items()}
+    assert "tensor_errors" not in results["not_measured"] and {row["inputs"] for row in rows} != {""}
+    inner = [row for row in rows if row["precision"] == "int8"]
+    halves = [row for row in rows if row["precision"] == "float16" and row["name"].endswith("Conv")]
+    assert 5.0 < min(row["own_snr_db"] for row in inner) < 45.0 < min(row["own_snr_db"] for row in halves)
+
+
 def test_same_command_same_bytes(runs):
     first, second = map(_files, runs)
     for name in first:

@@ -179,9 +179,10 @@ def test_foreign_directory_is_left_alone(tmp_path, capfd):
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 
 
-def test_half_a_gpt_sovits_model_is_refused(capfd):
-    assert outcome(["convert", "a.ckpt", "--device", "snapdragon-7-gen-3", "--max-size", "80MB"]) == 2
-    assert "error[usage/invalid]: a search does nothing" in capfd.readouterr().err
+def test_half_a_gpt_sovits_model_that_is_not_there_is_refused(tmp_path, capfd):
+    asked = ["convert", str(tmp_path / "a.ckpt"), "--device", "snapdragon-7-gen-3", "--max-size", "80MB"]
+    assert outcome([*asked, "--out", str(tmp_path / "out")]) == 2
+    assert "error[checkpoint/" in capfd.readouterr().err and not (tmp_path / "out").exists()
 
 
 def test_unknown_device_of_a_pair_is_refused_before_any_work(capfd):

@@ -21,6 +21,7 @@ _TOOLS = (
     "numpy",
     "distillmos",
     "resemblyzer",
+    "open-voicefilter-lite",
 )
 
 

@@ -14,6 +14,7 @@ from toolkit.cli.render import Terminal
 from toolkit.recipe import load as recipes
 
 if TYPE_CHECKING:
+    from toolkit.pipeline.gpt_sovits_listeners import ListenerPaths
     from toolkit.recipe.schema import Recipe
     from toolkit.search.intent import Intent
     from toolkit.search.job import Job
@@ -63,6 +64,19 @@ def convert(
     max_latency: str = typer.Option("", metavar="TIME", help="Search for a version that takes at most, e.g. 1s."),
     intent: Path | None = typer.Option(None, help="YAML file of an intent: device, max_size, max_latency, quality …"),
     trials: int | None = typer.Option(None, min=1, help="Versions a search tries at most."),
+    students: list[str] = typer.Option(
+        [],
+        metavar="FILE",
+        help="Search: a student that `toolkit distil` made of MODEL before, as an alternative to it; repeat for more.",
+    ),
+    prune_ratios: str = typer.Option(
+        "",
+        metavar="RATIOS",
+        help="Search, GPT alone: shares of the feed-forward channels to take out: 0,0.25,0.5.",
+    ),
+    data: Path | None = typer.Option(
+        None, help="Search, GPT checkpoint: corpus pruned models are trained on and all are judged on (toolkit prune)."
+    ),
     random_voice: bool = typer.Option(
         False, "--random-voice", help="A small seeded voice of random weights instead of the default voice."
     ),
@@ -95,8 +109,9 @@ def convert(
     from toolkit.pipeline import sources
     from toolkit.pipeline.parallel_codes import is_parallel
 
-    given = {"device": device, "max_size": max_size, "max_latency": max_latency, "trials": trials}
-    searching = bool(max_size or max_latency or intent or trials)
+    given = {"device": device, "max_size": max_size, "max_latency": max_latency, "trials": trials,
+             "students": tuple(students), "prune_ratios": _ratios(prune_ratios), "data": str(data or "")}  # fmt: skip
+    searching = any((intent, *(value for name, value in given.items() if name != "device")))
     asked = (intent, {name: value for name, value in given.items() if value}) if searching else None
     chosen = (*_delegate_changes(delegate, android, "" if searching else device, min_runtime), *change)
     if len(models or ()) > 1 or any(Path(name).suffix in _CHECKPOINTS for name in models or ()):
@@ -135,11 +150,14 @@ def convert(
         return 0
     if asked is not None:
         from toolkit.search.job import RequestJob
+        from toolkit.search.students import refuse_unoffered, voice_students
 
         _refuse_unused(["--keep-keras"] if keep_keras else [], "a search")
         wish = _intent(asked)
+        refuse_unoffered(kind, wish)
         with Terminal(quiet=quiet) as terminal:
-            job = RequestJob(request=request, listener=terminal)
+            others = voice_students(wish.students, request)
+            job = RequestJob(request=request, listener=terminal, students=others)
             return _search(job, settings, wish, out, terminal, as_json=as_json)
     from toolkit.pipeline.run import Options, run
 
@@ -152,6 +170,17 @@ def convert(
     else:
         typer.echo(outcome.verdict)
     return 0 if outcome.passed else 1
+
+
+def _ratios(text: str) -> tuple[float, ...]:
+    """Numbers between commas."""
+    try:
+        return tuple(float(word) for word in text.split(",")) if text else ()
+    except ValueError as error:
+        raise InputError(
+            f"--prune-ratios wants numbers, found {text!r}", code="usage/invalid", where="toolkit convert",
+            hint="e.g. --prune-ratios 0,0.25,0.5",
+        ) from error  # fmt: skip
 
 
 def _convert_parallel(
@@ -238,15 +267,13 @@ def _convert_pair(
     from toolkit.pipeline.gpt_sovits_listeners import ListenerPaths
 
     if len(models) == 1:
-        others = {"--voice": voice, **{f"--{name}": path for name, path in listeners.items()}, "a search": asked}
+        others = {"--voice": voice, **{f"--{name}": path for name, path in listeners.items()}}
         _refuse_unused([option for option, given in others.items() if given], "a GPT checkpoint alone")
     paths, beside = [Path(name) for name in models], ListenerPaths(**listeners)
     if asked is not None:
-        from toolkit.search.job import PairJob
-
         wish = _intent(asked)
         with Terminal(quiet=quiet) as terminal:
-            job = PairJob(paths=tuple(paths), voice=voice, listeners=beside, listener=terminal)
+            job = _checkpoint_job(paths, voice, beside, wish, (out or _SEARCHED) / "models", terminal)
             return _search(job, settings, wish, out, terminal, as_json=as_json)
     place = out or _LATEST
     with Terminal(quiet=quiet) as terminal:
@@ -258,3 +285,19 @@ def _convert_pair(
             )
     typer.echo(json.dumps(outcome.result.model_dump(mode="json", by_alias=True)) if as_json else outcome.verdict)
     return 0 if outcome.passed else 1
+
+
+def _checkpoint_job(
+    paths: list[Path], voice: str, beside: ListenerPaths, wish: Intent, cache: Path, terminal: Terminal
+) -> Job:
+    """A pair of checkpoints, or the GPT half alone."""
+    from toolkit.search.students import refuse_unoffered
+
+    refuse_unoffered("codes" if len(paths) == 1 else "gpt-sovits", wish)
+    if len(paths) == 1:
+        from toolkit.search.codes_job import CodesJob
+
+        return CodesJob(paths[0], terminal, cache, wish.students, Path(wish.data) if wish.data else None)
+    from toolkit.search.job import PairJob
+
+    return PairJob(paths=tuple(paths), voice=voice, listeners=beside, listener=terminal)

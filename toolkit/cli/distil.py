@@ -42,6 +42,9 @@ def distil(
         help="corpus.npz of `toolkit train`, or upstream's logs/NAME directory (2-name2text.txt and "
         "6-name2semantic.tsv); the small model's corpus if left out. Voice: a text file of IPA, a sentence a line.",
     ),
+    teacher: Path | None = typer.Option(
+        None, help="Of a student that is distilled again: the voice it was made of, where it is not found by itself."
+    ),
     width: int | None = typer.Option(None, min=2, help="Features of a row; 3/4 of the teacher's if left out."),
     layers: int | None = typer.Option(None, min=1, help="Layers; half of the teacher's if left out."),
     heads: int | None = typer.Option(None, min=1, help="Heads; as wide as the teacher's if left out."),
@@ -85,8 +88,8 @@ def distil(
 
         if is_voice(model):
             raise typer.BadParameter("--student nar is a student of a GPT checkpoint, not of a voice")
-        _refuse({"layers": layers, "heads": heads, "inner": inner, "start": start, "decoder": decoder},
-                "--student nar; give --set, e.g. frame_blocks=4")  # fmt: skip
+        _refuse({"layers": layers, "heads": heads, "inner": inner, "start": start, "decoder": decoder,
+                 "teacher": teacher}, "--student nar; give --set, e.g. frame_blocks=4")  # fmt: skip
         told = {"width": width, "temperature": temperature, "alpha": alpha, "cross_entropy_rise_max": max_rise}
         shape = parallel_student(tuple(change), {name: value for name, value in told.items() if value is not None},
                                  training_of, seed)  # fmt: skip
@@ -100,11 +103,13 @@ def distil(
         light = (f"decoder.kind={decoder}",) if decoder else ()
         asked = student_of_voice(student or ("decoder" if decoder else "small"), (*light, *change), seed)
         with Terminal(quiet=quiet) as listener:
-            done = distil_voice_file(model, asked, out, listener, data=data, cache=cache, threads=threads)
+            done = distil_voice_file(
+                model, asked, out, listener, data=data, teacher=teacher, cache=cache, threads=threads
+            )
     else:
         from toolkit.pipeline.shrink_semantic import DEFAULT_CORPUS, DEFAULT_MODEL, distil_checkpoint
 
-        _refuse({"student": student, "decoder": decoder, "set": change or None}, "a GPT checkpoint")
+        _refuse({"student": student, "decoder": decoder, "teacher": teacher, "set": change or None}, "a GPT checkpoint")
         given = {name: value for name, value in theirs.items()
                  if value is not None and name not in ("steps", "batch", "rate")}  # fmt: skip
         settings = checked(Distil, {**given, "cross_entropy_rise_max": max_rise, "seed": seed, "training": training_of})

@@ -20,7 +20,19 @@ def inspect(
     android: str = typer.Option("12", help="Android version, API level or NNAPI feature level."),
     ops: bool = typer.Option(False, "--ops", help="List every operator."),
     execute: bool = typer.Option(
-        False, "--execute", help="With --delegate gpu: also run it on a software GPU against the reference kernels."
+        False,
+        "--execute",
+        help="Also run it against the reference kernels: with --delegate gpu on a software GPU, with xnnpack on ARM "
+        "kernels under qemu. No latency.",
+    ),
+    inputs: Path | None = typer.Option(
+        None, "--inputs", help="With --execute: .npz of real inputs by name, instead of seeded noise."
+    ),
+    arm_root: Path | None = typer.Option(
+        None, "--arm-root", envvar="TOOLKIT_ARM_ROOT", help="Folder with the ARM Python, made by docker/arm_root.sh."
+    ),
+    arm_cpu: Literal["cortex-a76", "cortex-a53"] = typer.Option(
+        "cortex-a76", "--arm-cpu", help="Core that is emulated: with dot products and float16 arithmetic, or without."
     ),
     compile_: str = typer.Option(
         "", "--compile", metavar="SOC", help="With --delegate qnn: also ask your own QNN compiler, e.g. for SM7550."
@@ -28,8 +40,10 @@ def inspect(
     as_json: bool = typer.Option(False, "--json", help="JSON instead of text."),
 ) -> None:
     """Show operators, precision, sizes and placement of a TFLite file; version and parts of a checkpoint."""
-    if execute and delegate != "gpu":
-        raise typer.BadParameter("--execute goes with --delegate gpu")
+    if execute and delegate not in ("gpu", "xnnpack"):
+        raise typer.BadParameter("--execute goes with --delegate gpu or xnnpack")
+    if inputs is not None and not execute:
+        raise typer.BadParameter("--inputs does nothing without --execute")
     if compile_ and delegate != "qnn":
         raise typer.BadParameter("--compile goes with --delegate qnn")
     if model.suffix in (".ckpt", ".pth"):
@@ -43,8 +57,10 @@ def inspect(
     from toolkit.pipeline.inspection import inspect_tflite
 
     found = inspect_tflite(model, None if delegate == "none" else delegate, android)
-    if execute:
-        found["executed"] = _executed(model)
+    if execute and delegate == "xnnpack":
+        found["executed"] = _executed_on_arm(model, inputs, arm_root, arm_cpu)
+    elif execute:
+        found["executed"] = _executed(model, inputs)
     if compile_:
         found["compiled"] = _compiled(model, compile_)
     if as_json:
@@ -79,16 +95,16 @@ def inspect(
             typer.echo(f"  note: {_shown(note)}")
     if "compiled" in found:
         _show_compiled(found["compiled"])
-    if "executed" in found:
+    if "executed" in found and delegate == "xnnpack":
+        _show_arm(found["executed"])
+    elif "executed" in found:
         ran = found["executed"]
         typer.echo(f"{ran['how']}: " + ("accepted whole" if ran["accepted"] else f"refused: {_shown(ran['reason'])}"))
         if not ran["accepted"]:
             typer.echo(f"  with the CPU's help: {ran['gpu_ops']} operators on the GPU, {ran['cpu_ops']} on the CPU")
         for name, level in ran["snr_db"].items():
             wrong = "  SILENTLY WRONG" if ran["judgement"] == "wrong" else ""
-            typer.echo(
-                f"  {_shown(name)}: {level} dB against the reference kernels, on seeded noise, masks full{wrong}"
-            )
+            typer.echo(f"  {_shown(name)}: {level} dB against the reference kernels, on {ran['inputs']}{wrong}")
         if "float16" in ran:
             _show_float16(ran["float16"])
 
@@ -131,10 +147,27 @@ def _show_compiled(found: dict[str, Any]) -> None:
         typer.echo(f"  QNN's validation failed: {_shown(name)} ({_shown(kind)})")
 
 
-def _executed(model: Path) -> dict[str, Any]:
+def _executed(model: Path, inputs: Path | None) -> dict[str, Any]:
     from toolkit.pipeline.inspection import execute_tflite
 
-    return execute_tflite(model)
+    return execute_tflite(model, inputs)
+
+
+def _executed_on_arm(model: Path, inputs: Path | None, root: Path | None, cpu: str) -> dict[str, Any]:
+    from toolkit.pipeline.inspection import execute_on_arm_kernels
+
+    return execute_on_arm_kernels(model, inputs, root, cpu)
+
+
+def _show_arm(ran: dict[str, Any]) -> None:
+    taken = f"XNNPACK took {ran['delegated']} piece(s) of it" if ran["delegated"] else "XNNPACK took nothing of it"
+    typer.echo(f"{ran['how']}\n  {ran['cpu']}; {taken}; on {ran['inputs']}")
+    for name, row in ran["outputs"].items():
+        word = {"right": "", "inexact": "  INEXACT", "wrong": "  WRONG"}[row["judgement"]]
+        typer.echo(
+            f"  {_shown(name)}: {row['against_reference']} against the reference kernels, {row['against_host']} "
+            f"against XNNPACK here (those two: {row['host_against_reference']}){word}"
+        )
 
 
 def _show_float16(found: dict[str, Any]) -> None:

@@ -24,6 +24,7 @@ _MATRICES_ONLY = ("int8-weights", "int8-storage")
 INTEGER = ("int8", "int16x8", "int8-weights")
 # TF-MOT prefixes the names of the layers it wraps.
 _WRAPPERS = re.compile(r"(?<![A-Za-z0-9_.])(?:quant_|prune_low_magnitude_)")
+_RESTATING = ("QUANTIZE", "DEQUANTIZE", "DENSIFY", "CAST")
 _HANDS_ON = "has the precision of the operators around it"
 _WHOLE_NUMBERS = "computes with whole numbers or truth values"
 
@@ -123,6 +124,31 @@ def operators_asking(tflite: bytes | TfliteGraph, plan: PrecisionPlan, precision
     return _Audit(graph, plan, {}).asking(precision)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerTensor:
+    """The tensor of a file that is the value of a layer.
+
+    Attributes:
+        index: of the tensor.
+        merged: names of the layers its operator computes, the one whose value it is first, what multiplies last.
+        realised: the precision its operator has; operators that only move values have that of what they move.
+    """
+
+    index: int
+    merged: tuple[str, ...]
+    realised: str
+
+
+def layer_tensors(tflite: bytes | TfliteGraph, plan: PrecisionPlan) -> dict[str, LayerTensor]:
+    """Layer name to the tensor that is its value, for layers that were not merged into others.
+
+    A layer that becomes several operators has the value of the last; a tensor that merely re-expresses one in another
+    type is none.
+    """
+    graph = read_tflite(tflite) if isinstance(tflite, bytes) else tflite
+    return _Audit(graph, plan, {}).layer_tensors()
+
+
 class _Audit:
     def __init__(self, graph: TfliteGraph, plan: PrecisionPlan, torch_names: Mapping[str, str]) -> None:
         self.graph, self.plan, self.torch_names = graph, plan, torch_names
@@ -149,6 +175,23 @@ class _Audit:
             if judged and judged[-1].asked == precision and self.realisation.of(op).real:
                 found.add(op.index)
         return frozenset(found)
+
+    def layer_tensors(self) -> dict[str, LayerTensor]:
+        last: dict[str, LayerTensor] = {}
+        for op in self.graph.ops:
+            if op.kind in _RESTATING or not op.outputs:
+                continue
+            found = self._named([self.graph.tensors[op.outputs[0]].name])
+            if not found and op.outputs[0] in self.outputs:
+                found = [self.outputs[op.outputs[0]]]
+            if found:
+                computed = _judged(self.layers_of(op), self.graph.multiply_adds(op))
+                names = tuple(dict.fromkeys((found[0].layer, *(item.layer for item in computed))))
+                is_now, asked = self.realisation.of(op), self.layers[names[-1]].asked
+                last[found[0].layer] = LayerTensor(
+                    index=op.outputs[0], merged=names, realised=asked if _same(asked, is_now) else is_now.name
+                )
+        return last
 
     def layers_of(self, op: TfliteOp) -> list[LayerPrecision]:
         """Layers an operator computes, last computed first; by its output, else by its weights."""

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from converters import frameworks, parity
 from converters.keras_graph.run import keras_runner
@@ -45,13 +46,14 @@ class Split:
     Attributes:
         relayered: the part.
         layers: the convolutions that were split, by layer name.
-        rounded: tensors whose ranges shrank: the rests, and the outputs of the split convolutions, by layer name.
+        range_ratios: by layer name of the tensors whose ranges shrank (the rests, and the outputs of the split
+            convolutions), how much narrower than the best in squared error the recipe wants them.
         snr_db: against the part as it was, on the first calibration input.
     """
 
     relayered: RelayeredModel
     layers: tuple[str, ...]
-    rounded: frozenset[str]
+    range_ratios: Mapping[str, float]
     snr_db: float
 
 
@@ -78,23 +80,28 @@ def split_principal(
         RecipeError: a glob matches nothing, or names what cannot be split.
         ParityError: the split part computes something else.
     """
-    ranks = _ranks(relayered, splits, f"part {part!r}, compress.principal")
+    chosen = _chosen(relayered, splits, f"part {part!r}, compress.principal")
     model = relayered.model
     moments = second_moments(
-        model, relayered.interface, calibration, {rewire.producers(model.get_layer(name))[0].name for name in ranks}
+        model, relayered.interface, calibration, {rewire.producers(model.get_layer(name))[0].name for name in chosen}
     )
     branches: dict[tuple[str, int], _Branch] = {}
-    for name, rank in ranks.items():
+    ratios: dict[str, float] = {}
+    for name, split in chosen.items():
         source = rewire.producers(model.get_layer(name))[0].name
-        if (source, rank) not in branches:
-            directions = principal_directions(moments[source], rank)
-            branches[source, rank] = _Branch(prefix=f"{torch_path(name)}.principal", directions=directions)
-    built = _rebuild(model, ranks, branches)
+        if (source, split.rank) not in branches:
+            directions = principal_directions(moments[source], split.rank)
+            branches[source, split.rank] = _Branch(prefix=f"{torch_path(name)}.principal", directions=directions)
+        ratios[name] = split.range_ratio
+        # Convolutions that share a rest cannot clip it differently: the one that wants most room has it.
+        rest = f"{branches[source, split.rank].prefix}/Rest"
+        ratios[rest] = max(ratios.get(rest, 0.0), split.range_ratio)
+    built = _rebuild(model, {name: split.rank for name, split in chosen.items()}, branches)
     result = replace(relayered, model=built)
     return Split(
         relayered=result,
-        layers=tuple(ranks),
-        rounded=frozenset(ranks) | {f"{branch.prefix}/Rest" for branch in branches.values()},
+        layers=tuple(chosen),
+        range_ratios=ratios,
         snr_db=_proven(relayered, result, calibration[0], part),
     )
 
@@ -118,16 +125,18 @@ def second_moments(
 
 def principal_directions(moments: np.ndarray, rank: int) -> np.ndarray:
     """The ``rank`` orthonormal directions with most power, ``[channels, rank] float32``, each one's sign fixed."""
-    directions = np.linalg.eigh(moments)[1][:, ::-1][:, :rank]
+    # Threads split sums, and near-equal directions turn with their rounding: one thread, the same bytes everywhere.
+    with threadpool_limits(1):
+        directions = np.linalg.eigh(moments)[1][:, ::-1][:, :rank]
     largest = np.take_along_axis(directions, np.abs(directions).argmax(0)[None], axis=0)
     return (directions * np.where(largest < 0.0, -1.0, 1.0)).astype(np.float32)
 
 
-def _ranks(relayered: RelayeredModel, splits: Sequence[PrincipalSplit], where: str) -> dict[str, int]:
-    """Layer name to the directions it keeps, in the order of the graph."""
+def _chosen(relayered: RelayeredModel, splits: Sequence[PrincipalSplit], where: str) -> dict[str, PrincipalSplit]:
+    """Layer name to how it is split, in the order of the graph."""
     layers = rewire.computing_layers(relayered.model)
     nodes = {layer.name: relayered.torch_names.get(layer.name, layer.name) for layer in layers}
-    chosen: dict[str, int] = {}
+    chosen: dict[str, PrincipalSplit] = {}
     for split in splits:
         names = set(select(split.match, nodes.values(), where=where, what="split"))
         for layer in layers:
@@ -142,7 +151,7 @@ def _ranks(relayered: RelayeredModel, splits: Sequence[PrincipalSplit], where: s
                     where=where,
                     hint="name ungrouped convolutions, with fewer directions than they have input channels",
                 )
-            chosen[layer.name] = split.rank
+            chosen[layer.name] = split
     return {layer.name: chosen[layer.name] for layer in layers if layer.name in chosen}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -147,17 +147,16 @@ def quantise(
         tell("equalise", 1, 1, f"{gain:.1f} dB less rounding noise predicted")
     else:
         statistics = observe_statistics(relayered, calibration, with_gain=True, seed=seed)
-    finer: frozenset[str] = frozenset()
+    narrower: Mapping[str, float] = {}
     if settings.principal:
         split = split_principal(relayered, settings.principal, list(calibration)[::2], plan.part)
         relayered, plan = _known(split.relayered, plan, PRINCIPAL_REASON)
-        finer = split.rounded
+        narrower = split.range_ratios
         tell("principal", 1, 1, f"{len(split.layers)} convolutions split, equal to {split.snr_db:.0f} dB")
         statistics = observe_statistics(relayered, list(calibration)[::2], with_gain=True, seed=seed)
     rounded = quantised_tensors(relayered.model, plan)
     ranges = choose_ranges(relayered, calibration, statistics, rounded.activations)
-    ratio = settings.principal_range_ratio
-    ranges |= {name: (ratio * ranges[name][0], ratio * ranges[name][1]) for name in finer & ranges.keys()}
+    ranges |= {name: (r * ranges[name][0], r * ranges[name][1]) for name, r in narrower.items() if name in ranges}
     ranges = tied_ranges(relayered.model, rounded, ranges)
     tuned = None
     if settings.finetune.steps:

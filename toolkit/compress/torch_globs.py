@@ -24,10 +24,12 @@ def matches(pattern: str, node: str) -> bool:
 def may_match(pattern: str, path: str) -> bool:
     """Whether a glob matches a module path, or could match some operator ``<path>/<Op>`` below it.
 
-    Operators are known only once the module is exported. A glob matches one of them if a beginning of it matches
-    ``<path>/``: what is left then has the operator's name to match, and a ``*`` may be in both halves.
+    Operators are known only once the module is exported, and get other names while it is rewritten. A glob matches one
+    of them if a beginning of it matches ``<path>/``: what is left then has the operator's name to match, and a ``*``
+    may be in both halves. Paths of foreign graphs have slashes of their own; `torch_path` of their operators ends at
+    the first.
     """
-    if fnmatchcase(path, pattern):
+    if fnmatchcase(torch_path(path), pattern):
         return True
     heads = (pattern[: at + (pattern[at : at + 1] == "*")] for at in range(len(pattern) + 1))
     return any(fnmatchcase(f"{path}/", head) for head in heads)

@@ -1,6 +1,10 @@
-"""Seeded inputs for a file nobody brought inputs for."""
+"""Inputs for a file: seeded ones where nobody brought any."""
 
 from __future__ import annotations
+
+import zipfile
+import zlib
+from pathlib import Path
 
 import numpy as np
 
@@ -30,9 +34,8 @@ def made_inputs(graph: TfliteGraph, seed: int = 0) -> dict[str, np.ndarray]:
         InputError: an input has a type that is not made.
     """
     numbers = np.random.default_rng(seed)
-    named = graph.signatures[0].inputs if graph.signatures else {graph.tensors[i].name: i for i in graph.inputs}
     made = {}
-    for name, index in sorted(named.items()):
+    for name, index in sorted(_named(graph).items()):
         tensor = graph.tensors[index]
         if tensor.dtype not in _NUMPY:
             raise InputError(f"input {name} is {tensor.dtype}, of which none are made", hint="bring inputs")
@@ -46,3 +49,41 @@ def made_inputs(graph: TfliteGraph, seed: int = 0) -> dict[str, np.ndarray]:
         else:
             made[name] = numbers.integers(0, 2, tensor.shape).astype(dtype)
     return made
+
+
+def brought_inputs(graph: TfliteGraph, path: Path) -> dict[str, np.ndarray]:
+    """Inputs from a file, in the graph's own types and shapes.
+
+    Args:
+        graph: the graph; inputs go by the names of its first signature, or of its tensors where it has none.
+        path: an ``.npz`` with one array for each; others are left.
+
+    Raises:
+        InputError: it cannot be read, lacks an input, or has one of another shape or kind.
+    """
+    try:
+        archive = np.load(path, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise InputError("it holds a single array", where=str(path), hint="write it with numpy.savez")
+        with archive:
+            stored = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"not a readable .npz: {error}", where=str(path), hint="write it with numpy.savez") from error
+    found = {}
+    for name, index in sorted(_named(graph).items()):
+        tensor = graph.tensors[index]
+        array, wanted = stored.get(name), np.dtype(_NUMPY.get(tensor.dtype, np.void))
+        has = "missing" if array is None else f"{array.dtype} {array.shape}"
+        if array is None or array.shape != tensor.shape or not np.can_cast(array.dtype, wanted, "same_kind"):
+            raise InputError(
+                f"input {name!r} is {has}, the file takes {wanted} {tensor.shape}",
+                code="input/wrong-shape",
+                where=str(path),
+                hint="give one array for each input, in the file's own layout (toolkit inspect lists them)",
+            )
+        found[name] = array.astype(wanted)
+    return found
+
+
+def _named(graph: TfliteGraph) -> dict[str, int]:
+    return dict(graph.signatures[0].inputs) if graph.signatures else {graph.tensors[i].name: i for i in graph.inputs}

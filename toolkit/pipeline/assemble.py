@@ -15,6 +15,7 @@ from toolkit.delegates.levels import level_title, parse_level
 from toolkit.delegates.runtime import runtime_needs
 from toolkit.pipeline.events import StageRecord
 from toolkit.pipeline.evidence import Judged
+from toolkit.pipeline.layer_comparison import not_compared
 from toolkit.pipeline.listening import summary
 from toolkit.pipeline.provenance import commit, lock_sha256
 from toolkit.pipeline.run_directory import file_sha256
@@ -95,6 +96,7 @@ def assemble(found: Findings) -> RunResult:
             Stage(name=s.name, seconds=s.seconds, facts={"fact": s.fact} if s.fact else {}) for s in found.stages
         ),
         parity=found.parity,
+        tensor_errors=tuple(row for part in found.shipped for row in part.compared.rows),
         precision=tuple(row for part in found.shipped for row in part.audit),
         overrides=overrides(recipe, found.shipped),
         delegation=judged.placements,
@@ -111,13 +113,14 @@ def assemble(found: Findings) -> RunResult:
         size=judged.size,
         sparsity=tuple(row for part in found.shipped for row in part.sparsity),
         quality=judged.quality,
+        whole_voice=judged.whole_voice,
         clips=judged.clips,
         tried=tuple(row for part in found.shipped for row in part.tried),
         gates=judged.gates,
         validity=Validity(valid=not invalid, reasons=tuple(invalid)),
         warnings=_warnings(found),
         recommendations=_recommendations(found),
-        not_measured=judged.missing,
+        not_measured={**judged.missing, **not_compared([part.compared for part in found.shipped])},
     )
 
 

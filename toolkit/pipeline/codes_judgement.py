@@ -15,6 +15,7 @@ from toolkit.engine.semantic import SemanticDecoder
 from toolkit.quality.semantic import SemanticQuality
 
 if TYPE_CHECKING:
+    from toolkit.models.gpt_sovits.semantic import SemanticModel
     from toolkit.models.gpt_sovits.semantic_batch import Pair
 
 
@@ -60,3 +61,13 @@ def judge_codes(
         agreement_ratio=None if reference is None else agreed / count,
         predictions=count,
     )
+
+
+def torch_choices(model: SemanticModel, pair: Pair) -> np.ndarray:
+    """What a torch model would have chosen at every place of a sentence, ``[m + 1] int``."""
+    import torch
+
+    from toolkit.models.gpt_sovits.semantic_batch import batch_logits, batch_of
+
+    with torch.inference_mode():
+        return batch_logits(model, batch_of([pair], model.config.stop_token)).argmax(dim=1).numpy()

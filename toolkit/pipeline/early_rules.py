@@ -1,7 +1,9 @@
 """Globs of a recipe against torch's module paths, before minutes of conversion rather than after them.
 
 Which operators a module becomes is known only at the end of the float chain, where every glob is resolved for good. But
-operators carry the path of the module they come from, so a glob no module path can satisfy is refused at once.
+operators carry the path of the module they come from, so a glob no module path can satisfy is refused at once. Modules
+of a voice are this project's, and known when it is opened. What a traced or exported program calls its modules is not
+what its operators carry: any other model is asked once it is an ONNX graph, its first and cheapest form.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from toolkit.pipeline.sources import SourcePart
 
 Paths = Callable[[], Iterable[str]]
+VOICE_PARTS = ("encoder", "flow", "decoder", "durations")
+MODEL_PARTS = ("model",)
 
 
 def module_paths(module: Any) -> list[str]:
@@ -72,15 +76,35 @@ def check_release(recipe: Recipe) -> None:
 
 
 def check_voice(recipe: Recipe, parts: Iterable[SourcePart]) -> None:
-    """The same for the parts of a voice, which are modules of this project.
+    """Refuses, of the parts of a voice, globs that match nothing and settings of a part no voice has.
 
-    Other models are not asked: what a traced or exported program calls its modules is not what its operators carry.
+    Raises:
+        RecipeError: a glob matches nothing, or there is no such part.
+    """
+    check_names(recipe, VOICE_PARTS)
+    modules = {part.name: part.model for part in parts}
+    check_globs(recipe, {name: lambda model=model: module_paths(model) for name, model in modules.items()})
+
+
+def check_exported(recipe: Recipe, part: str, graph: Any) -> None:
+    """Refuses globs no operator of a part's ONNX graph can satisfy, however it is rewritten.
+
+    Rewriting names operators after those they replace, below the same module path.
+
+    Args:
+        recipe: its precision rules, sparsity and splits.
+        part: name of the part.
+        graph: `onnx.ModelProto` whose nodes are named ``<module path>/<Op>``.
 
     Raises:
         RecipeError: a glob matches nothing.
     """
-    modules = {part.name: part.model for part in parts}
-    check_globs(recipe, {name: lambda model=model: module_paths(model) for name, model in modules.items()})
+
+    def paths() -> list[str]:
+        inputs = [tensor.name for tensor in graph.graph.input]  # what turns an input round is named after it
+        return [*(node.name.rpartition("/")[0] for node in graph.graph.node), *inputs]
+
+    check_globs(recipe, {part: paths})
 
 
 def _globs(settings: Part) -> list[tuple[str, str, str]]:

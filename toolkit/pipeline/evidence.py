@@ -42,7 +42,7 @@ from toolkit.results import (
 )
 
 _SHUFFLED_PARTS = ("flow", "decoder", "model")
-_UNTIMED = {"latency": "this run is one of a search's, which are not timed on the host; the search's best one is"}
+_UNTIMED = {"latency": "it was not timed here: a search times its best version, a stack all its stages in turns"}
 SCRATCH = ".bench"
 """Folder of single-signature copies that are measured and then removed."""
 _MAIN_PARTS = ("decoder", "model")

@@ -16,6 +16,7 @@ from converters.onnx_graph.pipeline import RewriteResult, rewrite
 from converters.onnx_graph.run import onnx_runner
 from converters.spec import Interface, Runner
 from toolkit.pipeline.culprit import Culprit
+from toolkit.pipeline.early_rules import check_exported
 from toolkit.pipeline.events import StageClock
 from toolkit.pipeline.sources import SourcePart
 from toolkit.recipe.schema import Recipe
@@ -105,6 +106,7 @@ def convert_float(part: SourcePart, recipe: Recipe, clock: StageClock, repro_dir
     Raises:
         ParityError: a hop diverges; names the first operator by its torch name, with a reproduction in ``repro_dir``.
         UnsupportedOp: an operator has no faithful translation.
+        RecipeError: a glob of the recipe can match nothing of the part.
     """
     limits = recipe.parity
     culprit = Culprit(part=part, repro_dir=repro_dir)
@@ -112,6 +114,7 @@ def convert_float(part: SourcePart, recipe: Recipe, clock: StageClock, repro_dir
         runner = reference_runner(part)
         hops = _Hops(part, limits.agreeing_error, [runner(probe) for probe in part.probes])
         exported = _export(part)
+        check_exported(recipe, part.name, exported)
         culprit = culprit.having(exported=exported)
         runner = onnx_runner(exported, Interface.torch(part.spec))
         fact = hops.compare("torch", "onnx", runner, limits.onnx_db, culprit)

@@ -257,6 +257,7 @@ def convert_graph(
         audit=tuple(row.model_copy(update={"part": part.key}) for row in compressed.audit.rows),
         sparsity=tuple(compressed.sparse.rows) if compressed.sparse else (),
         matched={pattern: tuple(names) for pattern, names in compressed.plan.matched.items()},
+        compared=lost.layers,
     )
     release_unused_memory(len(floats.tflite))
     return ConvertedGraph(shipped=shipped, parity=floats.parity, lost=lost, probe=graph.probes[0])

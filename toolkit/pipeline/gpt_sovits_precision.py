@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,6 +14,7 @@ from converters.tflite_graph.leaky_relu import without_leaky_relu
 from converters.tflite_graph.run import tflite_runner
 from toolkit.pipeline.events import StageClock
 from toolkit.pipeline.float_chain import FloatPart, reference_runner
+from toolkit.pipeline.layer_comparison import ComparedLayers, compare_layers
 from toolkit.recipe.schema import Compression, Part, Recipe
 
 if TYPE_CHECKING:
@@ -37,11 +38,13 @@ class Fidelity:
         report: agreement of each output, worst over all inputs.
         inputs: what was compared, for the report.
         same_choice: codes whose likeliest is torch's, of how many; ``None`` without logits.
+        layers: every tensor of the file against its layer in float.
     """
 
     report: parity.ParityReport
     inputs: str
     same_choice: tuple[int, int] | None
+    layers: ComparedLayers = field(default_factory=ComparedLayers)
 
     @property
     def snr_db(self) -> dict[str, float]:
@@ -122,7 +125,14 @@ class GraphPrecision:
                 before, after = compressed.tuned.held_out
                 kept = "kept" if compressed.tuned.kept else "not kept"
                 stage.fact += f"; fine-tuning {kept}: held-out loss {before:.3g} to {after:.3g}"
-        return compressed, lost
+        return compressed, replace(lost, layers=self._layers(graph, floats, compressed, spoken=spoken))
+
+    def _layers(
+        self, graph: PhoneGraph, floats: FloatPart, compressed: CompressedPart, *, spoken: bool
+    ) -> ComparedLayers:
+        inputs = next(iter(self._speech.held_out(graph))) if spoken else graph.probes[0]
+        what = "1 input of a held-out sentence" if spoken else "1 random input"
+        return compare_layers(floats.source.key, compressed.tflite, compressed, [inputs], what, self._clock)
 
     def _fidelity(self, graph: PhoneGraph, floats: FloatPart, compressed: CompressedPart, *, spoken: bool) -> Fidelity:
         if not spoken:

@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from converters.parity import TensorParity
 from converters.tflite_graph.read import TfliteGraph, read_tflite
+from toolkit.delegates.arm_kernels import LABEL as ARM_LABEL
+from toolkit.delegates.arm_kernels import execute_on_arm
+from toolkit.delegates.arm_root import find_arm_root
 from toolkit.delegates.float16_arithmetic import ACCUMULATED
 from toolkit.delegates.float16_emulation import emulate_float16
 from toolkit.delegates.levels import DEPRECATION_NOTE, parse_level
-from toolkit.delegates.made_inputs import made_inputs
+from toolkit.delegates.made_inputs import brought_inputs, made_inputs
 from toolkit.delegates.place import place_graph
 from toolkit.delegates.runtime import runtime_need
 from toolkit.delegates.software_gpu import LABEL, execute_on_gpu
@@ -63,15 +67,64 @@ def inspect_tflite(path: Path, delegate: str | None, android: str) -> dict[str, 
     return found
 
 
-def execute_tflite(path: Path) -> dict[str, Any]:
-    """A file on LiteRT's GPU accelerator, on seeded inputs, and what float16 would cost it on a phone's GPU.
+def _inputs(path: Path, given: Path | None) -> tuple[TfliteGraph, dict[str, np.ndarray], str]:
+    """The graph, what it is run on, and what that is."""
+    graph = read_tflite(path)
+    if given is None:
+        return graph, made_inputs(graph), "seeded noise, masks full"
+    return graph, brought_inputs(graph, given), f"inputs from {given.name}"
+
+
+def execute_on_arm_kernels(path: Path, given: Path | None, root: Path | None, cpu: str) -> dict[str, Any]:
+    """A file on XNNPACK's ARM kernels under emulation, against this machine's reference kernels and XNNPACK.
+
+    Args:
+        path: the file.
+        given: ``.npz`` of inputs; seeded noise when ``None``.
+        root: folder with the ARM Python; the default one when ``None``.
+        cpu: core that is emulated.
 
     Raises:
-        InputError: the file is missing, damaged or foreign.
+        InputError: the file or the inputs are missing, damaged or foreign.
+        DelegateError: there is no ARM Python, or a run ended without an answer.
+    """
+    arm = find_arm_root(root)
+    _, inputs, what = _inputs(path, given)
+    ran = execute_on_arm(path, inputs, arm, cpu=cpu)
+    return {
+        "how": ARM_LABEL,
+        "cpu": ran.cpu,
+        "inputs": what,
+        "delegated": ran.delegated,
+        "judgement": ran.judgement,
+        "outputs": {
+            name: {
+                "against_reference": _agreement(output.against_reference),
+                "against_host": _agreement(output.against_host),
+                "host_against_reference": _agreement(output.host_against_reference),
+                "judgement": output.judgement,
+            }
+            for name, output in ran.outputs.items()
+        },
+    }
+
+
+def _agreement(found: TensorParity) -> str:
+    return "identical" if found.max_abs == 0.0 else f"{found.snr_db:.1f} dB"
+
+
+def execute_tflite(path: Path, given: Path | None = None) -> dict[str, Any]:
+    """A file on LiteRT's GPU accelerator, and what float16 would cost it on a phone's GPU.
+
+    Args:
+        path: the file.
+        given: ``.npz`` of inputs; seeded noise when ``None``.
+
+    Raises:
+        InputError: the file or the inputs are missing, damaged or foreign.
         DelegateError: no software GPU is installed, or its process ended without an answer.
     """
-    graph = read_tflite(path)
-    inputs = made_inputs(graph)
+    graph, inputs, what = _inputs(path, given)
     with tempfile.TemporaryDirectory() as folder:
         arrays = Path(folder) / "inputs.npz"
         np.savez(arrays, **inputs)  # type: ignore[arg-type]
@@ -79,6 +132,7 @@ def execute_tflite(path: Path) -> dict[str, Any]:
     levels = {name: error.snr_db for name, error in result.outputs.items()}
     found: dict[str, Any] = {
         "how": LABEL,
+        "inputs": what,
         "accepted": result.accepted,
         "reason": result.reason,
         "gpu_ops": result.gpu_ops,

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from converters.errors import InputError
 from toolkit.data import Sentence
-from toolkit.quality import mos, speaker
+from toolkit.quality import mos, second_speaker, speaker
 from toolkit.quality.evaluate import QualityReport, UtteranceQuality, evaluate
 from toolkit.recipe.schema import Quality as QualitySettings
 from toolkit.results import Clip, Metric, MetricValue, Quality, Utterance
@@ -96,10 +97,11 @@ def judge(
     names = [sentence.name for sentence in sentences]
     missing: list[str] = []
     installed = {}
-    for judge_name, module, extra in _JUDGES:
-        installed[judge_name] = _available(module)
-        if not installed[judge_name]:
-            missing.append(f"{module} is not installed; `make env` or pip install flowlite-toolkit[{extra}]")
+    for judge_name, package, module, extra in _JUDGES:
+        absent = _why_absent(package, module, extra)
+        installed[judge_name] = absent is None
+        if absent is not None:
+            missing.append(absent)
     texts = [sentence.text for sentence in sentences] if installed.pop("texts") else None
     report = evaluate(
         reference.waves, candidate.waves, sample_rate_hz, names=names, texts=texts, with_pitch=True, **installed
@@ -114,11 +116,13 @@ class OwnTiming:
     Attributes:
         mos_drop: DistillMOS of the reference minus that of the candidate; ``None`` when not measured.
         speaker_cosine: cosine of the d-vectors; ``None`` when not measured.
+        second_speaker_cosine: the same by another encoder's d-vectors.
         length_ratio: length of all the candidate said over that of the reference.
     """
 
     mos_drop: float | None
     speaker_cosine: float | None
+    second_speaker_cosine: float | None
     length_ratio: float
 
     @property
@@ -129,31 +133,51 @@ class OwnTiming:
             parts.append(f"distillmos {-self.mos_drop:+.3f}")
         if self.speaker_cosine is not None:
             parts.append(f"resemblyzer_cosine {self.speaker_cosine:.3f}")
+        if self.second_speaker_cosine is not None:
+            parts.append(f"voicefilter_cosine {self.second_speaker_cosine:.3f}")
         return ", ".join(parts)
 
 
 def judge_timing(reference: Spoken, candidate: Spoken, sample_rate_hz: int) -> OwnTiming:
     """What can be compared of sentences that have not the same length."""
     pairs = list(zip(reference.waves, candidate.waves, strict=True))
-    drop = cosine = None
+    drop = cosine = second = None
     if _available("distillmos"):
         scores = mos.mean_opinion([*reference.waves, *candidate.waves], sample_rate_hz)
         drop = float(np.mean(scores[: len(pairs)]) - np.mean(scores[len(pairs) :]))
     if _available("resemblyzer"):
         cosine = float(np.mean([speaker.speaker_cosine(one, other, sample_rate_hz) for one, other in pairs]))
+    if _why_absent(second_speaker.PACKAGE, second_speaker.MODULE, "quality") is None:
+        cosines = [second_speaker.second_speaker_cosine(one, other, sample_rate_hz) for one, other in pairs]
+        second = float(np.mean(cosines))
     return OwnTiming(
         mos_drop=drop,
         speaker_cosine=cosine,
+        second_speaker_cosine=second,
         length_ratio=sum(map(len, candidate.waves)) / sum(map(len, reference.waves)),
     )
 
 
-_JUDGES: tuple[tuple[str, str, str], ...] = (
-    ("with_speaker", "resemblyzer", "quality"),
-    ("with_mos", "distillmos", "quality"),
-    ("with_second_mos", "speechmos", "quality"),
-    ("texts", "faster_whisper", "asr"),
+_JUDGES: tuple[tuple[str, str, str, str], ...] = (
+    ("with_speaker", "resemblyzer", "resemblyzer", "quality"),
+    ("with_second_speaker", second_speaker.PACKAGE, second_speaker.MODULE, "quality"),
+    ("with_mos", "distillmos", "distillmos", "quality"),
+    ("with_second_mos", "speechmos", "speechmos", "quality"),
+    ("texts", "faster-whisper", "faster_whisper", "asr"),
 )
+"""What `evaluate` calls each judge, its package, that package's module, and the extra it is in."""
+
+
+def _why_absent(package: str, module: str, extra: str) -> str | None:
+    """Why a judge cannot be heard; ``None`` where it can. Said in the result, and no reason to lose a whole run."""
+    if not _available(module):
+        return f"{package} is not installed; `make env` or pip install flowlite-toolkit[{extra}]"
+    if module == second_speaker.MODULE:
+        try:
+            second_speaker.second_speaker_model()
+        except InputError as error:
+            return f"{package} is not what it should be ({error}); {error.hint}"
+    return None
 
 
 def _available(module: str) -> bool:
@@ -165,6 +189,13 @@ def _available(module: str) -> bool:
 _SHOWN: tuple[tuple[str, str, str, bool, str], ...] = (
     ("distillmos", "Predicted opinion (DistillMOS)", "points", True, "1 to 5; a listener's opinion, predicted."),
     ("resemblyzer_cosine", "Speaker similarity", "cosine", True, "Cosine of d-vectors; 1 is the same voice."),
+    (
+        "voicefilter_cosine",
+        "Speaker similarity, second judge",
+        "cosine",
+        True,
+        "Cosine of another encoder's d-vectors; it also hears noise and level. Two voices lie below about 0.75.",
+    ),
     ("snr_db", "Signal-to-noise ratio", "dB", True, "Waveform error; blind to what is audible."),
     ("mcd_db", "Mel-cepstral distortion", "dB", False, "Spectral envelope error."),
     ("log_mel_l1", "Log-mel distance", "nepers", False, "Mean absolute difference of log-mel amplitudes."),
@@ -175,6 +206,8 @@ _SHOWN: tuple[tuple[str, str, str, bool, str], ...] = (
 )
 _PAIRED = {"distillmos": "mos", "dnsmos": "dnsmos", "wer": "wer"}
 """Metrics that judge each side by itself: their fields begin so."""
+_FIELDS = {"resemblyzer_cosine": "speaker_cosine", "voicefilter_cosine": "second_speaker_cosine"}
+"""Metrics named for their judge, and where the measuring keeps them."""
 
 
 def _value(metric: str, utterance: UtteranceQuality) -> MetricValue | None:
@@ -183,7 +216,7 @@ def _value(metric: str, utterance: UtteranceQuality) -> MetricValue | None:
         if candidate is None:
             return None
         return MetricValue(value=candidate, reference=getattr(utterance, f"{_PAIRED[metric]}_reference"))
-    field = {"resemblyzer_cosine": "speaker_cosine"}.get(metric, metric)
+    field = _FIELDS.get(metric, metric)
     value = getattr(utterance, field)
     return None if value is None or not np.isfinite(value) else MetricValue(value=value)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from converters.errors import InputError
-from toolkit.data import Sentence
+from toolkit.data import Manifest, Sentence
 from toolkit.pipeline.sources import Source, SourcePart, random_like
 from toolkit.recipe.schema import Recipe
 
 _REAL_PROBES = 2
+_JUDGED_SENTENCES = 2
 
 
 def voice_parts(source: Source, recipe: Recipe, sentences: tuple[Sentence, ...]) -> list[SourcePart]:
@@ -49,6 +50,27 @@ def voice_ids(source: Source, sentence: Sentence) -> np.ndarray:
     if source.voice is None:
         raise InputError(f"{source.name} is no voice", where=source.label)
     return source.voice.phoneme_ids(sentence.phonemes)
+
+
+def judged_inputs(
+    source: Source, part: SourcePart, manifest: Manifest | None, seed: int
+) -> tuple[list[dict[str, np.ndarray]], str]:
+    """A few inputs no range was chosen by, and what they are; where there are none, the probes, which it says."""
+    real = list(part.probes[: part.real_probes])
+    if source.voice is not None and manifest is not None:
+        from toolkit.models.vits.probe import probe_inputs
+
+        ids = [voice_ids(source, sentence) for sentence in manifest.split("evaluation")]
+        try:
+            found = probe_inputs(
+                source.voice, part.name, part.bucket, count=_JUDGED_SENTENCES, sentences=ids, seed=seed
+            )
+        except InputError:  # none fits the bucket; those of calibration do, or the part would not be here
+            return real, f"{len(real)} sentences ranges were chosen by; no held-out one fits"
+        return found, f"{len(found)} held-out sentences"
+    if real:
+        return real, f"{len(real)} real inputs, which ranges were chosen by"
+    return list(part.probes), f"{len(part.probes)} random inputs, which ranges were chosen by"
 
 
 def calibration_inputs(

@@ -101,7 +101,8 @@ def _add_model(digest: Any, model: Any) -> None:
         digest.update(model.SerializeToString(deterministic=True))
         return
     _add(digest, repr(model))
-    state = model.state_dict() if hasattr(model, "state_dict") else {}
+    held = getattr(model, "state_dict", {})  # a method of modules, the dictionary itself of exported programs
+    state = held() if callable(held) else held
     for name, value in sorted(state.items()):
         if hasattr(value, "detach"):
             _add_array(digest, name, value.detach().cpu().numpy())

@@ -12,7 +12,7 @@ from toolkit.estimate.devices import find_device
 from toolkit.pipeline import sources
 from toolkit.pipeline.artefacts import write_float, write_shipped, write_voice_files
 from toolkit.pipeline.assemble import Findings, assemble
-from toolkit.pipeline.early_rules import check_release, check_voice
+from toolkit.pipeline.early_rules import MODEL_PARTS, check_names, check_release, check_voice
 from toolkit.pipeline.events import Listener, StageClock
 from toolkit.pipeline.evidence import SCRATCH, Judged, judge_run
 from toolkit.pipeline.float_chain import FloatPart, convert_float
@@ -80,6 +80,8 @@ def run(
     source, parts, manifest = reuse.opened(opened, lambda: open_source(request, recipe, clock))
     if source.voice is not None:
         check_voice(recipe, parts)
+    else:
+        check_names(recipe, MODEL_PARTS)
     repro = out.with_name(f"{out.name}-repro")
     resume = resume_folder(out)
     with building(out) as directory:

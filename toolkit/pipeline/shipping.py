@@ -16,7 +16,8 @@ from toolkit.data import Manifest, Sentence
 from toolkit.delegates.runtime import check_runtime
 from toolkit.pipeline.events import StageClock
 from toolkit.pipeline.float_chain import FloatPart
-from toolkit.pipeline.parts import calibration_inputs
+from toolkit.pipeline.layer_comparison import ComparedLayers, compare_layers
+from toolkit.pipeline.parts import calibration_inputs, judged_inputs
 from toolkit.pipeline.reuse import Reuse, shipped_digest
 from toolkit.pipeline.sources import Source
 from toolkit.recipe.schema import Recipe
@@ -40,6 +41,7 @@ class Shipped:
         sparsity: share of zeros per pruned weight.
         tried: configurations that were tried for this part.
         matched: precision rule to the torch names it matched.
+        compared: every tensor against its layer in float.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Shipped:
     sparsity: tuple[Sparsity, ...] = ()
     tried: tuple[Tried, ...] = ()
     matched: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    compared: ComparedLayers = field(default_factory=ComparedLayers)
 
     @property
     def key(self) -> str:
@@ -131,6 +134,8 @@ def _ship(
         check_runtime(content, key, recipe.delegate.runtime)
         kinds = Counter(row.realised for row in compressed.audit.rows)
         stage.fact = f"{len(content):,} bytes; " + ", ".join(f"{n} {kind}" for kind, n in kinds.most_common())
+    inputs, what = judged_inputs(source, part.source, manifest, recipe.seed)
+    compared = compare_layers(key, content, compressed, inputs, what, clock)
     return Shipped(
         name=part.source.name,
         bucket=part.source.bucket,
@@ -141,6 +146,7 @@ def _ship(
         sparsity=tuple(compressed.sparse.rows) if compressed.sparse else (),
         tried=tried_configurations(source) if part.source.name == "decoder" else (),
         matched={pattern: tuple(names) for pattern, names in compressed.plan.matched.items()},
+        compared=compared,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from toolkit.models.threads import threads_of
 from toolkit.pipeline.events import Listener, StageClock
 from toolkit.pipeline.run_directory import (
     building,
@@ -16,7 +17,7 @@ from toolkit.pipeline.run_directory import (
     teachers_folder,
 )
 from toolkit.pipeline.shrink_semantic import Shrunk, data_files, given_model
-from toolkit.pipeline.train_semantic import said, threads_of, write_manifest
+from toolkit.pipeline.train_semantic import said, write_manifest
 from toolkit.recipe.shrinking import DistilParallel
 
 if TYPE_CHECKING:

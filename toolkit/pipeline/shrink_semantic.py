@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from toolkit.data import DEFAULT_ROOT
 from toolkit.errors import DataError, GateFailed
+from toolkit.models.threads import threads_of
 from toolkit.pipeline.events import Listener, StageClock
 from toolkit.pipeline.run_directory import (
     building,
@@ -20,7 +21,7 @@ from toolkit.pipeline.run_directory import (
     resume_folder,
     teachers_folder,
 )
-from toolkit.pipeline.train_semantic import NAME, said, threads_of, write_manifest
+from toolkit.pipeline.train_semantic import NAME, said, write_manifest
 from toolkit.recipe.shrinking import Distil, Prune
 
 if TYPE_CHECKING:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from toolkit.data import load_manifest
+from toolkit.data import Sentence, load_manifest
 from toolkit.errors import DataError
+from toolkit.models.threads import threads_of
 from toolkit.pipeline import listening
 from toolkit.pipeline.events import Listener, StageClock
 from toolkit.pipeline.run_directory import building, refuse_foreign_directory, resume_folder, teachers_folder
 from toolkit.pipeline.shrink_semantic import Shrunk
 from toolkit.pipeline.sources import Request, open_voice
-from toolkit.pipeline.train_semantic import threads_of, write_manifest
+from toolkit.pipeline.train_semantic import write_manifest
 from toolkit.recipe.schema import Quality
 from toolkit.recipe.shrinking import DistilVoice
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 DEFAULT_VOICE: Final = "joe"
 """What the default voice is called on the command line."""
 STUDENT: Final = "student"
+_NOT_HEARD: Final[dict[str, Any]] = {
+    "heard": "not judged (utterances is 0)", "quality": {}, "not_measured": ["no sentences were asked for"]
+}  # fmt: skip
 _SHORTEST_IDS: Final = 9
 _LONGEST_IDS: Final = 400
 
@@ -42,6 +46,7 @@ def distil_voice_file(
     listener: Listener,
     *,
     data: Path | None = None,
+    teacher: Path | None = None,
     cache: Path | None = None,
     threads: int = 1,
 ) -> Shrunk:
@@ -53,6 +58,7 @@ def distil_voice_file(
         out: run directory; it appears whole or not at all. An interrupted run goes on when it is asked again.
         listener: told about every stage.
         data: text file of IPA, a sentence a line, to teach with; English made by `toolkit.train.voice_texts` otherwise.
+        teacher: of a student that is distilled again, the voice it was made of, where it is not found by itself.
         cache: directory of teachers' outputs; ``.teachers`` beside ``out`` by default.
         threads: of torch.
 
@@ -68,10 +74,10 @@ def distil_voice_file(
     clock, resume = StageClock(listener), resume_folder(out)
     with threads_of(threads):
         with clock.stage("open voice") as stage:
-            source = open_voice(Request(model="" if model == DEFAULT_VOICE else model))
-            teacher = source.judged_against
+            source = open_voice(Request(model="" if model == DEFAULT_VOICE else model, teacher=teacher))
+            reference = source.judged_against
             voice = source.voice
-            if voice is None or teacher is None:
+            if voice is None or reference is None:
                 raise DataError(f"{model} is no voice", where=model)
             sentences = taught_ids(voice, settings, data)
             stage.fact = f"{voice.label}; {len(sentences):,} sentences"
@@ -88,19 +94,29 @@ def distil_voice_file(
             result = {
                 "settings": settings.model_dump(mode="json"),
                 "teacher": {
-                    "name": teacher.name,
-                    "float32_bytes": teacher.float32_bytes,
-                    "weights": weights_of(teacher),
+                    "name": reference.name,
+                    "float32_bytes": reference.float32_bytes,
+                    "weights": weights_of(reference),
                 },
                 "student": {"float32_bytes": student.float32_bytes, "weights": weights_of(student)},
                 "teacher_asked_sentences": dict(done.asked),
                 "losses": {name: [each[0], each[-1]] for name, each in done.losses.items() if each},
-                **judged(student, teacher, lambda n, of, note: listener.progress("judgement in float", n, of, note)),
             }
+            heard = None
+            if settings.utterances:
+                heard = judged(
+                    student, reference, settings.utterances,
+                    lambda n, of, note: listener.progress("judgement in float", n, of, note),
+                )  # fmt: skip
+            result |= heard.found if heard else _NOT_HEARD
             stage.fact = result["heard"]
     path = out / f"{STUDENT}{SUFFIX}"
     with building(out) as directory:
         write_voice(directory.path / path.name, student)
+        if heard is not None:
+            listening.write_clips(
+                directory, heard.reference, heard.student, heard.sentences, student.sample_rate_hz
+            )  # fmt: skip
         result["file_bytes"] = (directory.path / path.name).stat().st_size
         directory.write_json(f"{STUDENT}.json", result)
         write_manifest(directory, dict(source.inputs))
@@ -142,13 +158,30 @@ def taught_ids(voice: Voice, settings: DistilVoice, data: Path | None) -> list[n
     return fitting
 
 
-def judged(student: Voice, teacher: Voice, on_progress: Any) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeardStudent:
+    """A float student on the held-out sentences.
+
+    Attributes:
+        found: what was measured, for ``student.json``.
+        sentences: what was said.
+        reference: the teacher.
+        student: the student, in the teacher's time.
+    """
+
+    found: dict[str, Any]
+    sentences: tuple[Sentence, ...]
+    reference: listening.Spoken
+    student: listening.Spoken
+
+
+def judged(student: Voice, teacher: Voice, utterances: int, on_progress: Any) -> HeardStudent:
     """The float student against its teacher on the held-out sentences: in the teacher's time, and in its own."""
     from toolkit.distil.voice_quality import duration_errors
     from toolkit.models.voice import Buckets
 
     settings, buckets = Quality(), Buckets(phonemes=(256, 512), frames=(512,))
-    sentences = load_manifest().split("evaluation")[: settings.utterances]
+    sentences = load_manifest().split("evaluation")[:utterances]
     runners = student.torch_runners(buckets)
     reference = listening.speak(teacher, teacher.torch_runners(buckets), sentences, settings, on_progress)
     paired = listening.speak(student, runners, sentences, settings, on_progress, like=reference)
@@ -165,7 +198,7 @@ def judged(student: Voice, teacher: Voice, on_progress: Any) -> dict[str, Any]:
         found["own_timing"] = asdict(listening.judge_timing(reference, timed, student.sample_rate_hz))
         ids = [student.phoneme_ids(sentence.phonemes) for sentence in sentences]
         found["durations"] = asdict(duration_errors(student, teacher, ids))
-    return found
+    return HeardStudent(found=found, sentences=sentences, reference=reference, student=paired)
 
 
 def weights_of(voice: Voice) -> dict[str, int]:

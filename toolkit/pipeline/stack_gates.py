@@ -48,31 +48,24 @@ def whole_gates(limits: StackGates, stages: Sequence[StackStage], raced: Race | 
         )
     ]
     if limits.bytes_ratio_min is not None:
-        ratio = first.bundle_bytes / last.bundle_bytes
-        explanation = "Both bundles are on disk, with the same graphs."
-        gates.append(
-            judge(
-                "bytes_ratio",
-                "float32 bundle over the stacked one",
-                ratio,
-                "x",
-                limits.bytes_ratio_min,
-                ">=",
-                explanation,
-            )
-        )
+        gates.append(bytes_gate(stages, limits.bytes_ratio_min))
     if limits.step_latency_ratio_max is not None:
-        timed = {one.candidate: one.ratio for one in raced.comparisons} if raced else {}
-        gates.append(
-            judge(
-                "step_latency_ratio",
-                "stacked step over the float32 step of the model given",
-                timed.get(last.name),
-                "",
-                limits.step_latency_ratio_max,
-                "<=",
-                "Measured in turns on this computer, one thread.",
-                skipped_because="no race was run",
-            )
-        )
+        title = "stacked step over the float32 step of the model given"
+        gates.append(latency_gate("step", title, stages, raced, limits.step_latency_ratio_max))
     return tuple(gates)
+
+
+def bytes_gate(stages: Sequence[StackStage], limit: float) -> Gate:
+    """How many times smaller the last stage's bundle is than the first one's."""
+    ratio = stages[0].bundle_bytes / stages[-1].bundle_bytes
+    explanation = "Both bundles are on disk, with the same graphs."
+    return judge("bytes_ratio", "float32 bundle over the stacked one", ratio, "x", limit, ">=", explanation)
+
+
+def latency_gate(what: str, title: str, stages: Sequence[StackStage], raced: Race | None, limit: float) -> Gate:
+    """How long the last stage takes over the first."""
+    timed = {one.candidate: one.ratio for one in raced.comparisons} if raced else {}
+    return judge(
+        f"{what}_latency_ratio", title, timed.get(stages[-1].name), "", limit, "<=",
+        "Measured in turns on this computer, one thread.", skipped_because="no race was run",
+    )  # fmt: skip

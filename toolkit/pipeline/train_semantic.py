@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 import platform
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from toolkit.models.threads import threads_of
 from toolkit.pipeline.events import Listener, StageClock
 from toolkit.pipeline.run_directory import MANIFEST, RunDirectory, building, refuse_foreign_directory, resume_folder
 
@@ -127,21 +126,6 @@ def train_small_model(asked: SmallModel, out: Path, listener: Listener, *, voice
 def said(cross_entropy_nats: float, top1_ratio: float) -> str:
     """A judgement in a few words."""
     return f"cross-entropy {cross_entropy_nats:.3f} nats, top-1 {100 * top1_ratio:.1f} %"
-
-
-@contextmanager
-def threads_of(count: int) -> Iterator[None]:
-    """Threads of torch and of the linear algebra under numpy, for the length of a body."""
-    import torch
-    from threadpoolctl import threadpool_limits
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        with threadpool_limits(count):
-            yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def write_manifest(directory: RunDirectory, inputs: dict[str, str]) -> None:

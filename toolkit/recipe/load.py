@@ -7,7 +7,7 @@ import hashlib
 import json
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import ValidationError
@@ -15,10 +15,12 @@ from pydantic import ValidationError
 from toolkit.errors import RecipeError
 from toolkit.recipe.changes import apply_change
 from toolkit.recipe.schema import Recipe
-from toolkit.recipe.stacking import Stack
+from toolkit.recipe.stacking import Stack, StackFamily, VoiceStack
 
-_Kind = TypeVar("_Kind", Recipe, Stack)
+_Kind = TypeVar("_Kind", Recipe, Stack, VoiceStack)
 _Shelf = Literal["builtin", "stacks"]
+_STACKS: dict[StackFamily, type[Stack | VoiceStack]] = {"t2s": Stack, "voice": VoiceStack}
+_STACKED: dict[StackFamily, str] = {"t2s": "a GPT checkpoint", "voice": "a voice"}
 
 
 def builtin_names(shelf: _Shelf = "builtin") -> tuple[str, ...]:
@@ -41,10 +43,24 @@ def load(name_or_path: str, changes: tuple[str, ...] = ()) -> Recipe:
     return validate(data, where)
 
 
-def load_stack(name_or_path: str, changes: tuple[str, ...] = ()) -> Stack:
-    """Loads the recipe of a stack; arguments and errors as for `load`."""
+def load_stack(name_or_path: str, changes: tuple[str, ...] = (), *, family: StackFamily = "t2s") -> Stack | VoiceStack:
+    """Loads the recipe of a stack; arguments and errors as for `load`.
+
+    Args:
+        name_or_path: a built-in name or the path of a YAML file.
+        changes: as for `load`.
+        family: kind of model that is to be stacked; a recipe for another kind is refused.
+    """
     where, data = _changed(name_or_path, changes, "stacks")
-    return _validated(Stack, data, where, "toolkit stack --help")
+    told = data.get("family", "t2s")
+    if told in get_args(StackFamily) and told != family:
+        raise RecipeError(
+            f"it stacks {_STACKED[told]}, and {_STACKED[family]} is given",
+            code="recipe/other-family",
+            where=where,
+            hint=f"built-in stacks: {', '.join(builtin_names('stacks'))}",
+        )
+    return _validated(_STACKS[family], data, where, "toolkit stack --help")
 
 
 def _changed(name_or_path: str, changes: tuple[str, ...], shelf: _Shelf) -> tuple[str, dict[str, Any]]:
@@ -86,7 +102,7 @@ def _validated(kind: type[_Kind], data: dict[str, Any], where: str, see: str) ->
         raise RecipeError(f"{path}: {first['msg']}{found}", where=f"{where} → {path}", hint=hint) from error
 
 
-def dump(recipe: Recipe | Stack) -> str:
+def dump(recipe: Recipe | Stack | VoiceStack) -> str:
     """The recipe as YAML with every default written out."""
     return yaml.safe_dump(recipe.model_dump(mode="json", by_alias=True), sort_keys=False, allow_unicode=True)
 

@@ -70,6 +70,12 @@ class PrincipalSplit(_Strict):
 
     match: str = Field(description="glob over torch layer names, e.g. 'dec.resblocks.8.*'")
     rank: PositiveInt = Field(description="directions kept in float; each costs its share of the multiply-adds")
+    range_ratio: float = Field(
+        1.0,
+        gt=0.0,
+        le=1.0,
+        description="ranges of what is left over those that lose least squared error: below 1 less hiss, more clipping",
+    )
 
 
 class Finetune(_Strict):
@@ -90,12 +96,6 @@ class Compression(_Strict):
 
     equalise: bool = Field(True, description="exact cross-layer equalisation before int8 ranges are chosen")
     principal: tuple[PrincipalSplit, ...] = Field((), description="exact rewrite; the last that matches wins")
-    principal_range_ratio: float = Field(
-        0.6,
-        gt=0.0,
-        le=1.0,
-        description="ranges of split tensors over those that lose least squared error: less hiss, more clipping",
-    )
     sparsity: Sparsity | None = None
     finetune: Finetune = Finetune()
 

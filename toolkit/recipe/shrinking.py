@@ -137,6 +137,9 @@ class DistilVoice(_Strict):
     decoder: DecoderStudent | None = Field(None, description="left out: the teacher's")
     sentences: PositiveInt = Field(1200, description="sentences encoder and durations are taught with")
     flow_sentences: PositiveInt = Field(300, description="the first of them, which the flow is taught with")
+    utterances: int = Field(
+        12, ge=0, description="held-out sentences the float student is judged on; none: it is not judged"
+    )
     text_training: Training = Training(steps=800, batch=12, learning_rate=1e-3, dropout=0.0)
     flow_training: Training = Training(steps=1000, batch=4, learning_rate=7e-4, dropout=0.0)
     seed: int = 0

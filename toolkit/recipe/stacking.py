@@ -1,30 +1,37 @@
-"""What a stack may say: distil, prune, quantise, in this order, with a gate after each."""
+"""What a stack may say: the stages of a text-to-semantic model or of a voice, in order, with a gate after each."""
 
 from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
-from toolkit.recipe.shrinking import Distil, Prune
+from toolkit.recipe.shrinking import Distil, DistilVoice, Prune
+
+StackFamily = Literal["t2s", "voice"]
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Quantise(_Strict):
+class Conversion(_Strict):
     """The last stage: a recipe's precisions and its quantisation-aware fine-tuning, by the chain of `convert`."""
 
     recipe: str = Field(description="built-in recipe or YAML file")
     changes: tuple[str, ...] = Field((), description="as --set of toolkit convert: KEY=VALUE")
+
+
+class Quantise(Conversion):
+    """The last stage of a text-to-semantic model."""
+
     cross_entropy_rise_max: float = Field(
         0.05, ge=0.0, description="gate, nats the file may be above the torch model it was made from"
     )
 
 
 class StackGates(_Strict):
-    """What the whole stack is held to."""
+    """What the whole stack of a text-to-semantic model is held to."""
 
     cross_entropy_rise_max: float = Field(0.25, ge=0.0, description="nats above the model given, on held-out sentences")
     bytes_ratio_min: PositiveFloat | None = Field(None, description="float32 bundle over the stacked one")
@@ -34,9 +41,10 @@ class StackGates(_Strict):
 
 
 class Stack(_Strict):
-    """Stages that follow each other; one that is left out is skipped."""
+    """Stages of a text-to-semantic model that follow each other; one that is left out is skipped."""
 
     version: Literal[1] = Field(1, alias="schema")
+    family: Literal["t2s"] = Field("t2s", description="kind of model the stages are for")
     name: str
     description: str = ""
     distil: Distil | None = None
@@ -48,4 +56,58 @@ class Stack(_Strict):
     def _gates_between(self) -> Self:
         if self.distil is not None and self.distil.cross_entropy_rise_max is None:
             raise ValueError("distil has no cross_entropy_rise_max: a stage without a gate hides what it loses")
+        return self
+
+
+class VoiceLoss(_Strict):
+    """How much a stage of a voice may lose against the one before; of the first, against the voice given."""
+
+    mos_drop_max: float = Field(0.3, ge=0.0, description="gate, points of DistillMOS, mean over held-out sentences")
+    speaker_cosine_loss_max: float = Field(
+        0.06, ge=0.0, le=2.0, description="gate, how much resemblyzer's cosine to the voice given may fall"
+    )
+
+
+class DistilStage(VoiceLoss):
+    """The first stage of a voice."""
+
+    student: DistilVoice = Field(DistilVoice(), description="sizes and training; see toolkit distil")
+
+
+class QuantiseVoice(Conversion, VoiceLoss):
+    """The last stage of a voice; the gates of its recipe, which are against the voice given, hold as well."""
+
+
+class VoiceStackGates(_Strict):
+    """What a stacked voice is held to besides the gates of the recipe it is converted with."""
+
+    bytes_ratio_min: PositiveFloat | None = Field(None, description="float32 bundle over the stacked one")
+    sentence_latency_ratio_max: PositiveFloat | None = Field(
+        None, description="a stacked sentence over one of the voice given in float32, measured on this machine"
+    )
+
+
+class VoiceStack(_Strict):
+    """Stages of a voice that follow each other; distillation that is left out is skipped.
+
+    There is no pruning: what takes channels out of a voice's encoder is the student, which is narrower.
+    """
+
+    version: Literal[1] = Field(1, alias="schema")
+    family: Literal["voice"] = Field(description="kind of model the stages are for")
+    name: str
+    description: str = ""
+    utterances: PositiveInt = Field(12, description="held-out sentences every stage is judged on")
+    distil: DistilStage | None = None
+    quantise: QuantiseVoice
+    gates: VoiceStackGates = VoiceStackGates()
+
+    @model_validator(mode="after")
+    def _judged_alike(self) -> Self:
+        own = self.distil.student if self.distil is not None else None
+        if own is not None and "utterances" in own.model_fields_set and own.utterances != self.utterances:
+            raise ValueError(
+                f"distil.student.utterances is {own.utterances}: all stages are judged on the same sentences, whose "
+                "number is the stack's own utterances"
+            )
         return self

@@ -130,6 +130,23 @@ class Players:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Take:
+    """One sentence by several voices; ``voices`` are label and source of each."""
+
+    title: str
+    text: str
+    voices: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Takes:
+    """The same sentences by several voices, to listen to."""
+
+    takes: tuple[Take, ...]
+    kind: Literal["takes"] = "takes"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Code:
     """Something to copy."""
 
@@ -164,7 +181,7 @@ class Heading:
     kind: Literal["heading"] = "heading"
 
 
-Block = Table | Figure | Facts | Note | Cards | Players | Code | Grid | Folded | Heading
+Block = Table | Figure | Facts | Note | Cards | Players | Takes | Code | Grid | Folded | Heading
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

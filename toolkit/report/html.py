@@ -116,4 +116,7 @@ def _facts(result: RunResult, clip: Clip) -> str:
         speaker = utterance.metrics.get("resemblyzer_cosine")
         if speaker is not None:
             words.append(f"speaker cosine {speaker.value:.4f}")
+        second = utterance.metrics.get("voicefilter_cosine")
+        if second is not None:
+            words.append(f"second judge {second.value:.4f}")
     return " · ".join(words)

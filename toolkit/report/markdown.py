@@ -106,6 +106,9 @@ def _numbers(result: RunResult) -> list[str]:
         )
     if speaker is not None:
         rows.append(_row(result, "speaker cosine", f"{speaker.mean:.4f}", "speaker_cosine", "1", "–"))
+    second = pick.metric(result, "voicefilter_cosine")
+    if second is not None:
+        rows.append(_row(result, "speaker cosine, second judge", f"{second.mean:.4f}", "voicefilter_cosine", "1", "–"))
     placement = pick.headline_placement(result)
     if placement is not None:
         share = percent(placement.delegated_ops / placement.total_ops if placement.total_ops else 0.0)

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.report import charts
-from toolkit.report.blocks import Block, Cell, Code, Column, Facts, Note, Section, Table
-from toolkit.report.format import count, milliseconds, percent, seconds, sig3, signed, size
+from toolkit.report.blocks import Block, Cell, Code, Column, Facts, Note, Section, Table, Take, Takes
+from toolkit.report.format import count, milliseconds, percent, seconds, sig3, size
 from toolkit.report.gate_table import gate_table
+from toolkit.report.stack_quality import RANDOM, WORDS
 from toolkit.report.template import filled_template, write_page
 from toolkit.results import Latency
 from toolkit.results.stack import StackResult, StackStage
@@ -40,7 +41,7 @@ def write_stack_page(result: StackResult, directory: Path) -> Path:
 
 
 def _page(result: StackResult) -> _Page:
-    gates = _all_gates(result)
+    gates = result.all_gates
     held = sum(gate.status == "pass" for gate in gates)
     return _Page(
         title=f"{result.model}, stacked",
@@ -51,12 +52,8 @@ def _page(result: StackResult) -> _Page:
         sentence=_sentence(result),
         tally=f"{held} of {len(gates)} gates hold; {len(result.stages)} stages in {seconds(result.seconds)}, "
         f"{sum(stage.reused for stage in result.stages)} of them from the cache",
-        sections=(_stages(result), _latency(result), _gates(result), _how(result)),
+        sections=(_stages(result), *_listening(result), _latency(result), _gates(result), _how(result)),
     )
-
-
-def _all_gates(result: StackResult) -> list[Any]:
-    return [*(stage.gate for stage in result.stages if stage.gate is not None), *result.gates]
 
 
 def _ratio(result: StackResult, stage: StackStage) -> float | None:
@@ -71,56 +68,44 @@ def _sentence(result: StackResult) -> str:
         f"{size(first.bundle_bytes)} in float32 became {size(last.bundle_bytes)}, "
         f"{sig3(first.bundle_bytes / last.bundle_bytes)} times smaller"
     ]
-    ratio = _ratio(result, last)
+    ratio, about = _ratio(result, last), WORDS[result.family]
     if ratio is not None and last is not first:
-        words.append(f"a token takes {sig3(ratio)} of the time on this computer")
-    if first.cross_entropy_nats is not None and last.cross_entropy_nats is not None:
-        rise = last.cross_entropy_nats - first.cross_entropy_nats
-        words.append(f"cross-entropy {signed(rise)} nats on held-out sentences")
-    stop = f" Stopped after stage {result.stopped_at}: its gate does not hold." if result.stopped_at else ""
-    return "; ".join(words) + "." + stop
+        words.append(about.faster(sig3(ratio)))
+    lost = about.lost(first, last)
+    return "; ".join([*words, lost] if lost else words) + "." + _stop(result)
+
+
+def _stop(result: StackResult) -> str:
+    return f" Stopped after stage {result.stopped_at}: its gate does not hold." if result.stopped_at else ""
 
 
 def _stages(result: StackResult) -> Section:
+    about = WORDS[result.family]
     columns = (
         Column(title="Stage"),
         Column(title="Model"),
         Column(title="Bundle", number=True),
         Column(title="", wide=True),
-        Column(title="Cross-entropy", unit="nats", number=True),
-        Column(title="Top-1", number=True),
-        Column(title="Same choice", number=True),
-        Column(title="Step", unit="of float32", number=True),
+        *about.columns,
+        Column(title=about.timed, unit="of float32", number=True),
     )
     first = result.stages[0]
     rows = []
     for stage in result.stages:
         share = stage.bundle_bytes / first.bundle_bytes
-        rise = None
-        if stage is not first and stage.cross_entropy_nats is not None and first.cross_entropy_nats is not None:
-            rise = stage.cross_entropy_nats - first.cross_entropy_nats
         rows.append(
             (
                 Cell(text=stage.title, tone="strong", sub=_took(stage, first)),
                 Cell(text=f"{count(stage.parameters)} weights", sub=stage.shape),
                 Cell(text=size(stage.bundle_bytes), sub=f"{sig3(1 / share)} x smaller" if stage is not first else ""),
                 Cell(chart=charts.share_bar(share, "v-result", f"{percent(share)} of the float32 bundle")),
-                Cell(text=sig3(stage.cross_entropy_nats), sub="" if rise is None else signed(rise)),
-                Cell(text=percent(stage.top1_ratio), sub=stage.judged_on),
-                Cell(text=percent(stage.agreement_ratio)),
+                *about.cells(result, stage),
                 Cell(text=sig3(_ratio(result, stage))),
             )
         )
     blocks: list[Block] = [Table(columns=columns, rows=tuple(rows), form="stacking")]
-    if result.trained:
-        lead = (
-            f"Quality on {count(result.predictions)} held-out predictions: codes and stop tokens, each given those "
-            "before it; the same choice as the model given. Bundles hold the same graphs, all but the quantised one in "
-            "float32."
-        )
-    else:
-        lead = "Weights are random: sizes and latency are what a trained model would have, quality there is none."
-    blocks += [Note(text=note, tone="warn") for note in result.notes]
+    lead = about.judged(result) if result.trained else RANDOM
+    blocks += [Note(text=note) for note in result.notes]
     return Section(id="stages", title="Stage by stage", lead=lead, blocks=tuple(blocks))
 
 
@@ -130,10 +115,28 @@ def _took(stage: StackStage, first: StackStage) -> str:
     return "from the cache" if stage.reused else seconds(stage.seconds)
 
 
+def _listening(result: StackResult) -> tuple[Section, ...]:
+    """The sentences by every stage; nothing where there is no sound, or where it is noise."""
+    if not result.clips or not result.trained:
+        return ()
+    titles = {stage.name: stage.title for stage in result.stages}
+    takes = tuple(
+        Take(
+            title=clip.id,
+            text=clip.text,
+            voices=tuple((titles.get(name, "its teacher"), path) for name, path in clip.paths.items()),
+        )
+        for clip in result.clips
+    )
+    lead = "Held-out sentences by every stage. Noise and durations are the same, so that only the stages differ."
+    return (Section(id="listen", title="Listen", lead=lead, blocks=(Takes(takes=takes),)),)
+
+
 def _latency(result: StackResult) -> Section:
+    about = WORDS[result.family]
     if not result.latency:
         note = Note(text="No race was run.", tone="missing")
-        return Section(id="latency", title="A token's time", blocks=(note,))
+        return Section(id="latency", title=about.race, blocks=(note,))
     top = max(entry.stats.p50_ms for entry in result.latency)
     titles = {stage.name: stage.title for stage in result.stages}
     spread = {one.candidate: f"{sig3(one.ci_low)} to {sig3(one.ci_high)}" for one in result.comparisons}
@@ -160,9 +163,8 @@ def _latency(result: StackResult) -> Section:
     entry = result.latency[0]
     return Section(
         id="latency",
-        title="A token's time",
-        lead=f"{entry.part}, {entry.threads} thread, {entry.stats.n} rounds in turns on the {entry.where}: the step as "
-        "the engine takes it, cache written and logits read. Ratios are taken round by round.",
+        title=about.race,
+        lead=about.raced(entry),
         blocks=(Table(columns=columns, rows=rows, form="stacking"),),
     )
 
@@ -174,7 +176,7 @@ def _valid(entry: Latency) -> Cell:
 
 
 def _gates(result: StackResult) -> Section:
-    return Section(id="gates", title="Gates", blocks=(gate_table(_all_gates(result)),))
+    return Section(id="gates", title="Gates", blocks=(gate_table(result.all_gates),))
 
 
 def _how(result: StackResult) -> Section:
@@ -193,5 +195,5 @@ def _said(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} {_said(inner)}" for key, inner in value.items())
     if isinstance(value, (list, tuple)):
-        return ", ".join(str(inner) for inner in value)
+        return ", ".join(str(inner) for inner in value) or "–"
     return "–" if value is None else str(value)

@@ -22,12 +22,20 @@ class Parity(Record):
 
 
 class TensorError(Record):
-    """Error of one intermediate tensor of the result against the float model, in execution order."""
+    """Error of one intermediate tensor of the shipped file against its layer in float, in execution order.
+
+    ``name`` is the layer's torch module path and operator, with those merged into it. ``snr_db`` is of the error that
+    has gathered on the way there, ``own_snr_db`` of what the operator itself adds: against the layer in float on the
+    values the file fed it. The float layers have the weights the file was made of, after equalisation and training.
+    """
 
     part: str
     index: int
     name: str
     snr_db: Decibels
+    own_snr_db: Decibels = None
+    precision: str = ""
+    inputs: str = ""
 
 
 class PrecisionOp(Record):

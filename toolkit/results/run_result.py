@@ -49,6 +49,7 @@ class RunResult(Record):
     size: Size | None = None
     sparsity: tuple[Sparsity, ...] = ()
     quality: Quality | None = None
+    whole_voice: Quality | None = None
     clips: tuple[Clip, ...] = ()
     tried: tuple[Tried, ...] = ()
     gates: tuple[Gate, ...] = ()

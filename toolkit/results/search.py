@@ -11,6 +11,8 @@ from toolkit.results.estimate import LatencyEstimate
 from toolkit.results.record import Record, load_record, save_record
 
 SEARCH_FILE = "search.json"
+FORMS = ("student", "channels")
+"""Families of knobs that put another form of the model in its place."""
 
 
 class Score(Record):
@@ -66,7 +68,11 @@ class Version(Record):
     def rules_out(self, chosen: dict[str, str]) -> bool:
         """Whether settings cannot be had because this version's could not: parts are compressed by themselves."""
         mine = {name: label for name, label in self.chosen.items() if name.partition(".")[2] == self.refused_part}
-        return bool(self.refused and mine) and all(chosen.get(name) == label for name, label in mine.items())
+        if not self.refused or not mine:
+            return False
+        # What one form of the model cannot have, another may.
+        mine |= {name: label for name, label in self.chosen.items() if name.partition(".")[0] in FORMS}
+        return all(chosen.get(name) == label for name, label in mine.items())
 
     @property
     def excess(self) -> float:
@@ -76,7 +82,13 @@ class Version(Record):
     @property
     def label(self) -> str:
         """Its settings in few words."""
-        return ", ".join(f"{name.partition('.')[2]} {value}" for name, value in self.chosen.items()) or "recipe"
+        return ", ".join(f"{_said(name)} {value}" for name, value in self.chosen.items()) or "recipe"
+
+
+def _said(knob: str) -> str:
+    """The part a knob turns; of one that puts another form of the model in its place, what form."""
+    family, _, part = knob.partition(".")
+    return family if family in FORMS else part
 
 
 class SearchResult(Record):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from toolkit.results.search import Version
 
 _SMALL = 1e-9
-INDIFFERENT = {"resemblyzer_cosine": 0.005, "distillmos": 0.03, "output_snr_db": 1.0}
+INDIFFERENT = {"resemblyzer_cosine": 0.005, "distillmos": 0.03, "output_snr_db": 1.0, "code_agreement": 0.01}
 """Differences of a score that do not outweigh cost: chosen, not measured. Same-speaker cosines lie above 0.88, so 0.005
 is small among them. Within such a difference the cheaper version is the better one."""
 

@@ -53,8 +53,8 @@ class Intent(BaseModel):
     )
     quality: dict[str, float] = Field(
         default_factory=dict,
-        description="limits instead of the recipe's: speaker_cosine_min, mos_drop_mean_max, mos_drop_worst_max, "
-        "output_snr_db_min",
+        description="limits instead of the recipe's: speaker_cosine_min, mos_drop_mean_max, mos_drop_worst_max (of the "
+        "decoder), whole_speaker_cosine_min, whole_mos_drop_mean_max (of the whole voice), output_snr_db_min",
     )
     protect: tuple[str, ...] = Field(
         ("flow",), description="parts that are never pruned and never below float16, as their errors are heard"
@@ -62,6 +62,15 @@ class Intent(BaseModel):
     trials: PositiveInt = Field(24, description="versions tried at most")
     utterances: int = Field(4, ge=0, description="held-out sentences every version is judged on; the best one on all")
     finetune_steps: tuple[int, ...] = Field((), description="fine-tuning steps to choose from; each costs its time")
+    students: tuple[str, ...] = Field(
+        (),
+        description="files of students that were distilled from the model before, each an alternative to it; their "
+        "quality is measured against the model given",
+    )
+    prune_ratios: tuple[Annotated[float, Field(ge=0.0, lt=1.0)], ...] = Field(
+        (), description="GPT checkpoint: shares of the feed-forward channels to take out, to choose from"
+    )
+    data: str = Field("", description="GPT checkpoint: corpus that pruned models are trained on and all are judged on")
     seed: int = 0
 
     @property
@@ -75,7 +84,14 @@ class Intent(BaseModel):
         return found
 
 
-QUALITY_LIMITS = ("speaker_cosine_min", "mos_drop_mean_max", "mos_drop_worst_max", "output_snr_db_min")
+QUALITY_LIMITS = (
+    "speaker_cosine_min",
+    "mos_drop_mean_max",
+    "mos_drop_worst_max",
+    "whole_speaker_cosine_min",
+    "whole_mos_drop_mean_max",
+    "output_snr_db_min",
+)
 """Gates an intent may set, and those of a base recipe that stay in force during a search."""
 
 

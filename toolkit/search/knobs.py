@@ -1,7 +1,7 @@
 """Everything a search may turn. One table: a new knob is a new entry of ``KNOBS``.
 
-A knob offers options for a model; an option changes recipe data. Whatever the recipes learn (width, students,
-structured pruning) becomes searchable by one more function here.
+A knob offers options for a model; an option changes recipe data, or names another form of the model (a student, fewer
+channels), which the search's job then converts. Whatever the recipes learn becomes searchable by one more function.
 """
 
 from __future__ import annotations
@@ -14,16 +14,20 @@ from typing import Any
 from toolkit.recipe import load as recipes
 from toolkit.recipe.schema import Recipe
 from toolkit.search.intent import QUALITY_LIMITS, Intent
+from toolkit.search.students import GIVEN, Student
 
 RecipeData = dict[str, Any]
 Change = Callable[[RecipeData], None]
 _PRINCIPAL_RANKS = (4, 7, 12)
 _SPARSITY = (0.5,)
 _PAIR_INT8 = "gpt-sovits-int8"
+_VOICE = "vits-voice"
+STUDENT_KNOB, CHANNELS_KNOB = "student.model", "channels.model"
 _EIGHT_BIT = {
     "voice": ["int8", "int8-storage"],
     "model": ["int8", "int8-storage", "int16x8"],
     "gpt-sovits": ["int8-storage"],
+    "codes": ["int8-storage"],
 }
 """Precisions of a whole part below float16; int8-weights is for matrices alone and stands in recipes that know them."""
 _UNPRUNED = ("flow", "decoder", "vocoder_stream")  # the mission's rule: flow and VAE decoder stay whole
@@ -38,12 +42,14 @@ class Subject:
         groups: parts that are set together, by the name their knobs carry.
         base: the recipe every version starts from.
         intent: what is asked for.
+        students: other forms of the model.
     """
 
     kind: str
     groups: Mapping[str, tuple[str, ...]]
     base: Recipe
     intent: Intent
+    students: tuple[Student, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +114,28 @@ def recipe_of(subject: Subject, chosen: Mapping[str, str]) -> Recipe:
     return recipes.validate(data, "search")
 
 
+def _students(subject: Subject) -> dict[str, tuple[Option, ...]]:
+    """The model given, or one of its students; what their parts need and are held to comes with them."""
+
+    def change(student: Student) -> Change:
+        def apply(data: RecipeData) -> None:
+            if not student.recipe or subject.base.name != _VOICE:
+                return
+            own = recipes.load(student.recipe).model_dump(mode="json", by_alias=True)
+            data["parts"], data["gates"] = own["parts"], own["gates"]
+
+        return apply
+
+    students = (Option(label=student.label, change=change(student)) for student in subject.students)
+    return {STUDENT_KNOB: (Option(label=GIVEN), *students)}
+
+
+def _channels(subject: Subject) -> dict[str, tuple[Option, ...]]:
+    """Shares of the feed-forward channels that go before it is converted; recipes have nothing to do with it."""
+    ratios = sorted({*subject.intent.prune_ratios} - {0.0})
+    return {CHANNELS_KNOB: (Option(label=GIVEN), *(Option(label=channels_label(ratio)) for ratio in ratios))}
+
+
 def _precision(subject: Subject) -> dict[str, tuple[Option, ...]]:
     found = {}
     for group, parts in subject.groups.items():
@@ -120,6 +148,16 @@ def _precision(subject: Subject) -> dict[str, tuple[Option, ...]]:
         options += [Option(label=name, change=_uniform(parts, name)) for name in plain if name != uniform]
         found[f"precision.{group}"] = (*options, *_principal(subject, group), *_borrowed(subject, group))
     return found
+
+
+def channels_label(ratio: float) -> str:
+    """What taking out a share of the channels is called."""
+    return f"{100 * ratio:g}% out"
+
+
+def ratio_of(label: str) -> float:
+    """The share that `channels_label` names."""
+    return float(label.removesuffix("% out")) / 100
 
 
 def _uniform(parts: Sequence[str], precision: str) -> Change:
@@ -138,7 +176,11 @@ def _uniform(parts: Sequence[str], precision: str) -> Change:
 
 def _borrowed(subject: Subject, group: str) -> list[Option]:
     """What the 8-bit recipe of GPT-SoVITS does with a group of parts: its rules keep norms and sums in float."""
-    if subject.kind != "gpt-sovits" or group in subject.intent.protect or subject.base.name == _PAIR_INT8:
+    if (
+        subject.kind not in ("gpt-sovits", "codes")
+        or group in subject.intent.protect
+        or subject.base.name == _PAIR_INT8
+    ):
         return []
     source = recipes.load(_PAIR_INT8).model_dump(mode="json", by_alias=True)["parts"]
 
@@ -220,6 +262,16 @@ def _settings(data: RecipeData, part: str) -> RecipeData:
 
 
 KNOBS: tuple[Knob, ...] = (
+    Knob(
+        name="student",
+        because="distilled before: fewer weights, judged against the model given",
+        positions=_students,
+    ),
+    Knob(
+        name="channels",
+        because="feed-forward channels that are gone are neither stored nor multiplied",
+        positions=_channels,
+    ),
     Knob(
         name="precision", because="fewer bits: smaller, and integer units compute 8 bits faster", positions=_precision
     ),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from toolkit.search.choose import INDIFFERENT, best, blockers, front, nearest
 from toolkit.search.intent import Intent
 from toolkit.search.job import GROUPS, Job
 from toolkit.search.knobs import KNOBS, Subject, recipe_of, space
+from toolkit.search.students import refuse_unoffered
 from toolkit.search.study import Study
 from toolkit.search.trial import Bench, read_version, try_version
 
@@ -71,7 +73,8 @@ def search(
     """
     device = find_device(intent.device)
     frameworks.load("optuna")  # before anything is written
-    subject = Subject(kind=job.kind, groups=GROUPS[job.kind], base=base, intent=intent)
+    refuse_unoffered(job.kind, intent)
+    subject = Subject(kind=job.kind, groups=GROUPS[job.kind], base=base, intent=intent, students=job.students)
     options = space(subject)
     positions = {name: tuple(option.label for option in each) for name, each in options.items()}
     _prepare(out)
@@ -165,11 +168,12 @@ def _convert_best(
     known = {version.number: version for version in versions}
     while (chosen := best(known.values())) is not None:
         recipe = recipe_of(bench.subject, chosen.chosen)
-        done = _already(out / BEST, recipe)
+        done = _already(out / BEST, recipe, bench.job, chosen.chosen)
         if done is not None and done.passed:
             return chosen, tuple(known.values())
-        outcome = bench.job.convert(recipe, out / BEST, Options(command=command))
-        full = read_version(outcome, chosen.number, chosen.chosen, chosen.seconds)
+        outcome = bench.job.convert(recipe, out / BEST, Options(command=command), chosen.chosen)
+        score = bench.job.score(outcome, out / BEST)
+        full = read_version(outcome, score, chosen.number, chosen.chosen, chosen.seconds)
         known[chosen.number] = full
         if outcome.passed:
             return full, tuple(known.values())
@@ -180,17 +184,18 @@ def _convert_best(
     return None, tuple(known.values())
 
 
-def _already(folder: Path, recipe: Recipe) -> RunResult | None:
-    """The result of this very recipe where an earlier search left it."""
+def _already(folder: Path, recipe: Recipe, job: Job, chosen: Mapping[str, str]) -> RunResult | None:
+    """The result of this very recipe and form of the model where an earlier search left it."""
     path = folder / "results.json"
     if not path.is_file():
         return None
     result = load_result(path)
-    return result if result.run.recipe_sha256 == recipes.sha256(recipe) else None
+    same = job.is_of(set(result.run.input_sha256.values()), chosen)
+    return result if same and result.run.recipe_sha256 == recipes.sha256(recipe) else None
 
 
 def _notes(job: Job, subject: Subject, versions: tuple[Version, ...]) -> tuple[str, ...]:
-    notes = [job.sharing] if job.sharing else []
+    notes = [*([job.sharing] if job.sharing else []), *job.notes(subject.intent)]
     judged = {version.score.metric: version.score for version in versions if version.score}
     if len(judged) == 1:
         ((metric, score),) = judged.items()

@@ -18,7 +18,7 @@ from typing import Any
 
 from converters import frameworks
 from toolkit.errors import SearchError
-from toolkit.results.search import Version
+from toolkit.results.search import FORMS, Version
 
 _NAME = "search"
 _DIRECTIONS = ("maximize", "minimize", "minimize")
@@ -50,8 +50,7 @@ class Study:
         known = self._study.user_attrs.get(_IDENTITY)
         if fresh or known is None:
             self._study.set_user_attr(_IDENTITY, identity)
-            for start in _STARTS:
-                chosen = {n: start if start in labels else labels[0] for n, labels in self._positions.items()}
+            for chosen in self._starts():
                 self._study.enqueue_trial(chosen, skip_if_exists=True)
         elif known != identity:
             raise SearchError(
@@ -63,6 +62,21 @@ class Study:
         self._give_up_interrupted()
         # The sampler's own state is not kept: its seed moves on with the versions on record.
         self._study.sampler = self._sampler(seed + len(self._study.trials))
+
+    def _starts(self) -> list[dict[str, str]]:
+        """The base recipe, every other form of the model under it, and the plain precisions of the model given."""
+        first = {name: labels[0] for name, labels in self._positions.items()}
+        forms = [
+            first | {name: label}
+            for name, labels in self._positions.items()
+            if name.partition(".")[0] in FORMS
+            for label in labels[1:]
+        ]
+        plain = [
+            {name: start if start in labels else labels[0] for name, labels in self._positions.items()}
+            for start in _STARTS
+        ]
+        return [plain[0], *forms, *plain[1:]]
 
     @property
     def combinations(self) -> int:

@@ -13,7 +13,7 @@ from toolkit.errors import AuditError, RecipeError
 from toolkit.pipeline.events import Listener
 from toolkit.pipeline.run import Options, Outcome
 from toolkit.recipe.schema import Recipe
-from toolkit.results import Gate, Metric, Quality, RunResult
+from toolkit.results import Gate
 from toolkit.results.search import Score, Version, Violation
 from toolkit.search.job import Job
 from toolkit.search.knobs import Subject, recipe_of
@@ -30,7 +30,6 @@ _KEPT = (
 )
 _REFUSALS = (RecipeError, AuditError)
 """A precision that cannot be had is an answer; everything else is an error and ends the search."""
-_SNR_CEILING_DB = 200.0
 _REASON_LENGTH = 300
 
 
@@ -62,7 +61,7 @@ def try_version(bench: Bench, number: int, chosen: Mapping[str, str]) -> Version
     place = version_folder(bench.folder, number)
     shutil.rmtree(place, ignore_errors=True)  # of an interrupted search
     try:
-        outcome = bench.job.convert(recipe, place, Options(benchmark=False))
+        outcome = bench.job.convert(recipe, place, Options(benchmark=False), chosen)
     except _REFUSALS as error:
         return Version(
             number=number,
@@ -71,8 +70,9 @@ def try_version(bench: Bench, number: int, chosen: Mapping[str, str]) -> Version
             refused_part=error.part,
             seconds=time.monotonic() - started,
         )
+    score = bench.job.score(outcome, place)
     _keep_report(place)
-    return read_version(outcome, number, chosen, time.monotonic() - started)
+    return read_version(outcome, score, number, chosen, time.monotonic() - started)
 
 
 def version_folder(folder: Path, number: int) -> Path:
@@ -87,7 +87,9 @@ def trial_recipe(subject: Subject, chosen: Mapping[str, str]) -> Recipe:
     return recipe.model_copy(update={"quality": recipe.quality.model_copy(update={"utterances": utterances})})
 
 
-def read_version(outcome: Outcome, number: int, chosen: Mapping[str, str], seconds: float) -> Version:
+def read_version(
+    outcome: Outcome, score: Score | None, number: int, chosen: Mapping[str, str], seconds: float
+) -> Version:
     """What a conversion found, as the search compares it."""
     result = outcome.result
     failed = [gate for gate in result.gates if gate.status == "fail"]
@@ -96,7 +98,7 @@ def read_version(outcome: Outcome, number: int, chosen: Mapping[str, str], secon
         chosen=dict(chosen),
         size_bytes=result.size.total_bytes if result.size else None,
         part_bytes={p.part: p.total_bytes for p in (result.size.parts if result.size else ()) if p.variant == "result"},
-        score=_score(outcome),
+        score=score,
         latency=result.estimates[-1] if result.estimates else None,
         part_ms={each.part: each.ms for each in result.estimates[:-1]},
         violations=tuple(_violation(gate) for gate in failed if gate.value is not None and gate.limit is not None),
@@ -105,34 +107,6 @@ def read_version(outcome: Outcome, number: int, chosen: Mapping[str, str], secon
         ),
         seconds=seconds,
     )
-
-
-def _score(outcome: Outcome) -> Score | None:
-    """Speaker similarity of the whole voice, else its predicted opinion, else the parts' agreement with torch."""
-    judged = outcome.judged
-    heard = _metrics(judged.whole_voice) if judged else {}
-    for name, title in (("resemblyzer_cosine", "speaker similarity"), ("distillmos", "predicted opinion")):
-        if name in heard:
-            metric = heard[name]
-            return Score(metric=name, title=f"{title} to the float voice", unit=metric.unit, value=metric.mean)
-    found = judged.output_snr_db if judged else _shipped_snr(outcome.result)
-    if found is None:
-        return None
-    snr = min(found, _SNR_CEILING_DB)
-    return Score(metric="output_snr_db", title="outputs against torch, worst", unit="dB", value=snr)
-
-
-def _shipped_snr(result: RunResult) -> float | None:
-    """Worst agreement of a shipped graph with torch, of conversions that put it among the hops."""
-    rows = [row.snr_db for row in result.parity if row.to == "shipped"]
-    known = [snr for snr in rows if snr is not None]
-    if not rows:
-        return None
-    return min(known, default=_SNR_CEILING_DB)
-
-
-def _metrics(quality: Quality | None) -> dict[str, Metric]:
-    return {metric.metric: metric for metric in quality.metrics} if quality else {}
 
 
 def _violation(gate: Gate) -> Violation:

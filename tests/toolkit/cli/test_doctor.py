@@ -11,7 +11,7 @@ from toolkit.cli import diagnosis
 from toolkit.cli.app import outcome
 
 PROJECT = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-PLACES = ("SwiftShader", "LiteRT.js", "QNN libraries", "adb", "espeak-ng")
+PLACES = ("SwiftShader", "ARM Python", "LiteRT.js", "QNN libraries", "adb", "espeak-ng")
 
 
 def _pins(lines):
@@ -73,6 +73,7 @@ def test_programs_and_accelerators_are_found_where_they_are_and_missed_where_not
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("QAIRT_SDK_ROOT", str(tmp_path / "nowhere"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("TOOLKIT_ARM_ROOT", raising=False)
     monkeypatch.setattr("toolkit.delegates.software_gpu.software_driver", lambda: None)
     for name in PLACES:
         finding = found_by(name)

@@ -33,6 +33,16 @@ def test_a_glob_no_module_can_satisfy_is_refused_with_the_nearest_names(pattern:
     assert "dec" in caught.value.hint and caught.value.where == "part 'dec', precision rule 1"
 
 
+def test_a_path_with_slashes_of_its_own_is_narrower_than_its_beginning() -> None:
+    """Graphs of other exporters: every operator is ``model/…``, and what follows still tells them apart."""
+    paths = ("model/dense_1", "model/lstm/cell")
+    for pattern in ("model", "model/*", "model/dense_1/MatMul*", "model/lstm/*", "*cell/Add"):
+        refuse_hopeless(pattern, paths, where="")
+    for pattern in ("model/dense_2/*", "model/lstn/*", "dense_1", "cell"):
+        with pytest.raises(RecipeError, match="matches no operator"):
+            refuse_hopeless(pattern, paths, where="")
+
+
 def test_a_glob_some_operator_may_satisfy_is_let_through() -> None:
     for pattern in ("dec.ups.0", "dec/Add_77", "*Conv", "dec.*"):
         refuse_hopeless(pattern, PATHS, where="")

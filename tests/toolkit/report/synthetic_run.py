@@ -136,6 +136,7 @@ def _quality():
                 metrics={
                     "distillmos": MetricValue(value=reference - abs(0.06 * rng.standard_normal()), reference=reference),
                     "resemblyzer_cosine": MetricValue(value=0.9945 + 0.002 * rng.random()),
+                    "voicefilter_cosine": MetricValue(value=0.97 + 0.01 * (i % 3)),
                     "snr_db": MetricValue(value=17 + 2 * rng.random()),
                     "mcd_db": MetricValue(value=1.2 + 0.3 * rng.random()),
                     "log_mel_l1": MetricValue(value=0.11 + 0.03 * rng.random()),
@@ -177,6 +178,13 @@ def _quality():
                 "cosine",
                 True,
                 "Cosine of speaker embeddings; 1 is the same voice.",
+            ),
+            over(
+                "voicefilter_cosine",
+                "Speaker similarity, second judge",
+                "cosine",
+                True,
+                "Cosine of another encoder's d-vectors.",
             ),
             over("snr_db", "Signal to noise", "dB", True, "Waveform error; depends on phase, which ears hardly hear."),
             over("mcd_db", "Mel-cepstral distance", "dB", False, "Distance of spectral envelopes."),
@@ -322,8 +330,17 @@ def synthetic(*, failing: bool = False) -> RunResult:
             index=i,
             name=f"dec.resblocks.{i // 8}.convs.{i % 8}/Conv",
             snr_db=float(38 - 0.25 * i + 3 * rng.standard_normal()),
+            own_snr_db=float(38 + 4 * rng.standard_normal()) if i < 44 else 75.0,
+            precision="int8" if i < 44 else "float16",
+            inputs="2 held-out sentences",
         )
         for i in range(66)
+    )
+    errors += tuple(
+        TensorError(
+            part="flow@256", index=i, name=f"flow.flows.{i}/Conv", snr_db=72.0, own_snr_db=78.0, precision="float16"
+        )
+        for i in range(8)
     )
     gates = (
         judge(

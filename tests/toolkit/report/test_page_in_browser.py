@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import shutil
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from tests.toolkit.report.synthetic_run import synthetic, write_clips
+from tests.toolkit.report.synthetic_stack import stack
 from tests.toolkit.search.made_versions import result, version
 from tests.toolkit.serve.chromium import PROGRAM, Chromium
 from toolkit.report import write_report
 from toolkit.report.search_page import render_search
+from toolkit.report.stack_page import render_stack
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no Chromium (Debian: chromium)")
 
@@ -27,7 +30,7 @@ PAPER_PX = 695
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory) -> dict[str, Path]:
-    """One run that passes, with audio, one that fails, and a search."""
+    """One run that passes, with audio, one that fails, a search, and a stack."""
     folder = tmp_path_factory.mktemp("reports")
     write_clips(synthetic(), folder / "passing")
     passing = write_report(synthetic(), folder / "passing").html
@@ -36,6 +39,11 @@ def pages(tmp_path_factory) -> dict[str, Path]:
     (folder / "search").mkdir()
     found["search"] = folder / "search/index.html"
     found["search"].write_text(render_search(result(*versions, best=1, front=(1, 2))), encoding="utf-8")
+    (folder / "stack/audio").mkdir(parents=True)
+    for path in (path for clip in stack().clips for path in clip.paths.values()):
+        shutil.copyfile(next((folder / "passing").rglob("*.flac")), folder / "stack" / path)
+    found["stack"] = folder / "stack/index.html"
+    found["stack"].write_text(render_stack(stack()), encoding="utf-8")
     return found
 
 
@@ -58,7 +66,7 @@ def shown(browser: Chromium, page: Path, *, width_px: int = WIDE_PX, scheme: str
     browser.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
 
 
-@pytest.mark.parametrize("name", ["passing", "failing", "search"])
+@pytest.mark.parametrize("name", ["passing", "failing", "search", "stack"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width_px", [WIDE_PX, NARROW_PX])
 def test_audit_finds_nothing_and_the_console_is_empty(browser, pages, name, scheme, width_px):

@@ -1,18 +1,25 @@
 """What a search may turn."""
 
 import itertools
+from pathlib import Path
 
 import pytest
 
+from toolkit.errors import SearchError
 from toolkit.recipe import load as recipes
 from toolkit.search.intent import read_intent
 from toolkit.search.job import GROUPS
-from toolkit.search.knobs import KNOBS, Subject, recipe_of, space
+from toolkit.search.knobs import KNOBS, Subject, channels_label, ratio_of, recipe_of, space
+from toolkit.search.students import Student, labels_of, refuse_unoffered
+
+SMALL = Student(label="a/small", path=Path("small"), sha256="0", recipe="vits-voice-small")
+LIGHT = Student(label="a/light", path=Path("light"), sha256="1", recipe="vits-voice-light")
 
 
-def _subject(kind="voice", base="vits-voice", **wishes):
+def _subject(kind="voice", base="vits-voice", students=(), **wishes):
     given = {"device": "snapdragon-7-gen-3", "max_size": "80MB", "max_latency": "1s", **wishes}
-    return Subject(kind=kind, groups=GROUPS[kind], base=recipes.load(base), intent=read_intent(None, given))
+    intent = read_intent(None, given)
+    return Subject(kind=kind, groups=GROUPS[kind], base=recipes.load(base), intent=intent, students=students)
 
 
 def _labels(subject):
@@ -20,9 +27,9 @@ def _labels(subject):
 
 
 def test_every_position_of_a_voice_is_a_recipe():
-    subject = _subject(size_of="download", finetune_steps=(100,))
+    subject = _subject(size_of="download", finetune_steps=(100,), students=(SMALL, LIGHT))
     labels = _labels(subject)
-    assert {name.partition(".")[0] for name in labels} == {knob.name for knob in KNOBS}
+    assert {name.partition(".")[0] for name in labels} == {knob.name for knob in KNOBS} - {"channels"}
     for name, each in labels.items():
         for label in each:
             recipe = recipe_of(subject, {name: label})
@@ -82,6 +89,61 @@ def test_a_transformer_is_set_as_one_because_its_halves_share_weights():
         assert first.default == second.default
     assert "as gpt-sovits-int8" in _labels(subject)["precision.vocoder_stream"]
     assert "as gpt-sovits-int8" not in _labels(subject)["precision.flow"]
+
+
+def test_a_student_brings_its_recipes_parts_and_limits():
+    subject = _subject(students=(SMALL, LIGHT))
+    assert _labels(subject)["student.model"] == ["given", "a/small", "a/light"]
+    given, small = (recipe_of(subject, {"student.model": label}) for label in ("given", "a/small"))
+    own = recipes.load("vits-voice-small")
+    assert small.parts == own.parts and given.parts == subject.base.parts
+    assert small.gates.whole_speaker_cosine_min == own.gates.whole_speaker_cosine_min == 0.92
+    assert small.gates.speaker_cosine_min is None and given.gates.speaker_cosine_min == 0.993
+    assert small.gates.total_bytes_max == given.gates.total_bytes_max == 80_000_000
+    chosen = {"student.model": "a/small", "precision.encoder": "float16"}
+    assert recipe_of(subject, chosen).part("encoder").precision.rules == ()
+
+
+def test_a_recipe_that_was_asked_for_stays_with_a_student():
+    subject = _subject(base="vits-voice-npu", students=(SMALL,))
+    assert recipe_of(subject, {"student.model": "a/small"}).parts == subject.base.parts
+
+
+def test_channels_are_forms_of_a_gpt_checkpoint_and_change_no_recipe():
+    subject = _subject("codes", "gpt-sovits", prune_ratios=(0.5, 0, 0.25))
+    labels = _labels(subject)["channels.model"]
+    assert labels == ["given", "25% out", "50% out"]
+    assert [ratio_of(label) for label in labels[1:]] == [0.25, 0.5] and channels_label(0.125) == "12.5% out"
+    assert len({recipes.sha256(recipe_of(subject, {"channels.model": label})) for label in labels}) == 1
+    assert "channels.model" not in _labels(_subject("codes", "gpt-sovits"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "wishes"),
+    [
+        ("voice", {"prune_ratios": (0.5,)}),
+        ("voice", {"data": "x"}),
+        ("model", {"students": ("x",)}),
+        ("model", {"prune_ratios": (0.5,)}),
+        ("gpt-sovits", {"students": ("x",)}),
+        ("gpt-sovits", {"prune_ratios": (0.5,)}),
+    ],
+)
+def test_wishes_that_cannot_be_granted_are_errors(kind, wishes):
+    intent = read_intent(None, {"device": "snapdragon-7-gen-3", "max_size": "80MB", **wishes})
+    with pytest.raises(SearchError) as caught:
+        refuse_unoffered(kind, intent)
+    assert caught.value.code == "search/intent"
+    refuse_unoffered(kind, read_intent(None, {"device": "snapdragon-7-gen-3", "max_size": "80MB"}))
+
+
+def test_students_are_called_by_what_tells_them_apart():
+    assert labels_of(["runs/a/student.safetensors", "b/student.safetensors"]) == [
+        "a/student.safetensors", "b/student.safetensors",
+    ]  # fmt: skip
+    assert labels_of(["x/a/s.ckpt", "y/a/s.ckpt"]) == ["x/a/s.ckpt", "y/a/s.ckpt"]
+    with pytest.raises(SearchError):
+        labels_of(["a", "a"])
 
 
 def test_order_of_the_choices_does_not_matter():

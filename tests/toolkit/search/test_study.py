@@ -63,6 +63,31 @@ def test_refused_settings_of_a_part_are_not_tried_again(tmp_path):
     study.close()
 
 
+FORMS = {"student.model": ("given", "s"), "channels.model": ("given", "50% out"), **POSITIONS}
+
+
+def test_every_form_of_the_model_is_tried_early_under_the_base_recipe(tmp_path):
+    study = Study(tmp_path / "s.sqlite3", FORMS, "id", seed=0)
+    found = [tuple(_record(study, n).values()) for n in (1, 2, 3, 4)]
+    assert found == [
+        ("given", "given", "recipe", "recipe"),
+        ("s", "given", "recipe", "recipe"),
+        ("given", "50% out", "recipe", "recipe"),
+        ("given", "given", "float16", "float16"),
+    ]
+    study.close()
+
+
+def test_what_one_form_cannot_have_another_may():
+    chosen = {"student.model": "s", "precision.a": "int8", "precision.b": "recipe"}
+    one = refused(1, "a", chosen)
+    assert one.rules_out({**chosen, "precision.b": "float16"})
+    assert not one.rules_out({**chosen, "student.model": "given"})
+    assert not one.rules_out({**chosen, "precision.a": "recipe"})
+    assert not refused(1, "durations", chosen).rules_out(chosen)
+    assert one.label == "student s, a int8, b recipe"
+
+
 def test_another_searchs_file_is_refused(tmp_path):
     path = tmp_path / "s.sqlite3"
     Study(path, POSITIONS, "id", seed=0).close()

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import resources
@@ -32,6 +31,7 @@ from toolkit.models.gpt_sovits.semantic_graphs import prefill_inputs, step_input
 from toolkit.models.gpt_sovits.semantic_loop import generate
 from toolkit.models.gpt_sovits.sovits import Sovits, sovits_model
 from toolkit.models.gpt_sovits.sovits_graphs import NOISE_SCALE, Style, overlap_frames, random_style
+from toolkit.models.threads import threads_of
 
 Inputs = dict[str, np.ndarray]
 
@@ -125,10 +125,11 @@ class SpokenSentences:
     def calibration(self, graph: PhoneGraph) -> tuple[Inputs, ...]:
         """Inputs to choose ranges by and to train on."""
         count = _STEP_CALIBRATION if graph.kind == semantic_graphs.STEP else CALIBRATION
-        return tuple(
-            self._inputs(graph, utterance, _PLACES[number % len(_PLACES)], number)
-            for number, utterance in enumerate(self.utterances[:count])
-        )
+        with threads_of(1):
+            return tuple(
+                self._inputs(graph, utterance, _PLACES[number % len(_PLACES)], number)
+                for number, utterance in enumerate(self.utterances[:count])
+            )
 
     def held_out(self, graph: PhoneGraph) -> Iterator[Inputs]:
         """Inputs of sentences no range and no weight has seen; several along each sentence for the transformer."""
@@ -140,7 +141,8 @@ class SpokenSentences:
     @cached_property
     def utterances(self) -> tuple[Utterance, ...]:
         """Everything that is said, held-out sentences last."""
-        with _one_thread():
+        # One code at a time is too little work for threads: on a busy machine they wait for each other (23 s, not 0.6).
+        with threads_of(1):
             return self._said()
 
     def _said(self) -> tuple[Utterance, ...]:
@@ -265,14 +267,3 @@ class SpokenSentences:
     def _styles(self) -> Inputs:
         """The styles a graph may take; for the text encoder of v2Pro it is not the others'."""
         return {"ge": self._style.ge.numpy(), "ge_text": self._style.ge_text.numpy()}
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """One code at a time is too little work for threads: on a busy machine they wait for each other (23 s, not 0.6)."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

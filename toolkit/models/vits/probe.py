@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from converters.errors import InputError
+from toolkit.models.threads import threads_of
 from toolkit.models.vits import host
 from toolkit.models.voice import Buckets, Voice
 
@@ -54,10 +55,11 @@ def probe_inputs(
     """
     chosen = probe_ids(voice) if sentences is None else sentences
     found: list[dict[str, np.ndarray]] = []
-    for inputs in _inputs(voice, part, bucket, chosen, seed):
-        found.append(inputs)
-        if len(found) == count:
-            return found
+    with threads_of(1):
+        for inputs in _inputs(voice, part, bucket, chosen, seed):
+            found.append(inputs)
+            if len(found) == count:
+                return found
     if not found:
         raise InputError(
             f"no sentence fits a bucket of {bucket}",

@@ -12,7 +12,6 @@ from toolkit.report.blocks import (
     Folded,
     Grid,
     Heading,
-    Legend,
     Note,
     Player,
     Players,
@@ -20,9 +19,8 @@ from toolkit.report.blocks import (
     Table,
 )
 from toolkit.report.format import decibels, percent, seconds, sig3, signed, size
+from toolkit.report.sections import layers
 from toolkit.results import Metric, MetricValue, Parity, RunResult, Tried, Utterance
-
-_WORST = 10
 
 
 def build(result: RunResult, players: tuple[Player, ...] = ()) -> Section:
@@ -30,7 +28,7 @@ def build(result: RunResult, players: tuple[Player, ...] = ()) -> Section:
     blocks: list[Block] = []
     blocks += _listening(result, players)
     blocks += _ladders(result)
-    blocks += _depth(result)
+    blocks += layers.build(result)
     blocks += _tried(result)
     judged = "; listening models judge the last" if result.quality is not None else ""
     lead = f"Every step from torch to the shipped file is compared on the same inputs{judged}."
@@ -78,7 +76,7 @@ def _relative(metric: Metric, utterances: tuple[Utterance, ...]) -> bool:
 
 
 def _value(metric: Metric, value: float) -> str:
-    if metric.metric == "resemblyzer_cosine":
+    if metric.unit == "cosine":
         return f"{value:.4f}"
     text = signed(value) if metric.metric == "distillmos" else sig3(value)
     return f"{text}\u202f{metric.unit}" if metric.unit else text
@@ -157,35 +155,6 @@ def _ladders(result: RunResult) -> list[Block]:
         Grid(blocks=tuple(figures), columns=min(3, len(figures))),
         Folded(summary=f"All {len(result.parity)} comparisons", blocks=(table,)),
     ]
-
-
-def _depth(result: RunResult) -> list[Block]:
-    if not result.tensor_errors:
-        return [
-            Heading(text="Along depth"),
-            pick.missing(result, "tensor_errors", "intermediate tensors of the shipped file were not compared"),
-        ]
-    blocks: list[Block] = [Heading(text="Along depth")]
-    for part in dict.fromkeys(t.part for t in result.tensor_errors):
-        own = sorted((t for t in result.tensor_errors if t.part == part), key=lambda t: t.index)
-        legend = tuple(Legend(swatch=css, text=text) for _, css, text in charts.HEAT_STEPS)
-        chart = charts.heat_strip([(t.name, t.snr_db) for t in own], f"Error of each tensor of {part} along depth")
-        blocks.append(
-            Figure(chart=chart, title=f"{part}: {len(own)} tensors from input to output", legend=legend, padded=False)
-        )
-    worst = sorted((t for t in result.tensor_errors if t.snr_db is not None), key=lambda t: t.snr_db or 0.0)[:_WORST]
-    rows = tuple(
-        (Cell(text=t.part), Cell(text=t.name, mono=True), Cell(text=str(t.index)), Cell(text=decibels(t.snr_db)))
-        for t in worst
-    )
-    columns = (
-        Column(title="Part"),
-        Column(title="Tensor"),
-        Column(title="Depth", number=True),
-        Column(title="Signal to noise", number=True),
-    )
-    blocks.append(Folded(summary=f"The {len(worst)} worst tensors", blocks=(Table(columns=columns, rows=rows),)))
-    return blocks
 
 
 def _tried(result: RunResult) -> list[Block]:

@@ -208,7 +208,9 @@ def _quality(result: RunResult) -> Card:
     lines = [f"worst sentence {signed(mos.worst)}"]
     speaker = pick.metric(result, "resemblyzer_cosine")
     if speaker is not None:
-        lines.append(f"same speaker: cosine {speaker.mean:.4f}")
+        second = pick.metric(result, "voicefilter_cosine")
+        beside = "" if second is None else f", {second.mean:.4f} by a second judge"
+        lines.append(f"same speaker: cosine {speaker.mean:.4f}{beside}")
     return Card(
         title="Listening score (DistillMOS)",
         value=signed(mos.mean),
