@@ -1,19 +1,23 @@
 """A convolutional student from its file to codes: both graphs, any length, float and int8, on the engine."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from tests.toolkit.models.parallel_semantic.made_student import made_model
+from tests.toolkit.train.small_semantic import small_corpus, trained_model
 from toolkit.cli.app import outcome
+from toolkit.data.semantic_corpus import save_corpus
+from toolkit.distil.parallel_semantic import timed_corpus
 from toolkit.engine.bundle import read_bundle
 from toolkit.engine.loading import GraphLoader
 from toolkit.engine.parallel_codes import ParallelDecoder
 from toolkit.engine.residency import UNBOUNDED_BYTES, Residency
 from toolkit.errors import EngineError
-from toolkit.models.parallel_semantic.file import write_parallel
-from toolkit.quality.parallel_semantic import predicted_frames, student_codes
+from toolkit.models.parallel_semantic.file import read_parallel, write_parallel
+from toolkit.quality.parallel_semantic import judge_codes, judge_durations, predicted_frames, student_codes
 
 LENGTHS = ["--set", "gpt_sovits.nar_phones=[12,24]", "--set", "gpt_sovits.nar_frames=[32,96]"]
 
@@ -43,8 +47,6 @@ def _sentences():
 
 
 def test_codes_are_torch_s_whatever_the_bucket(folder, bundle):
-    from toolkit.models.parallel_semantic.file import read_parallel
-
     model = read_parallel(folder / "student.safetensors").model  # as written: in half precision
     assert {graph.kind for graph in bundle.graphs.values()} == {"nar_phones", "nar_frames"}
     with GraphLoader(Residency(UNBOUNDED_BYTES)).using(bundle) as graphs:
@@ -82,6 +84,25 @@ def test_int8_is_int8_and_runs_in_one_piece_on_nnapi(folder):
     assert sizes["int8"] < sizes["float"]
     with GraphLoader(Residency(UNBOUNDED_BYTES)).using(bundle) as graphs:
         assert all(len(ParallelDecoder(bundle, graphs).codes(phones)) for phones in _sentences())
+
+
+def test_the_command_says_codes_and_judges_the_files(folder, bundle, tmp_path, capsys):
+    model = read_parallel(folder / "student.safetensors").model
+    assert outcome(["codes", str(folder / "float"), "--phones", "1 2 3|4", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    for each, phones in zip(said, ([1, 2, 3], [4]), strict=True):
+        assert each["codes"] == student_codes(model, np.array(phones, np.int32)).tolist()
+    timed = timed_corpus(small_corpus()).corpus
+    held_out = tuple(pair for pair in timed.held_out if pair.codes.max() < 16)
+    save_corpus(replace(timed, held_out=held_out), tmp_path / "corpus.npz")
+    assert outcome(["codes", str(folder / "float"), "--judge", str(tmp_path / "corpus.npz"), "--json"]) == 0
+    found, wanted = json.loads(capsys.readouterr().out), judge_codes(model, held_out, trained_model())
+    assert found["cross_entropy_nats"] == pytest.approx(wanted.cross_entropy_nats, rel=1e-4)
+    assert (found["top1_ratio"], found["codes"], found["durations"]) == (wanted.top1_ratio, wanted.codes, "data")
+    durations = judge_durations(model, held_out, timed.training)
+    assert found["duration_error_ms"] == pytest.approx(durations.error_ms, rel=1e-3)
+    assert outcome(["codes", str(folder / "float")]) == 2
+    assert "one of --text, --phones and --judge" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("options, said", [(["--input", "a:1x2"], "--input"), (["--max-size", "1MB"], "a search")])

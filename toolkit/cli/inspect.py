@@ -12,7 +12,7 @@ import typer
 
 def inspect(
     model: Path = typer.Argument(
-        help=".tflite file, a GPT-SoVITS .ckpt or .pth, or a voice file (.safetensors of toolkit distil)."
+        help=".tflite file, a GPT-SoVITS .ckpt or .pth, or a voice or student file (.safetensors of toolkit distil)."
     ),
     delegate: Literal["nnapi", "gpu", "gpu-classic", "xnnpack", "coreml", "qnn", "none"] = typer.Option(
         "none", help="Show this delegate's placement (gpu: LiteRT's; gpu-classic: the older TFLite one)."
@@ -50,7 +50,9 @@ def inspect(
         _checkpoint(model, as_json)
         return
     if model.suffix == ".safetensors":
-        _voice(model, as_json)
+        from toolkit.pipeline.parallel_codes import is_parallel
+
+        (_student if is_parallel(str(model)) else _voice)(model, as_json)
         return
     from toolkit.pipeline.inspection import inspect_tflite
 
@@ -105,6 +107,25 @@ def inspect(
             typer.echo(f"  {_shown(name)}: {level} dB against the reference kernels, on {ran['inputs']}{wrong}")
         if "float16" in ran:
             _show_float16(ran["float16"])
+
+
+def _student(model: Path, as_json: bool) -> None:
+    from toolkit.models.parallel_semantic.file import read_parallel
+
+    read = read_parallel(model)
+    sizes, parts = read.header.sizes, {"phones": read.model.phones, "frames": read.model.frames}
+    weights = {name: sum(value.numel() for value in part.parameters()) for name, part in parts.items()}
+    if as_json:
+        typer.echo(json.dumps({**read.header.model_dump(mode="json"), "weights": weights, "sha256": read.sha256}))
+        return
+    typer.echo(f"{model}  convolutional text-to-semantic student: {_shown(read.header.label)}")
+    typer.echo(f"  of a GPT of {read.header.version}, sha256 {read.header.teacher_sha256[:16]}")
+    typer.echo(
+        f"  {sizes.symbols} phones to {sizes.codes} codes, width {sizes.width}, {sizes.expansion} times that in a block"
+    )
+    for name, blocks, kernel in (("phones", sizes.phone_blocks, sizes.phone_kernel),
+                                 ("frames", sizes.frame_blocks, sizes.frame_kernel)):  # fmt: skip
+        typer.echo(f"  {name:<8}{blocks} blocks of kernel {kernel}, {weights[name]:,} weights")
 
 
 def _compiled(model: Path, soc: str) -> dict[str, Any]:

@@ -201,6 +201,7 @@ def _audio_seconds(part: Shipped) -> float | None:
     """Sound one run stands for; a prefill stands for none."""
     per_run = {
         "t2s_step": 1 / _CODES_PER_SECOND,
+        "nar_frames": part.bucket / _CODES_PER_SECOND,
         "text_encoder": part.bucket / _CODES_PER_SECOND,
         "flow": part.bucket / _CODES_PER_SECOND,
         MAIN_PART: part.bucket / _FRAMES_PER_SECOND,

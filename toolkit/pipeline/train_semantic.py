@@ -164,7 +164,8 @@ voice: no decoder turns these codes into sound.
   {result["checkpoint_bytes"]:,} bytes.
 - Corpus: {asked["sentences"]:,} training sentences, {result["speech_seconds"] / 60:.0f} min of synthetic speech of
   {result["voice"]}; text written for this project or put together by its grammar (CC0-1.0); phones by
-  `toolkit/text` (English, symbols of v2). No text features (BERT): their projection is zero.
+  `toolkit/text` (English, symbols of v2). No text features (BERT): their projection is zero. `corpus.npz` also says how
+  long each phone is said: the voice's own durations, in ms.
 - Codes: {asked["codes"]} k-means centres, 25 a second, over the second LSTM layer of resemblyzer's speech encoder
   (Apache-2.0). No packaged HuBERT exists, so these codes are not those of published GPT-SoVITS models.
 - Made by `toolkit train t2s-small --out DIR` with the defaults; the same command gives the same bytes on one thread.

@@ -7,6 +7,7 @@ import pytest
 from tests.toolkit.train.small_semantic import written_on_one_thread
 from toolkit.cli.app import outcome
 from toolkit.models.parallel_semantic.file import read_parallel
+from toolkit.pipeline.parallel_codes import is_parallel
 
 SIZES = ["--width", 16, "--set", "phone_blocks=1", "--set", "frame_blocks=1", "--set", "frame_kernel=3"]
 
@@ -32,6 +33,9 @@ def test_distil_writes_a_student_and_says_what_it_cannot_do(tmp_path, files, cap
     assert result["student"]["parameters"] == sum(value.numel() for value in found.model.parameters())
     assert (tmp_path / "out" / "student.safetensors").stat().st_size == result["file_bytes"]
     assert result["teacher_asked_sentences"] == 96 and result["durations"]["from"] == "alignment"
+    assert _run("inspect", tmp_path / "out" / "student.safetensors") == 0
+    assert "12 phones to 16 codes, width 16" in capsys.readouterr().out
+    assert is_parallel(str(tmp_path / "out" / "student.safetensors")) and not is_parallel(str(model))
     again = [*command, "--out", tmp_path / "again", "--cache", tmp_path / "teachers", "--json"]
     assert _run(*again) == 0
     other = json.loads(capsys.readouterr().out)

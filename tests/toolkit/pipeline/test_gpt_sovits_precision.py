@@ -10,7 +10,13 @@ from converters.keras_graph.run import keras_runner
 from converters.keras_to_tflite import to_tflite
 from tests.toolkit.compress.small_parts import inputs, residual_part
 from toolkit.pipeline.events import Silent, StageClock
-from toolkit.pipeline.gpt_sovits_precision import GraphPrecision, fidelity, needs_sentences, with_weights
+from toolkit.pipeline.gpt_sovits_precision import (
+    GraphPrecision,
+    fidelity,
+    needs_sentences,
+    same_choices,
+    with_weights,
+)
 from toolkit.recipe.load import load
 from toolkit.recipe.schema import Part, Recipe
 
@@ -135,3 +141,13 @@ def test_the_built_in_recipe_asks_for_integers_everywhere_but_in_the_flow():
     for kind in ("t2s_prefill", "t2s_step", "text_encoder", "vocoder_stream"):
         assert "int8" in {rule.use for rule in recipe.part(kind).precision.rules}, kind
     assert {recipe.part("flow").precision.default, *(r.use for r in recipe.part("flow").precision.rules)} == {"float16"}
+
+
+def test_choices_are_counted_frame_by_frame_and_padding_is_not():
+    expected = np.random.default_rng(0).standard_normal((1, 5, 7)).astype(np.float32)
+    expected[:, :, 5:] = 0.0  # what a mask leaves
+    found = expected + np.float32(1e-3)
+    assert same_choices(expected, found).tolist() == [True] * 5
+    found[0, :, 2] *= -1
+    assert same_choices(expected, found).tolist() == [True, True, False, True, True]
+    assert same_choices(expected[:, :, 0], found[:, :, 0]).tolist() == [True]
