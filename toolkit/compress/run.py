@@ -26,7 +26,7 @@ from toolkit.errors import RecipeError
 
 if TYPE_CHECKING:
     from converters.keras_graph.relayer import RelayeredModel
-    from toolkit.recipe.schema import Compression, PrecisionPolicy
+    from toolkit.recipe.schema import Compression, Precision, PrecisionPolicy
 
 Progress = Callable[[str, int, int, str], None]
 """``on_progress(stage, done, total, fact)``; stages: prune, streamline, equalise, principal, finetune, export."""
@@ -150,7 +150,7 @@ def quantise(
     narrower: Mapping[str, float] = {}
     if settings.principal:
         split = split_principal(relayered, settings.principal, list(calibration)[::2], plan.part)
-        relayered, plan = _known(split.relayered, plan, PRINCIPAL_REASON)
+        relayered, plan = _known(split.relayered, plan, PRINCIPAL_REASON, "float16")
         narrower = split.range_ratios
         tell("principal", 1, 1, f"{len(split.layers)} convolutions split, equal to {split.snr_db:.0f} dB")
         statistics = observe_statistics(relayered, list(calibration)[::2], with_gain=True, seed=seed)
@@ -247,15 +247,17 @@ def store_float16(content: bytes, plan: PrecisionPlan, relayered: RelayeredModel
     return store_as("float16", content, plan, float16_constants)
 
 
-def _known(relayered: RelayeredModel, plan: PrecisionPlan, because: str) -> tuple[RelayeredModel, PrecisionPlan]:
-    """Enters layers that compression added into the plan, as float32."""
+def _known(
+    relayered: RelayeredModel, plan: PrecisionPlan, because: str, precision: Precision = "float32"
+) -> tuple[RelayeredModel, PrecisionPlan]:
+    """Enters layers that compression added into the plan."""
     asked = plan.by_layer()
     added = tuple(
         LayerPrecision(
             layer=layer.name,
             torch_name=layer.name,
             op="",
-            asked="float32",
+            asked=precision,
             because=because,
             multiplies=type(layer).__name__ in WEIGHTED,
         )

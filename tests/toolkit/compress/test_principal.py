@@ -8,6 +8,7 @@ import pytest
 from converters.errors import ParityError
 from converters.keras_graph.run import keras_runner
 from converters.parity import compare
+from converters.tflite_graph.read import read_tflite
 from converters.tflite_graph.run import tflite_runner
 from tests.toolkit.compress.small_vocoder import small_inputs, small_vocoder
 from toolkit.compress import principal
@@ -108,6 +109,44 @@ def test_the_file_is_closer_to_the_float_part_and_counts_what_stays_in_float(par
     assert finer > plain + 2.0
     assert not with_split.differences
     assert with_split.float_macs_ratio > without.float_macs_ratio and with_split.macs > without.macs
+    kept = {row.realised for row in with_split.rows if ".principal/" in row.op and row.kind == "CONV_2D"}
+    assert kept == {"float16"}  # two bytes a weight are enough for what 8 bits hold besides
+
+
+def test_each_split_has_its_own_range_and_a_shared_rest_the_widest(part):
+    first, others = "dec.resblocks.0.convs.0", "dec.resblocks.[!0].convs.0"
+    found = principal.split_principal(
+        part,
+        (
+            PrincipalSplit(match=first, rank=3, range_ratio=0.5),
+            PrincipalSplit(match=others, rank=3, range_ratio=0.7),
+            PrincipalSplit(match="dec.ups.0", rank=2),
+        ),
+        CALIBRATION,
+        "decoder",
+    )
+    ratios = {name.removesuffix("/Conv").removesuffix("/ConvTranspose"): r for name, r in found.range_ratios.items()}
+    assert ratios == {
+        "dec.ups.0": 1.0,
+        "dec.ups.0.principal/Rest": 1.0,
+        first: 0.5,
+        "dec.resblocks.1.convs.0": 0.7,
+        f"{first}.principal/Rest": 0.7,
+    }
+
+
+def test_a_narrow_range_clips(part):
+    """The ratio reaches the file: what is left of a convolution's output has its steps that much finer."""
+
+    def output_scale(ratio):
+        splits = (PrincipalSplit(match=BRANCHES, rank=3, range_ratio=ratio),)
+        made = compress_part(part, FLOAT_SUMS, Compression(equalise=False, principal=splits), CALIBRATION)
+        graph = read_tflite(made.tflite)
+        named = [op for op in graph.ops if op.kind == "CONV_2D" and "quant_dec.resblocks.1.convs.0/Conv" in op.name]
+        (scale,) = graph.tensors[named[0].outputs[0]].scales
+        return scale
+
+    assert output_scale(0.5) == pytest.approx(0.5 * output_scale(1.0), rel=1e-3)
 
 
 def test_the_last_split_that_matches_wins(part):
