@@ -11,7 +11,8 @@ from toolkit.report.format import decibels
 from toolkit.results import RunResult, TensorError
 
 _WORST = 10
-_CELLS = 120
+_CELLS, _CELLS_OF_ALL, _FEWEST_CELLS = 120, 720, 24
+"""Of one strip, and of all parts together: a page with twenty parts would else be nothing but cells."""
 _AUDIBLE_DB = 60.0
 """An operator that adds less than this is no reason to look at: float16 constants alone give about 75 dB."""
 
@@ -26,10 +27,12 @@ def build(result: RunResult) -> list[Block]:
         ]
     blocks: list[Block] = [heading, Note(text=_explanation(result.tensor_errors))]
     figures = []
-    for part in dict.fromkeys(t.part for t in result.tensor_errors):
+    parts = list(dict.fromkeys(t.part for t in result.tensor_errors))
+    most = min(_CELLS, max(_FEWEST_CELLS, _CELLS_OF_ALL // len(parts)))
+    for part in parts:
         rows = sorted((t for t in result.tensor_errors if t.part == part), key=lambda t: t.index)
         if min((_own(t) for t in rows), default=_AUDIBLE_DB) < _AUDIBLE_DB:
-            figures += _strips(part, rows)
+            figures += _strips(part, rows, most)
     exact = _unremarkable(result.tensor_errors)
     if figures:
         blocks += [Grid(blocks=tuple(figures), columns=2), _worst(result.tensor_errors)]
@@ -59,7 +62,7 @@ def _unremarkable(rows: Sequence[TensorError]) -> list[str]:
     return [part for part in parts if min(_own(t) for t in rows if t.part == part) >= _AUDIBLE_DB]
 
 
-def _strips(part: str, rows: Sequence[TensorError]) -> list[Figure]:
+def _strips(part: str, rows: Sequence[TensorError], most: int) -> list[Figure]:
     legend = tuple(Legend(swatch=css, text=text) for _, css, text in charts.HEAT_STEPS)
     kinds: tuple[tuple[str, Callable[[TensorError], float | None]], ...] = (
         ("own", lambda t: t.own_snr_db),
@@ -67,7 +70,7 @@ def _strips(part: str, rows: Sequence[TensorError]) -> list[Figure]:
     )
     return [
         Figure(
-            chart=charts.heat_strip(_cells(rows, of), f"Error of each tensor of {part} along depth, {kind}"),
+            chart=charts.heat_strip(_cells(rows, of, most), f"Error of each tensor of {part} along depth, {kind}"),
             title=f"{part}: {kind}, {len(rows)} tensors from input to output",
             legend=legend,
             padded=False,
@@ -76,9 +79,11 @@ def _strips(part: str, rows: Sequence[TensorError]) -> list[Figure]:
     ]
 
 
-def _cells(rows: Sequence[TensorError], of: Callable[[TensorError], float | None]) -> list[tuple[str, float | None]]:
+def _cells(
+    rows: Sequence[TensorError], of: Callable[[TensorError], float | None], most: int
+) -> list[tuple[str, float | None]]:
     """One cell for each tensor; of a long part the noisiest of each few neighbours, or the page would be all cells."""
-    step = -(-len(rows) // _CELLS)
+    step = -(-len(rows) // most)
     groups = [rows[start : start + step] for start in range(0, len(rows), step)]
     chosen = [min(group, key=lambda t: float("inf") if of(t) is None else of(t) or 0.0) for group in groups]
     return [(f"{t.name}, {t.precision}" if t.precision else t.name, of(t)) for t in chosen]
