@@ -5,9 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import soundfile
 
 from tests.toolkit.models.parallel_semantic.made_student import made_model
 from tests.toolkit.train.small_semantic import small_corpus, trained_model
+from tests.toolkit.voices.made_voices import made_arrays
 from toolkit.cli.app import outcome
 from toolkit.data.semantic_corpus import save_corpus
 from toolkit.distil.parallel_semantic import timed_corpus
@@ -16,8 +18,13 @@ from toolkit.engine.loading import GraphLoader
 from toolkit.engine.parallel_codes import ParallelDecoder
 from toolkit.engine.residency import UNBOUNDED_BYTES, Residency
 from toolkit.errors import EngineError
+from toolkit.models.gpt_sovits.checkpoint import read_checkpoint
+from toolkit.models.gpt_sovits.seeded import small_config, write_sovits
+from toolkit.models.gpt_sovits.sovits_graphs import random_style
 from toolkit.models.parallel_semantic.file import read_parallel, write_parallel
 from toolkit.quality.parallel_semantic import judge_codes, judge_durations, predicted_frames, student_codes
+from toolkit.voices.feature_file import write_features
+from toolkit.voices.features import checked_features
 
 LENGTHS = ["--set", "gpt_sovits.nar_phones=[12,24]", "--set", "gpt_sovits.nar_frames=[32,96]"]
 
@@ -115,3 +122,40 @@ def test_settings_of_a_part_there_is_none_of_are_refused(folder, capsys):
     command = ["convert", str(folder / "student.safetensors"), "--recipe", "gpt-sovits", "--out", str(folder / "no")]
     assert outcome(command) == 2
     assert "recipe/no-such-part" in capsys.readouterr().err
+
+
+def test_with_sovits_beside_it_the_bundle_speaks(tmp_path, capsys):
+    sovits = small_config("v2")
+    write_sovits(tmp_path / "tiny.pth", sovits)
+    model = made_model(codes=sovits.codes, symbols=732)
+    write_parallel(tmp_path / "s.safetensors", model, label="made", teacher_sha256="0" * 64, version="v2")
+    lengths = [*LENGTHS, "--set", "gpt_sovits.text=[[48, 24]]", "--set", "gpt_sovits.flow=[48]",
+               "--set", "gpt_sovits.vocoder_stream=[40]"]  # fmt: skip
+    command = ["convert", str(tmp_path / "s.safetensors"), str(tmp_path / "tiny.pth"), "--out", str(tmp_path / "out")]
+    assert outcome([*command, *lengths, "--quiet", "--device", "snapdragon-7-gen-3"]) == 0
+    bundle = read_bundle(tmp_path / "out" / "bundle")
+    assert bundle.contents == "speech" and {"nar_phones", "nar_frames", "flow"} <= {
+        graph.kind for graph in bundle.graphs.values()
+    }
+    arrays = {
+        **made_arrays(0),
+        "ge": random_style(read_checkpoint(tmp_path / "tiny.pth")).ge.numpy(),
+        "prompt_codes": np.arange(10) % sovits.codes,
+        "prompt_phones": np.arange(9) + 3,
+    }
+    write_features(tmp_path / "anna.npz", checked_features(arrays, "en"), {})
+    database = ["--database", str(tmp_path / "voices.sqlite3")]
+    added = ["voices", "add", "anna", "--features", str(tmp_path / "anna.npz"), "--consent", "by herself", *database]
+    assert outcome(added) == 0
+    spoken = ["speak", str(tmp_path / "out"), "--user", "anna", *database, "--phones", "5 9 14 33 78 2"]
+    assert outcome([*spoken, "-o", str(tmp_path / "said.wav")]) == 0
+    frames = predicted_frames(model, np.array([5, 9, 14, 33, 78, 2], np.int32)).sum()
+    assert f"{max(1, round(frames))} codes" in capsys.readouterr().out
+    samples, rate = soundfile.read(tmp_path / "said.wav")
+    assert rate == 32000 and len(samples) == max(1, round(frames)) * 2 * 640 + round(0.3 * rate)
+    write_sovits(tmp_path / "other.pth", small_config("v2"))
+    other = made_model(codes=7, symbols=732)
+    write_parallel(tmp_path / "o.safetensors", other, label="made", teacher_sha256="0" * 64, version="v2")
+    command = ["convert", str(tmp_path / "o.safetensors"), str(tmp_path / "other.pth"), "--out", str(tmp_path / "no")]
+    assert outcome([*command, *lengths]) == 2
+    assert "checkpoint/pair" in capsys.readouterr().err and not (tmp_path / "no").exists()

@@ -36,7 +36,8 @@ def convert(
         metavar="[MODEL]",
         help="Piper voice (.onnx with its .json), voice or convolutional student (.safetensors of `toolkit distil`), "
         "package.module:factory, TorchScript (.pt), torch.export (.pt2) or .onnx file; "
-        "or the GPT .ckpt and the SoVITS .pth of a GPT-SoVITS model (.ckpt alone: text to codes); "
+        "or the GPT .ckpt and the SoVITS .pth of a GPT-SoVITS model (.ckpt alone: text to codes; "
+        "a convolutional student may stand in the .ckpt's place); "
         "leave it out for the embedded default voice.",
     ),
     delegate: Literal["nnapi", "gpu", "xnnpack", "qnn"] = typer.Option(
@@ -114,6 +115,16 @@ def convert(
     searching = any((intent, *(value for name, value in given.items() if name != "device")))
     asked = (intent, {name: value for name, value in given.items() if value}) if searching else None
     chosen = (*_delegate_changes(delegate, android, "" if searching else device, min_runtime), *change)
+    students = [name for name in models or () if is_parallel(name)]
+    if students and len(models) < 3:
+        others = {"--input": inputs, "--spec": spec, "--probe": probe, "--random-voice": random_voice,
+                  "--keep-keras": keep_keras, "--teacher": teacher, "a search": asked, "--voice": voice,
+                  "--ssl": ssl, "--bert": bert, "--sv": sv}  # fmt: skip
+        _refuse_unused([option for option, given in others.items() if given], "a convolutional student")
+        sung = [Path(name) for name in models if name not in students]
+        return _convert_parallel(
+            Path(students[0]), sung, recipe, chosen, out or _LATEST, dry_run=dry_run, quiet=quiet, as_json=as_json
+        )
     if len(models or ()) > 1 or any(Path(name).suffix in _CHECKPOINTS for name in models or ()):
         others = {"--input": inputs, "--spec": spec, "--probe": probe, "--random-voice": random_voice,
                   "--keep-keras": keep_keras, "--teacher": teacher}  # fmt: skip
@@ -124,13 +135,6 @@ def convert(
         )
     theirs = {"--voice": voice, "--ssl": ssl, "--bert": bert, "--sv": sv}
     _refuse_unused([option for option, given in theirs.items() if given], "anything but a GPT-SoVITS model")
-    if is_parallel("".join(models or ())):
-        others = {"--input": inputs, "--spec": spec, "--probe": probe, "--random-voice": random_voice,
-                  "--keep-keras": keep_keras, "--teacher": teacher, "a search": asked}  # fmt: skip
-        _refuse_unused([option for option, given in others.items() if given], "a convolutional student")
-        return _convert_parallel(
-            Path(models[0]), recipe, chosen, out or _LATEST, dry_run=dry_run, quiet=quiet, as_json=as_json
-        )
     request = sources.Request(
         model="".join(models or ()), inputs=tuple(inputs), spec=spec, probe=probe, random_voice=random_voice,
         teacher=teacher,
@@ -184,7 +188,15 @@ def _ratios(text: str) -> tuple[float, ...]:
 
 
 def _convert_parallel(
-    path: Path, recipe: str, changes: tuple[str, ...], out: Path, *, dry_run: bool, quiet: bool, as_json: bool
+    path: Path,
+    sung: list[Path],
+    recipe: str,
+    changes: tuple[str, ...],
+    out: Path,
+    *,
+    dry_run: bool,
+    quiet: bool,
+    as_json: bool,
 ) -> int:
     settings = recipes.load(recipe or DEFAULT_RECIPE["student"], changes)
     if dry_run:
@@ -193,7 +205,9 @@ def _convert_parallel(
     from toolkit.pipeline.parallel_codes import convert_parallel
 
     with Terminal(quiet=quiet) as terminal:
-        outcome = convert_parallel(path, settings, out, terminal, command=command_line())
+        outcome = convert_parallel(
+            path, settings, out, terminal, sovits=sung[0] if sung else None, command=command_line()
+        )
     typer.echo(json.dumps(outcome.result.model_dump(mode="json", by_alias=True)) if as_json else outcome.verdict)
     return 0 if outcome.passed else 1
 

@@ -10,6 +10,7 @@ from converters.tflite_graph.metadata import read_metadata
 from toolkit.delegates.levels import parse_level
 from toolkit.engine.bundle import Bundle, GraphFact, bundle_folder, is_bundle, read_bundle
 from toolkit.engine.chunks import plan_chunks
+from toolkit.engine.parallel_codes import FRAMES, PHONES, is_parallel_bundle
 from toolkit.estimate.devices import EstimatedDevice, find_device
 from toolkit.estimate.estimator import TOTAL, Target, estimate_file, total
 from toolkit.models.vits.bundle import VOICE_FILE, VoiceFile
@@ -117,6 +118,8 @@ def _engine(bundle: Bundle, device: EstimatedDevice, target: Target, level: int,
     frames = codes * _FRAMES_PER_CODE
     rows = _REFERENCE_CODES + _PHONES + codes
     wanted = [(_holding(bundle, "t2s_prefill", 0), 1), (_holding(bundle, "t2s_step", rows), codes - 1)]
+    if is_parallel_bundle(bundle):
+        wanted = [(_holding(bundle, PHONES, _PHONES), 1), (_holding(bundle, FRAMES, codes), 1)]
     if bundle.contents == "speech":
         wanted += [(_holding(bundle, "text_encoder", codes), 1), (_holding(bundle, "flow", codes), 1)]
         stream = _holding(bundle, "vocoder_stream", 0)
@@ -133,7 +136,7 @@ def _engine(bundle: Bundle, device: EstimatedDevice, target: Target, level: int,
     spoken = codes / _CODES_PER_SECOND
     whole = total(parts, audio_seconds=spoken, runs=runs)
     cache = wanted[1][0]
-    if cache is not None and cache.length < rows:
+    if cache is not None and cache.kind == "t2s_step" and cache.length < rows:
         note = f"{cache.name}: its cache of {cache.length} rows is the longest; a usual reference would need {rows}"
         whole = whole.model_copy(update={"notes": (*whole.notes, note)})
     return DeviceLatency(parts=parts, runs=runs, total=whole)

@@ -43,15 +43,24 @@ def check_recipe(
     check_globs(recipe, parts)
 
 
-def check_parallel_recipe(recipe: Recipe, model: ParallelSemantic) -> None:
-    """The same for a convolutional student.
+def check_parallel_recipe(recipe: Recipe, model: ParallelSemantic, sovits: Checkpoint | None = None) -> None:
+    """The same for a convolutional student, and what makes sound of its codes.
+
+    Args:
+        recipe: settings by part; those of SoVITS may stand there where there is none.
+        model: text to codes.
+        sovits: codes to sound, where that is converted too.
 
     Raises:
         RecipeError: settings of a part that cannot be, or a glob that matches nothing.
     """
-    check_names(recipe, (PHONES, FRAMES))
+    check_names(recipe, tuple(kind for kind in KINDS if not kind.startswith("t2s_")))
     check_release(recipe)
-    check_globs(recipe, {PHONES: lambda: module_paths(model.phones), FRAMES: lambda: module_paths(model.frames)})
+    parts: dict[str, Paths] = {
+        PHONES: lambda: module_paths(model.phones),
+        FRAMES: lambda: module_paths(model.frames),
+    }
+    check_globs(recipe, parts if sovits is None else parts | _sovits_parts(sovits))
 
 
 def _semantic_parts(model: SemanticModel, *, features: bool) -> dict[str, Paths]:

@@ -84,6 +84,8 @@ def measure_sentence(
     bundle = read_bundle(run.path / "bundle")
     if bundle.contents != "speech":
         return MeasuredSentence(missing="the bundle makes codes, and no sound")
+    if not bundle.of_kind("t2s_step"):
+        return MeasuredSentence(missing="no token loop is in the bundle: whole sentences are timed by `toolkit speak`")
     codes, phones = sentence_size(bundle)
     if codes < 1 or phones < 1:
         return MeasuredSentence(missing="the recipe's lengths leave no room for a sentence behind a prompt")

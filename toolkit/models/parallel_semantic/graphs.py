@@ -16,7 +16,14 @@ from converters.spec import PartSpec, TensorSpec
 from toolkit.engine.buckets import filled, presence
 from toolkit.engine.length_regulator import frames_of, regulate
 from toolkit.engine.parallel_codes import FRAMES, PHONES
-from toolkit.models.gpt_sovits.calibration import CALIBRATION, HELD_OUT, calibration_phones
+from toolkit.models.gpt_sovits.calibration import (
+    CALIBRATION,
+    HELD_OUT,
+    SpokenSentences,
+    Utterance,
+    calibration_phones,
+)
+from toolkit.models.gpt_sovits.checkpoint import Checkpoint
 from toolkit.models.gpt_sovits.phone_graph import PhoneGraph
 from toolkit.models.parallel_semantic.config import TIMING_ROWS, ParallelConfig
 from toolkit.models.parallel_semantic.model import HIDDEN, LOG_DURATIONS, LOGITS, ParallelSemantic
@@ -130,17 +137,18 @@ class ParallelSentences:
 
     def calibration(self, graph: PhoneGraph) -> tuple[Inputs, ...]:
         """Inputs to choose ranges by and to train on."""
-        return tuple(self._inputs(graph, phones) for phones in self._said[:CALIBRATION])
+        return tuple(self._inputs(graph, phones) for phones in self.sentences[:CALIBRATION])
 
     def held_out(self, graph: PhoneGraph) -> Iterator[Inputs]:
         """Inputs of sentences no range and no weight has seen."""
-        yield from (self._inputs(graph, phones) for phones in self._said[CALIBRATION:])
+        yield from (self._inputs(graph, phones) for phones in self.sentences[CALIBRATION:])
 
     @cached_property
-    def _said(self) -> list[np.ndarray]:
-        sentences = calibration_phones(self._model.config.symbols)
+    def sentences(self) -> list[np.ndarray]:
+        """Phones of everything that is said, held-out sentences last."""
+        left = calibration_phones(self._model.config.symbols)
         return [
-            np.concatenate([sentences.pop(0) for _ in range(_TOGETHER[place % len(_TOGETHER)])])
+            np.concatenate([left.pop(0) for _ in range(_TOGETHER[place % len(_TOGETHER)])])
             for place in range(CALIBRATION + HELD_OUT)
         ]
 
@@ -150,5 +158,48 @@ class ParallelSentences:
         return frame_inputs(self._model, phones, graph.bucket)
 
 
+class StudentSpeech(SpokenSentences):
+    """The same sentences as inputs of SoVITS's graphs: the student says them.
+
+    Args:
+        model: who says them.
+        sovits: codes to sound.
+        seed: of noise and the random style.
+    """
+
+    def __init__(self, model: ParallelSemantic, sovits: Checkpoint, *, seed: int = 0) -> None:
+        self._model, self._checkpoint, self._seed = model, sovits, seed
+        self._voice, self._prompt = None, None
+        self._own = ParallelSentences(model)
+
+    def calibration(self, graph: PhoneGraph) -> tuple[Inputs, ...]:
+        """See ``SpokenSentences``."""
+        return self._own.calibration(graph) if graph.kind in (PHONES, FRAMES) else super().calibration(graph)
+
+    def held_out(self, graph: PhoneGraph) -> Iterator[Inputs]:
+        """See ``SpokenSentences``."""
+        yield from self._own.held_out(graph) if graph.kind in (PHONES, FRAMES) else super().held_out(graph)
+
+    def _said(self) -> tuple[Utterance, ...]:
+        nothing = np.zeros(0, np.int32)
+        return tuple(
+            Utterance(
+                phones=phones[None], spoken=phones, bert=np.zeros((1, 0, len(phones)), np.float32), prompt=nothing,
+                codes=_likeliest(self._model, phones),
+            )
+            for phones in self._own.sentences
+        )  # fmt: skip
+
+
 def _random_phones(config: ParallelConfig, count: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, config.symbols, max(1, count)).astype(np.int32)
+
+
+@torch.inference_mode()
+def _likeliest(model: ParallelSemantic, phones: np.ndarray) -> np.ndarray:
+    """Codes ``[n] int32`` of a sentence."""
+    hidden, log_durations = model.phones(torch.from_numpy(phones[None]), torch.ones(1, 1, len(phones)))
+    placed = regulate(frames_of(log_durations.numpy()))
+    rows, timing = hidden @ torch.from_numpy(placed.shares), torch.from_numpy(placed.timing[None])
+    logits = model.frames(rows, timing, torch.ones(1, 1, placed.frames))
+    return logits[0].argmax(dim=0).numpy().astype(np.int32)
