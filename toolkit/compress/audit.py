@@ -7,7 +7,7 @@ therefore traced to the torch layer it stems from, by the names TensorFlow gives
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from converters.tflite_graph.names import layers_of
@@ -139,14 +139,20 @@ class LayerTensor:
     realised: str
 
 
-def layer_tensors(tflite: bytes | TfliteGraph, plan: PrecisionPlan) -> dict[str, LayerTensor]:
+def layer_tensors(tflite: bytes | TfliteGraph, plan: PrecisionPlan, order: Sequence[str]) -> dict[str, LayerTensor]:
     """Layer name to the tensor that is its value, for layers that were not merged into others.
 
-    A layer that becomes several operators has the value of the last; a tensor that merely re-expresses one in another
-    type is none.
+    An operator that several layers were merged into has the value of the one the model computes last: an activation
+    behind a convolution, but the matrix behind a norm whose gain it swallowed. A layer that becomes several operators
+    has the value of the last; a tensor that merely re-expresses one in another type is none.
+
+    Args:
+        tflite: the file, or its first graph.
+        plan: what was asked.
+        order: names of the model's layers as they are computed.
     """
     graph = read_tflite(tflite) if isinstance(tflite, bytes) else tflite
-    return _Audit(graph, plan, {}).layer_tensors()
+    return _Audit(graph, plan, {}).layer_tensors({name: place for place, name in enumerate(order)})
 
 
 class _Audit:
@@ -176,7 +182,7 @@ class _Audit:
                 found.add(op.index)
         return frozenset(found)
 
-    def layer_tensors(self) -> dict[str, LayerTensor]:
+    def layer_tensors(self, places: Mapping[str, int]) -> dict[str, LayerTensor]:
         last: dict[str, LayerTensor] = {}
         for op in self.graph.ops:
             if op.kind in _RESTATING or not op.outputs:
@@ -186,9 +192,11 @@ class _Audit:
                 found = [self.outputs[op.outputs[0]]]
             if found:
                 computed = _judged(self.layers_of(op), self.graph.multiply_adds(op))
-                names = tuple(dict.fromkeys((found[0].layer, *(item.layer for item in computed))))
-                is_now, asked = self.realisation.of(op), self.layers[names[-1]].asked
-                last[found[0].layer] = LayerTensor(
+                value = max((found[0], *computed), key=lambda item: places.get(item.layer, -1)).layer
+                multiplies = computed[-1].layer if computed else found[0].layer
+                names = tuple(dict.fromkeys((value, found[0].layer, *(item.layer for item in computed))))
+                is_now, asked = self.realisation.of(op), self.layers[multiplies].asked
+                last[value] = LayerTensor(
                     index=op.outputs[0], merged=names, realised=asked if _same(asked, is_now) else is_now.name
                 )
         return last

@@ -94,7 +94,7 @@ def layer_errors(
         their loss is the other's own. Layers of several outputs have none.
     """
     sums: dict[str, _Sums] = {}
-    tensors = layer_tensors(content, plan)
+    tensors = layer_tensors(content, plan, [layer.name for layer in relayered.model.layers])
     for arrays, fed in zip(inputs, target_inputs(relayered.interface, inputs), strict=True):
         ran = run_preserving(content, relayered.interface, arrays)
         for layer, values in _walk(relayered.model, fed, ran, tensors):

@@ -36,6 +36,21 @@ def reshaped_part(seed=0):
     return _part(start, x, FRAMES, CHANNELS, CHANNELS, seed)
 
 
+def normed_part(seed=0):
+    """A norm's gain and shift before two matrices of the same width, which the converter folds into both."""
+    keras = frameworks.tf_keras()
+    from converters.keras_graph.layers import ConstantMath
+
+    layers = keras.layers
+    start = keras.Input(batch_size=1, shape=(1, FRAMES, CHANNELS), name="mel")
+    x = layers.Activation("tanh", name="norm/Tanh")(start)
+    x = ConstantMath("multiply", (CHANNELS,), name="norm/Mul")(x)
+    x = ConstantMath("add", (CHANNELS,), name="norm/Add")(x)
+    key, value = (layers.Dense(CHANNELS, name=f"att.{name}/MatMul")(x) for name in ("k", "v"))
+    x = layers.Add(name="att/Add")([x, layers.Multiply(name="att/Mul")([key, value])])
+    return _part(start, x, FRAMES, CHANNELS, CHANNELS, seed)
+
+
 def inputs(count=4, seed=0, frames=FRAMES, channels=CHANNELS):
     """Inputs in torch's layout."""
     draw = np.random.default_rng(seed)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from converters.tflite_graph.read import read_tflite
-from tests.toolkit.compress.small_parts import inputs, reshaped_part, residual_part
+from tests.toolkit.compress.small_parts import inputs, normed_part, reshaped_part, residual_part
 from toolkit.compress.audit import layer_tensors
 from toolkit.compress.layer_errors import layer_errors, tensor_bytes
 from toolkit.compress.run import compress_part
@@ -28,13 +28,25 @@ def errors(compressed, content=None):
     return {error.node: error for error in found}
 
 
-@pytest.mark.parametrize("part", [residual_part, reshaped_part])
+def _order(compressed):
+    return [layer.name for layer in compressed.relayered.model.layers]
+
+
+@pytest.mark.parametrize("part", [residual_part, reshaped_part, normed_part])
 def test_a_float_file_is_its_layers(part):
     """Also proves that tensors are held against the right layers: any other would not agree."""
     found = errors(made(part(), "float32"))
     assert len(found) >= 3
     assert min(error.snr_db for error in found.values()) > 110.0
     assert {error.precision for error in found.values()} == {"float32"}
+
+
+def test_a_gain_folded_into_a_matrix_is_not_its_value():
+    """The twin: taken for the value of what is computed first, the matrix is held against the norm."""
+    compressed = made(normed_part(), "float32")
+    names = _order(compressed)
+    right, wrong = (layer_tensors(compressed.tflite, compressed.plan, order) for order in (names, names[::-1]))
+    assert {"att.k/MatMul", "att.v/MatMul"} <= set(right) and not {"att.k/MatMul", "att.v/MatMul"} <= set(wrong)
 
 
 @pytest.mark.parametrize("equalise", [False, True])
@@ -72,7 +84,7 @@ def test_a_spoilt_kernel_is_found_by_its_name(layer):
     """Twin: one kernel of the file is altered after everything was checked; its layer stands out, the next do not."""
     compressed = made(residual_part(), "float32")
     graph = read_tflite(compressed.tflite)
-    tensor = layer_tensors(compressed.tflite, compressed.plan)[layer].index
+    tensor = layer_tensors(compressed.tflite, compressed.plan, _order(compressed))[layer].index
     op = next(op for op in graph.ops if tensor in op.outputs)
     kernel = graph.tensors[op.inputs[1]].data
     held = np.ascontiguousarray(kernel).tobytes()
