@@ -12,6 +12,7 @@ pytestmark = pytest.mark.slow
 
 SMALL = (
     "decoder.width=4", "decoder.sentences=4", "decoder.training.steps=4", "decoder.training.batch=2", "sentences=4",
+    "utterances=1",
 )  # fmt: skip
 CONVERT = (
     "convert", "--recipe", "vits-voice-light", "--delegate", "nnapi", "--quiet", "--set", "buckets.phonemes=[160]",

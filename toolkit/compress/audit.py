@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from converters.tflite_graph.names import layers_of
 from converters.tflite_graph.read import TfliteGraph, TfliteOp, read_tflite
@@ -124,6 +125,9 @@ def operators_asking(tflite: bytes | TfliteGraph, plan: PrecisionPlan, precision
     return _Audit(graph, plan, {}).asking(precision)
 
 
+_BIAS_INPUT: Final = {"CONV_2D": 2, "DEPTHWISE_CONV_2D": 2, "FULLY_CONNECTED": 2, "TRANSPOSE_CONV": 3}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerTensor:
     """The tensor of a file that is the value of a layer.
@@ -132,11 +136,13 @@ class LayerTensor:
         index: of the tensor.
         merged: names of the layers its operator computes, the one whose value it is first, what multiplies last.
         realised: the precision its operator has; operators that only move values have that of what they move.
+        is_partial: it is a product whose bias is elsewhere: the converter may fold a bias into the matrices behind.
     """
 
     index: int
     merged: tuple[str, ...]
     realised: str
+    is_partial: bool = False
 
 
 def layer_tensors(tflite: bytes | TfliteGraph, plan: PrecisionPlan, order: Sequence[str]) -> dict[str, LayerTensor]:
@@ -192,12 +198,16 @@ class _Audit:
                 found = [self.outputs[op.outputs[0]]]
             if found:
                 computed = _judged(self.layers_of(op), self.graph.multiply_adds(op))
-                value = max((found[0], *computed), key=lambda item: places.get(item.layer, -1)).layer
+                value = max((*found, *computed), key=lambda item: places.get(item.layer, -1)).layer
                 multiplies = computed[-1].layer if computed else found[0].layer
                 names = tuple(dict.fromkeys((value, found[0].layer, *(item.layer for item in computed))))
                 is_now, asked = self.realisation.of(op), self.layers[multiplies].asked
+                place = _BIAS_INPUT.get(op.kind)
                 last[value] = LayerTensor(
-                    index=op.outputs[0], merged=names, realised=asked if _same(asked, is_now) else is_now.name
+                    index=op.outputs[0],
+                    merged=names,
+                    realised=asked if _same(asked, is_now) else is_now.name,
+                    is_partial=place is not None and (len(op.inputs) <= place or op.inputs[place] < 0),
                 )
         return last
 

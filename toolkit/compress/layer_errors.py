@@ -122,29 +122,87 @@ def _walk(
     """Layers that have a tensor, with its three values; what is read no more is let go."""
     layers = rewire.computing_layers(model)
     readers = Counter(rewire.key(symbol) for layer in layers for symbol in rewire.layer_inputs(layer))
+    after = _only_readers(layers, readers, tensors)
     exact: dict[tuple[str, int], Any] = {}
     for symbol, value in zip(model.inputs, inputs, strict=True):
         exact[rewire.key(symbol)] = value
     fed = dict(exact)
+    taken: dict[str, np.ndarray] = {}
     for layer in layers:
         keys = [rewire.key(symbol) for symbol in rewire.layer_inputs(layer)]
         for values in (exact, fed):
             results = rewire.call(layer, [values[key] for key in keys])
             found = list(results) if isinstance(results, (list, tuple)) else [results]
             values.update({(layer.name, index): value for index, value in enumerate(found)})
-        if layer.name in tensors and len(found) == 1:
-            name = (layer.name, 0)
-            wanted = np.asarray(exact[name])
-            shipped = ran.value(tensors[layer.name].index)
-            if _extents(shipped) == _extents(wanted):  # else the operator swallowed a transposition, or padded first
-                shipped = shipped.reshape(wanted.shape).astype(wanted.dtype)
-                yield layer.name, _Values(exact=wanted, fed=np.asarray(fed[name]), shipped=shipped)
-                fed[name] = shipped
+        name = (layer.name, 0)
+        if layer.name in taken:
+            fed[name] = taken.pop(layer.name)
+        elif layer.name in tensors and len(found) == 1 and not _lacks_bias(layer, tensors[layer.name]):
+            best = _best(layer, after, (exact, fed), ran.value(tensors[layer.name].index))
+            if best is not None:
+                owner, values = best
+                yield layer.name, values
+                if owner == layer.name:
+                    fed[name] = values.shipped
+                else:
+                    taken[owner] = values.shipped
         for key in keys:
             readers[key] -= 1
             if not readers[key]:
                 exact.pop(key, None)
                 fed.pop(key, None)
+
+
+def _lacks_bias(layer: Any, tensor: LayerTensor) -> bool:
+    return tensor.is_partial and bool(getattr(layer, "use_bias", False))
+
+
+def _only_readers(
+    layers: Sequence[Any], readers: Mapping[tuple[str, int], int], tensors: Mapping[str, LayerTensor]
+) -> dict[str, Any]:
+    """By layer name, the layer that alone reads it and has no tensor: its operator was merged into a neighbour."""
+    found = {}
+    for layer in layers:
+        if layer.name in tensors:
+            continue
+        for symbol in rewire.layer_inputs(layer):
+            if readers[rewire.key(symbol)] == 1:
+                found[rewire.maker(symbol).name] = layer
+    return found
+
+
+def _best(
+    layer: Any, after: Mapping[str, Any], sides: tuple[dict[tuple[str, int], Any], ...], shipped: np.ndarray
+) -> tuple[str, _Values] | None:
+    """The layer whose value a tensor is, and its values; ``None`` where none has the tensor's shape.
+
+    The converter folds what follows a matrix (a scale, an activation, a mask) into its operator and does not name it.
+    Of the layer and of those that follow it without a tensor of their own, the one that is nearest is meant.
+    """
+    best: tuple[float, str, _Values] | None = None
+    values = [side[layer.name, 0] for side in sides]
+    while True:
+        exact, fed = (np.asarray(value) for value in values)
+        # Other extents: the operator swallowed a transposition, or padded first.
+        if _extents(shipped) == _extents(exact):
+            held = _Values(exact=exact, fed=fed, shipped=shipped.reshape(exact.shape).astype(exact.dtype))
+            distance = _power(held.shipped - held.fed) / max(_power(held.fed), 1e-30)
+            if best is None or distance < best[0]:
+                best = distance, layer.name, held
+        follower = after.get(layer.name)
+        if follower is None:
+            break
+        keys = [rewire.key(symbol) for symbol in rewire.layer_inputs(follower)]
+        if any(key not in side for key in keys if key != (layer.name, 0) for side in sides):
+            break
+        values = [
+            rewire.call(follower, [value if key == (layer.name, 0) else side[key] for key in keys])
+            for value, side in zip(values, sides, strict=True)
+        ]
+        if isinstance(values[0], (list, tuple)):
+            break
+        layer = follower
+    return None if best is None else best[1:]
 
 
 def _extents(array: np.ndarray) -> tuple[int, ...]:

@@ -51,6 +51,20 @@ def normed_part(seed=0):
     return _part(start, x, FRAMES, CHANNELS, CHANNELS, seed)
 
 
+def folded_part(seed=0):
+    """A matrix that two others read, one of them scaled: the converter folds its bias forward and the scale back."""
+    keras = frameworks.tf_keras()
+    from converters.keras_graph.layers import ConstantMath
+
+    layers = keras.layers
+    start = keras.Input(batch_size=1, shape=(1, FRAMES, CHANNELS), name="mel")
+    x = layers.Dense(CHANNELS, name="pre/MatMul")(start)
+    query, key = (layers.Dense(CHANNELS, name=f"att.{name}/MatMul")(x) for name in ("q", "k"))
+    query = ConstantMath("multiply", (), name="att/Mul")(query)
+    x = layers.Add(name="att/Add")([layers.ReLU(name="att/Relu")(query), layers.Activation("tanh", name="att/T")(key)])
+    return _part(start, x, FRAMES, CHANNELS, CHANNELS, seed)
+
+
 def inputs(count=4, seed=0, frames=FRAMES, channels=CHANNELS):
     """Inputs in torch's layout."""
     draw = np.random.default_rng(seed)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from converters.tflite_graph.read import read_tflite
-from tests.toolkit.compress.small_parts import inputs, normed_part, reshaped_part, residual_part
+from tests.toolkit.compress.small_parts import folded_part, inputs, normed_part, reshaped_part, residual_part
 from toolkit.compress.audit import layer_tensors
 from toolkit.compress.layer_errors import layer_errors, tensor_bytes
 from toolkit.compress.run import compress_part
@@ -32,7 +32,7 @@ def _order(compressed):
     return [layer.name for layer in compressed.relayered.model.layers]
 
 
-@pytest.mark.parametrize("part", [residual_part, reshaped_part, normed_part])
+@pytest.mark.parametrize("part", [residual_part, reshaped_part, normed_part, folded_part])
 def test_a_float_file_is_its_layers(part):
     """Also proves that tensors are held against the right layers: any other would not agree."""
     found = errors(made(part(), "float32"))
