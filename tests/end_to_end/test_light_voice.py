@@ -4,21 +4,20 @@ import json
 
 import pytest
 
+from tests.end_to_end.tiny_students import CONVERSION, settings
 from toolkit.cli.app import outcome
 from toolkit.models.seeded import seeded_voice
 from toolkit.models.voice_file import read_voice, write_voice
 
 pytestmark = pytest.mark.slow
 
-SMALL = (
+SMALL = settings(
     "decoder.width=4", "decoder.sentences=4", "decoder.training.steps=4", "decoder.training.batch=2", "sentences=4",
     "utterances=1",
 )  # fmt: skip
 CONVERT = (
-    "convert", "--recipe", "vits-voice-light", "--delegate", "nnapi", "--quiet", "--set", "buckets.phonemes=[160]",
-    "--set", "buckets.frames=[128]", "--set", "quality.utterances=1", "--set", "bench.runs=2",
-    "--set", "bench.warmup=0", "--set", "bench.min_seconds=0", "--set", "bench.threads=[1]",
-    "--set", "gates={decoder_partitions_max: 1}",
+    "convert", "--recipe", "vits-voice-light", "--delegate", "nnapi", "--quiet",
+    *settings(*CONVERSION, "quality.utterances=1", "bench.runs=2", "gates={decoder_partitions_max: 1}"),
 )  # fmt: skip
 
 
@@ -26,8 +25,7 @@ CONVERT = (
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("light")
     teacher = write_voice(folder / "teacher.safetensors", seeded_voice())
-    changes = [word for change in SMALL for word in ("--set", change)]
-    told = ["distil", str(teacher), "--decoder", "istft", "--quiet", "--out", str(folder / "distilled"), *changes]
+    told = ["distil", str(teacher), "--decoder", "istft", "--quiet", "--out", str(folder / "distilled"), *SMALL]
     assert outcome(told) == 0
     student = folder / "distilled" / "student.safetensors"
     assert outcome([*CONVERT, str(student), "--teacher", str(teacher), "--out", str(folder / "run")]) == 0

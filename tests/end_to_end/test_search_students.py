@@ -8,6 +8,7 @@ import pytest
 
 pytest.importorskip("optuna", reason="optuna (extra `search`) is not installed")
 
+from tests.end_to_end.tiny_students import CONVERSION, STUDENT, settings
 from toolkit.cli.app import outcome
 from toolkit.models.seeded import seeded_voice
 from toolkit.models.voice_file import read_voice, write_voice
@@ -16,15 +17,8 @@ from toolkit.search import run as search_run
 
 pytestmark = pytest.mark.slow
 
-TINY = (
-    "encoder.filter_channels=24", "flow.hidden=16", "durations.hidden=16", "durations.draws=2", "sentences=16",
-    "flow_sentences=8", "text_training.steps=20", "text_training.batch=4", "flow_training.steps=20", "utterances=0",
-)  # fmt: skip
-FAST = (
-    "--set", "buckets.phonemes=[160]", "--set", "buckets.frames=[128]", "--set", "quality.utterances=1",
-    "--set", "bench.runs=1", "--set", "bench.warmup=0", "--set", "bench.min_seconds=0", "--set", "bench.threads=[1]",
-    "--set", "gates={}",
-)  # fmt: skip
+TINY = settings(*STUDENT, "text_training.steps=20", "flow_training.steps=20", "utterances=0")
+FAST = settings(*CONVERSION, "quality.utterances=1", "bench.runs=1", "gates={}")
 LIMIT = "200kB"  # the students' recipe gives 186 kB, the base recipe of the voice given 263 kB
 
 
@@ -45,8 +39,7 @@ def _spoiled(path, student):
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("search")
     teacher = _named(folder / "anna.safetensors")
-    changes = [word for change in TINY for word in ("--set", change)]
-    assert outcome(["distil", str(teacher), "--quiet", "--out", str(folder / "good"), *changes]) == 0
+    assert outcome(["distil", str(teacher), "--quiet", "--out", str(folder / "good"), *TINY]) == 0
     (folder / "bad").mkdir()
     _spoiled(folder / "bad" / "student.safetensors", folder / "good" / "student.safetensors")
     return folder

@@ -1,11 +1,10 @@
 """A small student with a light decoder is one voice: it loads, converts by its own recipe, and speaks."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
+from tests.end_to_end.tiny_students import CONVERSION, STUDENT, settings, speaks_alone
 from toolkit.cli.app import outcome
 from toolkit.models.seeded import seeded_voice
 from toolkit.models.vits.decoders import kind_of_decoder
@@ -13,16 +12,16 @@ from toolkit.models.voice_file import read_voice, write_voice
 
 pytestmark = pytest.mark.slow
 
-SMALL = (
-    "encoder.filter_channels=24", "flow.hidden=16", "durations.hidden=16", "durations.draws=2", "sentences=16",
-    "flow_sentences=8", "text_training.steps=10", "text_training.batch=4", "flow_training.steps=10", "utterances=0",
+SMALL = settings(
+    *STUDENT, "text_training.steps=10", "flow_training.steps=10", "utterances=0",
     "decoder.width=4", "decoder.sentences=4", "decoder.training.steps=4", "decoder.training.batch=2",
 )  # fmt: skip
 CONVERT = (
-    "convert", "--recipe", "vits-voice-small-light", "--delegate", "nnapi", "--quiet", "--set",
-    "buckets.phonemes=[160]", "--set", "buckets.frames=[128]", "--set", "quality.utterances=1", "--set",
-    "bench.runs=2", "--set", "bench.warmup=0", "--set", "bench.min_seconds=0", "--set", "bench.threads=[1]",
-    "--set", "gates={decoder_partitions_max: 1, total_bytes_max: 6200000}",
+    "convert", "--recipe", "vits-voice-small-light", "--delegate", "nnapi", "--quiet",
+    *settings(
+        *CONVERSION, "quality.utterances=1", "bench.runs=2",
+        "gates={decoder_partitions_max: 1, total_bytes_max: 6200000}",
+    ),
 )  # fmt: skip
 
 
@@ -30,9 +29,8 @@ CONVERT = (
 def folder(tmp_path_factory, request):
     folder = tmp_path_factory.mktemp(request.param)
     teacher = write_voice(folder / "teacher.safetensors", seeded_voice())
-    changes = [word for change in SMALL for word in ("--set", change)]
     told = ["distil", str(teacher), "--student", "small", "--decoder", request.param, "--quiet"]
-    assert outcome([*told, "--out", str(folder / "distilled"), *changes]) == 0
+    assert outcome([*told, "--out", str(folder / "distilled"), *SMALL]) == 0
     student = folder / "distilled" / "student.safetensors"
     assert outcome([*CONVERT, str(student), "--teacher", str(teacher), "--out", str(folder / "run")]) == 0
     return folder
@@ -64,17 +62,11 @@ def test_the_recipe_gives_each_part_what_it_says(folder):
 
 
 def test_the_bundle_speaks_without_torch_or_onnxruntime(folder):
-    bundle, wave = folder / "run" / "bundle", folder / "a.wav"
+    bundle = folder / "run" / "bundle"
     assert sorted(each.name for each in bundle.iterdir()) == [
         "decoder.tflite", "durations.tflite", "encoder.tflite", "flow.tflite", "voice.json",
     ]  # fmt: skip
-    code = (
-        "import sys; from toolkit.cli.app import outcome; "
-        f"code = outcome(['speak', {str(bundle)!r}, '--phonemes', 'ðɪs ɪz nˈɔɪz.', '-o', {str(wave)!r}]); "
-        "print(code, [m for m in ('torch', 'onnx', 'onnxruntime', 'tensorflow') if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "0 []" and wave.stat().st_size > 1000
+    speaks_alone(bundle, folder / "a.wav")
 
 
 def test_a_recipe_of_another_decoder_is_refused(folder, capfd):

@@ -193,9 +193,7 @@ class _Audit:
         for op in self.graph.ops:
             if op.kind in _RESTATING or not op.outputs:
                 continue
-            found = self._named([self.graph.tensors[op.outputs[0]].name])
-            if not found and op.outputs[0] in self.outputs:
-                found = [self.outputs[op.outputs[0]]]
+            found = self._by_outputs(op.outputs[:1])
             if found:
                 computed = _judged(self.layers_of(op), self.graph.multiply_adds(op))
                 value = max((*found, *computed), key=lambda item: places.get(item.layer, -1)).layer
@@ -213,14 +211,16 @@ class _Audit:
 
     def layers_of(self, op: TfliteOp) -> list[LayerPrecision]:
         """Layers an operator computes, last computed first; by its output, else by its weights."""
-        names = [self.graph.tensors[index].name for index in op.outputs]
-        found = self._named(names)
-        if not found and op.outputs and op.outputs[0] in self.outputs:
-            found = [self.outputs[op.outputs[0]]]
+        found = self._by_outputs(op.outputs)
         from_weights = self._named([tensor.name for tensor in self.realisation.constants(op)])
         if self.graph.multiply_adds(op) and not any(item.multiplies for item in found):
             found += [item for item in from_weights if item.multiplies and item not in found][:1]
         return found or from_weights[:1]
+
+    def _by_outputs(self, outputs: Sequence[int]) -> list[LayerPrecision]:
+        """Layers that output tensors are named after, or that are tied to the first of them."""
+        found = self._named([self.graph.tensors[index].name for index in outputs])
+        return found or [self.outputs[index] for index in outputs[:1] if index in self.outputs]
 
     def _named(self, names: list[str]) -> list[LayerPrecision]:
         found: dict[str, None] = {}

@@ -24,6 +24,7 @@ import numpy as np
 from converters.parity import TensorParity, compare_tensor
 from toolkit.delegates.arm_probe import DELEGATED, MACHINE, TENSOR
 from toolkit.delegates.arm_root import DEFAULT_CPU, ArmRoot
+from toolkit.delegates.last_words import last_words
 from toolkit.errors import DelegateError
 
 LABEL = "ARM kernels under emulation: correctness only, no latency"
@@ -157,10 +158,10 @@ def _answer(command: Sequence[str], outputs: Path, what: str, model: Path, folde
                 process.kill()
                 process.wait()
         said.seek(0)
-        words = said.read().decode("utf-8", "replace").strip().splitlines() or ["no word"]
+        words = last_words(said.read().decode("utf-8", "replace"))
     if code != 0 or not outputs.exists():
         ended = f"crashed ({signal.Signals(-code).name})" if code < 0 else f"ended with code {code}"
-        raise _failed(f"{what} {ended}: {words[-1][-300:]}", model, "toolkit inspect shows what is in the file")
+        raise _failed(f"{what} {ended}: {words}", model, "toolkit inspect shows what is in the file")
     try:
         with np.load(outputs, allow_pickle=False) as stored:
             arrays = {name.removeprefix(TENSOR): stored[name] for name in stored.files if name.startswith(TENSOR)}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from toolkit.cache_folder import cache_folder
 from toolkit.errors import DelegateError
 
 ROOT_VARIABLE: Final = "TOOLKIT_ARM_ROOT"
@@ -93,8 +94,7 @@ def default_folder() -> Path:
     named = os.environ.get(ROOT_VARIABLE)
     if named:
         return Path(named)
-    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(cache) / "flowlite-toolkit" / "arm"
+    return cache_folder("arm")
 
 
 def install_command(folder: Path) -> str:

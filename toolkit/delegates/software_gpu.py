@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from toolkit.delegates.last_words import last_words
 from toolkit.errors import DelegateError
 
 LABEL = "executed on a software GPU (SwiftShader), no latency"
@@ -202,8 +203,8 @@ def _process(folder: Path, environment: dict[str, str], timeout: float) -> str:
                 process.kill()
                 process.wait()
         errors.seek(0)
-        words = errors.read().decode("utf-8", "replace").strip().splitlines() or ["no word"]
-    return f"it ended with code {code}: {words[-1][-300:]}"
+        words = last_words(errors.read().decode("utf-8", "replace"))
+    return f"it ended with code {code}: {words}"
 
 
 def _read(path: Path) -> Executed | str:

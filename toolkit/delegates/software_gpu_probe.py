@@ -19,6 +19,8 @@ from typing import IO, Any
 
 import numpy as np
 
+from toolkit.delegates.last_words import last_words
+
 _REFUSED = re.compile(
     r"Following operations are not supported by GPU delegate:\n(.*?)\n(\d+|No) operations? will run", re.S
 )
@@ -45,13 +47,13 @@ def _run(job: dict[str, Any]) -> dict[str, Any]:
     try:
         reference, inputs, expected = _on_reference(job)
     except (RuntimeError, ValueError) as error:
-        return {"failed": _last_line(str(error))}
+        return {"failed": last_words(str(error))}
     with _printed() as words:
         try:
             compiled = _compiled(job["model"], HardwareAccelerator.GPU)
             refusal = "" if compiled.is_fully_accelerated() else "the accelerator left operators to the CPU"
         except RuntimeError as error:
-            refusal = _last_line(str(error))
+            refusal = last_words(str(error))
     said = words()
     answer = {"refused": _refused(said), "outputs": {}, "reason": "", "mixed": {}, **_placed(said, reference.ops)}
     if refusal:
@@ -63,7 +65,7 @@ def _run(job: dict[str, Any]) -> dict[str, Any]:
     try:
         answer["outputs"] = _compared(expected, _on_gpu(compiled, reference, inputs))
     except RuntimeError as error:
-        answer["reason"] = f"it took every operator and failed when run: {_last_line(str(error))}"
+        answer["reason"] = f"it took every operator and failed when run: {last_words(str(error))}"
     return answer
 
 
@@ -75,7 +77,7 @@ def _mixed(job: dict[str, Any], reference: _Reference, inputs: Any, expected: An
         compiled = _compiled(job["model"], HardwareAccelerator.GPU | HardwareAccelerator.CPU)
         return _compared(expected, _on_gpu(compiled, reference, inputs))
     except RuntimeError as error:
-        return {"failed": _last_line(str(error))}
+        return {"failed": last_words(str(error))}
 
 
 class _Reference:
@@ -232,10 +234,6 @@ def _placed(said: str, total: int) -> dict[str, int]:
 def _why(said: str, otherwise: str) -> str:
     errors = [line.strip() for line in _FAILED.findall(said) if line.strip()]
     return (" · ".join(dict.fromkeys(errors)) or otherwise)[-400:]
-
-
-def _last_line(text: str) -> str:
-    return (text.strip().splitlines() or ["no word"])[-1][-300:]
 
 
 if __name__ == "__main__":

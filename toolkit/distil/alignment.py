@@ -15,9 +15,9 @@ from typing import Final
 
 import numpy as np
 
+from toolkit.engine.length_regulator import FRAME_MS
 from toolkit.errors import DataError
 from toolkit.models.gpt_sovits.semantic_batch import Pair
-from toolkit.models.parallel_semantic.batch import FRAME_MS
 
 _ROUNDS: Final = 8
 _PRIOR_COUNT: Final = 20.0

@@ -16,16 +16,16 @@ from toolkit.data.semantic_corpus import SemanticCorpus
 from toolkit.distil.alignment import aligned
 from toolkit.distil.losses import distillation_loss
 from toolkit.distil.teacher_cache import TeacherLogits
+from toolkit.engine.length_regulator import FRAME_MS
 from toolkit.errors import DataError
 from toolkit.models.gpt_sovits.semantic import SemanticModel
 from toolkit.models.gpt_sovits.semantic_batch import Pair
-from toolkit.models.parallel_semantic.batch import FRAME_MS, TimedBatch, batch_said, timed_batch
+from toolkit.models.parallel_semantic.batch import TimedBatch, batch_said, timed_batch
 from toolkit.models.parallel_semantic.config import ParallelConfig
 from toolkit.models.parallel_semantic.model import ParallelSemantic
 from toolkit.quality.parallel_semantic import (
     CodesQuality,
     DurationQuality,
-    durations_ms,
     judge_codes,
     judge_durations,
     judge_table,
@@ -205,7 +205,7 @@ def match_lengths(student: ParallelSemantic, pairs: Sequence[Pair]) -> float:
     The mean of logarithms is below the logarithm of the mean: speech would be too fast otherwise.
     """
     said = sum(float(predicted_frames(student, pair.phones).sum()) for pair in pairs)
-    factor = sum(float(durations_ms(pair).sum()) for pair in pairs) / FRAME_MS / said
+    factor = sum(float(pair.told_durations_ms.sum()) for pair in pairs) / FRAME_MS / said
     with torch.no_grad():
         student.phones.duration.bias += math.log(factor)
     return factor
@@ -217,5 +217,5 @@ def _identity(student: ParallelSemantic, pairs: Sequence[Pair], told: TeacherLog
     weights = (settings.temperature, settings.alpha, settings.duration_weight)
     digest = hashlib.sha256(f"parallel|{asked(training)}|{weights}|{told.digest}|{weights_digest(student)}".encode())
     for pair in pairs:
-        digest.update(durations_ms(pair).astype("<i4").tobytes())
+        digest.update(pair.told_durations_ms.astype("<i4").tobytes())
     return digest.hexdigest()

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+FRAME_MS = 40
+"""A semantic code's length: 25 a second."""
 _LONGEST_TOLD = 8.0  # frames; how far a phone's end is, is told up to here
 _SHORTEST = 1e-2  # frames
 

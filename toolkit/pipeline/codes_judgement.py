@@ -12,6 +12,7 @@ from toolkit.engine.bundle import bundle_folder, read_bundle
 from toolkit.engine.loading import GraphLoader
 from toolkit.engine.residency import UNBOUNDED_BYTES, Residency
 from toolkit.engine.semantic import SemanticDecoder
+from toolkit.quality.cross_entropy import summed_cross_entropy
 from toolkit.quality.semantic import SemanticQuality
 
 if TYPE_CHECKING:
@@ -45,10 +46,8 @@ def judge_codes(
         decoder = SemanticDecoder(bundle, graphs)
         for number, pair in enumerate(pairs, 1):
             wanted = np.append(pair.codes, bundle.semantic.stop_token)
-            logits = decoder.logits(pair.phones, pair.codes).astype(np.float64)
-            peak = logits.max(axis=1, keepdims=True)
-            total = np.log(np.exp(logits - peak).sum(axis=1)) + peak[:, 0]
-            loss += float((total - logits[np.arange(len(wanted)), wanted]).sum())
+            logits = decoder.logits(pair.phones, pair.codes)
+            loss += summed_cross_entropy(logits, wanted)
             chosen = logits.argmax(axis=1)
             right, count = right + int((chosen == wanted).sum()), count + len(wanted)
             if reference is not None:

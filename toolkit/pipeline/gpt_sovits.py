@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from toolkit.models.gpt_sovits.checkpoint import Checkpoint
     from toolkit.models.gpt_sovits.phone_graph import PhoneGraph
     from toolkit.models.gpt_sovits.semantic import SemanticModel
+    from toolkit.models.gpt_sovits.sovits_config import SovitsConfig
     from toolkit.models.gpt_sovits.sovits_graphs import Style
     from toolkit.pipeline.enrolment_torch import Listeners
     from toolkit.voices.features import VoiceFeatures
@@ -174,12 +175,18 @@ def pair_graphs(
 ) -> Iterator[PhoneGraph]:
     """The graphs of a model at the lengths of a recipe, made one after the other."""
     from toolkit.models.gpt_sovits.semantic_graphs import SemanticBuckets, semantic_graphs
-    from toolkit.models.gpt_sovits.sovits_graphs import SovitsBuckets, sovits_graphs
 
     lengths = SemanticBuckets(prefill=settings.prefill, cache_rows=settings.cache_rows)
     yield from semantic_graphs(semantic, lengths, features=settings.text_features, seed=seed)
+    yield from sung_graphs(pair.sovits, settings, _style(features), seed)
+
+
+def sung_graphs(sovits: Checkpoint, settings: GptSovits, voice: Style | None, seed: int) -> Iterator[PhoneGraph]:
+    """The graphs that make sound of codes, at the lengths of a recipe; ``voice`` is folded in where there is one."""
+    from toolkit.models.gpt_sovits.sovits_graphs import SovitsBuckets, sovits_graphs
+
     buckets = SovitsBuckets(text=settings.text, flow=settings.flow, vocoder=(), vocoder_stream=settings.vocoder_stream)
-    yield from sovits_graphs(pair.sovits, buckets, voice=_style(features), seed=seed)
+    yield from sovits_graphs(sovits, buckets, voice=voice, seed=seed)
 
 
 def _style(features: VoiceFeatures | None) -> Style | None:
@@ -264,22 +271,42 @@ def convert_graph(
 
 
 def _facts(pair: Pair, semantic: SemanticModel, features: VoiceFeatures | None) -> dict[str, Any]:
-    from toolkit.models.gpt_sovits.sovits_graphs import NOISE_SCALE, overlap_frames
-
-    sizes = pair.sovits.sovits
-    if sizes is None:
-        raise InputError("not a SoVITS checkpoint", where=str(pair.sovits.path))
     return {
         "label": _title(pair),
-        "version": pair.sovits.version,
-        "model_sha256": pair.sovits.sha256,
+        **sung_facts(pair.sovits),
         "style_sha256": "" if features is None else features.style_sha256,
-        "symbols": sizes.symbols,
+        "symbols": sovits_sizes(pair.sovits).symbols,
+        "semantic": semantic_facts(semantic),
+    }
+
+
+def sovits_sizes(checkpoint: Checkpoint) -> SovitsConfig:
+    """Sizes of a SoVITS checkpoint.
+
+    Raises:
+        InputError: it is none.
+    """
+    if checkpoint.sovits is None:
+        raise InputError("not a SoVITS checkpoint", where=str(checkpoint.path))
+    return checkpoint.sovits
+
+
+def sung_facts(sovits: Checkpoint) -> dict[str, Any]:
+    """What ``engine.json`` says of the half that makes sound.
+
+    Raises:
+        InputError: the checkpoint is no SoVITS half.
+    """
+    from toolkit.models.gpt_sovits.sovits_graphs import NOISE_SCALE, overlap_frames
+
+    sizes = sovits_sizes(sovits)
+    return {
+        "version": sovits.version,
+        "model_sha256": sovits.sha256,
         "sample_rate_hz": SAMPLE_RATE_HZ,
         "samples_per_frame": sizes.generator.hop,
         "overlap_frames": overlap_frames(sizes),
         "noise_scale": NOISE_SCALE,
-        "semantic": semantic_facts(semantic),
     }
 
 

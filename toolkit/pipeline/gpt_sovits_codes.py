@@ -27,6 +27,20 @@ SAMPLES_PER_FRAME = 640
 """At 32 kHz; two frames are one code."""
 
 
+def unsung_facts(version: str, model_sha256: str) -> dict[str, Any]:
+    """What ``engine.json`` says of a bundle that makes no sound of its codes."""
+    return {
+        "contents": "codes",
+        "version": version,
+        "model_sha256": model_sha256,
+        # What the codes mean to any decoder: two frames of 20 ms each. No graph of this bundle uses the numbers.
+        "sample_rate_hz": SAMPLE_RATE_HZ,
+        "samples_per_frame": SAMPLES_PER_FRAME,
+        "overlap_frames": 0,
+        "noise_scale": 0.0,
+    }
+
+
 def convert_codes(
     path: Path, recipe: Recipe, out: Path, listener: Listener, *, command: str = "toolkit convert"
 ) -> Outcome:
@@ -70,16 +84,9 @@ def convert_codes(
     )
     facts: dict[str, Any] = {
         "label": title,
-        "contents": "codes",
-        "version": gpt.version,
-        "model_sha256": gpt.sha256,
+        **unsung_facts(gpt.version, gpt.sha256),
         "style_sha256": "",
         "symbols": model.config.symbols,
-        # What the codes mean to any decoder: two frames of 20 ms each. No graph of this bundle uses the numbers.
-        "sample_rate_hz": SAMPLE_RATE_HZ,
-        "samples_per_frame": SAMPLES_PER_FRAME,
-        "overlap_frames": 0,
-        "noise_scale": 0.0,
         "semantic": semantic_facts(model),
     }
     resume = resume_folder(out)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from toolkit.errors import CheckpointError
 from toolkit.models.parallel_semantic.config import METADATA_KEY
 from toolkit.pipeline.events import Listener, StageClock
-from toolkit.pipeline.gpt_sovits import SAMPLE_RATE_HZ, convert_graph
-from toolkit.pipeline.gpt_sovits_codes import SAMPLES_PER_FRAME
+from toolkit.pipeline.gpt_sovits import convert_graph, sung_facts, sung_graphs
+from toolkit.pipeline.gpt_sovits_codes import unsung_facts
 from toolkit.pipeline.gpt_sovits_finish import Started, finish
 from toolkit.pipeline.gpt_sovits_listening import Listening
 from toolkit.pipeline.gpt_sovits_precision import GraphPrecision
@@ -66,7 +66,6 @@ def convert_parallel(
         RecipeError: a glob of the recipe matches nothing, or it has settings for a part there is none of.
         AuditError: a precision was not realised.
     """
-    from toolkit.models.gpt_sovits.sovits_graphs import SovitsBuckets, sovits_graphs
     from toolkit.models.parallel_semantic.file import read_parallel
     from toolkit.models.parallel_semantic.graphs import (
         ParallelBuckets,
@@ -101,10 +100,7 @@ def convert_parallel(
     with building(out) as directory:
         wanted = parallel_graphs(read.model, buckets, seed=recipe.seed)
         if singer is not None:
-            sung = SovitsBuckets(
-                text=settings.text, flow=settings.flow, vocoder=(), vocoder_stream=settings.vocoder_stream
-            )
-            wanted = chain(wanted, sovits_graphs(singer, sung, voice=None, seed=recipe.seed))
+            wanted = chain(wanted, sung_graphs(singer, settings, None, recipe.seed))
         graphs = [convert_graph(graph, recipe, clock, repro, directory, precision) for graph in wanted]
         result = finish(graphs, facts, source, recipe, directory, started, Listening(missing=missing))
     shutil.rmtree(resume, ignore_errors=True)
@@ -135,24 +131,10 @@ def _singer(path: Path, student: ParallelFile) -> Checkpoint:
 def _facts(student: ParallelFile, singer: Checkpoint | None) -> dict[str, Any]:
     """Of ``engine.json``."""
     config = student.model.config
-    sung: dict[str, Any] = {
-        # What the codes mean to any decoder: two frames of 20 ms each. No graph of this bundle uses the numbers.
-        "contents": "codes", "version": student.header.version, "model_sha256": student.sha256,
-        "samples_per_frame": SAMPLES_PER_FRAME, "overlap_frames": 0, "noise_scale": 0.0,
-    }  # fmt: skip
-    if singer is not None and singer.sovits is not None:
-        from toolkit.models.gpt_sovits.sovits_graphs import NOISE_SCALE, overlap_frames
-
-        sung = {
-            "version": singer.version, "model_sha256": singer.sha256,
-            "samples_per_frame": singer.sovits.generator.hop, "overlap_frames": overlap_frames(singer.sovits),
-            "noise_scale": NOISE_SCALE,
-        }  # fmt: skip
     return {
-        **sung,
+        **(unsung_facts(student.header.version, student.sha256) if singer is None else sung_facts(singer)),
         "style_sha256": "",
         "symbols": config.symbols,
-        "sample_rate_hz": SAMPLE_RATE_HZ,
         # The stop token is the teacher's: durations end a sentence here, and it is never said.
         "semantic": {
             "width": config.width,

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from toolkit.engine.bundle import bundle_folder, read_bundle
+from toolkit.engine.length_regulator import FRAME_MS
 from toolkit.engine.loading import GraphLoader
 from toolkit.engine.parallel_codes import ParallelDecoder
 from toolkit.engine.residency import UNBOUNDED_BYTES, Residency
+from toolkit.quality.cross_entropy import summed_cross_entropy
 
 if TYPE_CHECKING:
     from toolkit.models.gpt_sovits.semantic_batch import Pair
-
-_FRAME_MS = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,17 +89,13 @@ def judge_converted(
     with GraphLoader(Residency(UNBOUNDED_BYTES), threads=threads).using(bundle) as graphs:
         decoder = ParallelDecoder(bundle, graphs)
         for number, pair in enumerate(pairs, 1):
-            if pair.durations_ms is None:
-                raise ValueError("a sentence has no durations; align it first")
-            heard = decoder.read(pair.phones)
-            logits = decoder.logits(heard, pair.durations_ms / _FRAME_MS, len(pair.codes)).astype(np.float64)
-            peak = logits.max(axis=1, keepdims=True)
-            total = np.log(np.exp(logits - peak).sum(axis=1)) + peak[:, 0]
-            loss += float((total - logits[np.arange(len(pair.codes)), pair.codes]).sum())
+            durations_ms, heard = pair.told_durations_ms, decoder.read(pair.phones)
+            logits = decoder.logits(heard, durations_ms / FRAME_MS, len(pair.codes))
+            loss += summed_cross_entropy(logits, pair.codes)
             right, count = right + int((logits.argmax(axis=1) == pair.codes).sum()), count + len(pair.codes)
-            own = heard.durations * _FRAME_MS
-            off, phones = off + float(np.abs(own - pair.durations_ms).sum()), phones + len(own)
-            said, real = said + float(own.sum()), real + float(pair.durations_ms.sum())
+            own = heard.durations * FRAME_MS
+            off, phones = off + float(np.abs(own - durations_ms).sum()), phones + len(own)
+            said, real = said + float(own.sum()), real + float(durations_ms.sum())
             if on_progress is not None:
                 on_progress(number, len(pairs))
     return ConvertedQuality(

@@ -11,12 +11,11 @@ from toolkit.models.threads import threads_of
 from toolkit.pipeline.events import Listener, StageClock
 from toolkit.pipeline.run_directory import (
     building,
-    file_sha256,
     refuse_foreign_directory,
     resume_folder,
     teachers_folder,
 )
-from toolkit.pipeline.shrink_semantic import Shrunk, data_files, given_model
+from toolkit.pipeline.shrink_semantic import Shrunk, given_model, held_or_not, inputs_read, told_steps
 from toolkit.pipeline.train_semantic import said, write_manifest
 from toolkit.recipe.shrinking import DistilParallel
 
@@ -68,7 +67,7 @@ def distil_parallel_checkpoint(
                 teacher, timed.corpus, settings,
                 where=str(data), cache=cache or teachers_folder(out), checkpoint_dir=resume,
                 on_teacher=lambda n, total: listener.progress("distillation", n, total, "sentences the teacher knows"),
-                on_step=lambda n, total, loss: listener.progress("distillation", n, total, f"loss {loss:.3f}"),
+                on_step=told_steps(listener, "distillation"),
             )  # fmt: skip
             stage.fact = said(done.after.cross_entropy_nats, done.after.top1_ratio)
         with clock.stage("the teacher's opinion") as stage:
@@ -100,8 +99,7 @@ def distil_parallel_checkpoint(
         )  # fmt: skip
         result["file_bytes"] = path.stat().st_size
         directory.write_json(f"{STUDENT}.json", result)
-        read = {each.name: file_sha256(each) for each in data_files(data)}
-        write_manifest(directory, {gpt.path.name: gpt.sha256} | read)
+        write_manifest(directory, inputs_read(gpt, data))
     shutil.rmtree(resume, ignore_errors=True)
     path = out / f"{STUDENT}.safetensors"
     return Shrunk(path=path, result=result, verdict=_verdict(path, result, done), passed=passed)
@@ -116,7 +114,7 @@ def _verdict(path: Path, result: dict[str, Any], done: DistilledParallel) -> str
         result["teacher"], result["student"], done.timing, result["settings"]["cross_entropy_rise_max"],
     )  # fmt: skip
     source = "the data's own" if result["durations"]["from"] == "data" else "found by alignment, not measured"
-    gate = "" if limit is None else f" (gate {limit:.3f}: {'held' if result['passed'] else 'not held'})"
+    gate = "" if limit is None else f" (gate {limit:.3f}: {held_or_not(result['passed'])})"
     lines = [
         f"{path}  {result['file_bytes']:,} bytes in float16, {student['parameters']:,} weights "
         f"({teacher['parameters'] / student['parameters']:.2f} x fewer)",

@@ -85,7 +85,7 @@ def distil_checkpoint(
                 cache=cache or teachers_folder(out),
                 checkpoint_dir=resume,
                 on_teacher=lambda n, total: listener.progress("distillation", n, total, "sentences the teacher knows"),
-                on_step=_told(listener, "distillation"),
+                on_step=told_steps(listener, "distillation"),
             )  # fmt: skip
             stage.fact = said(done.after.cross_entropy_nats, done.after.top1_ratio)
     rise, limit = done.after.cross_entropy_nats - done.teacher.cross_entropy_nats, settings.cross_entropy_rise_max
@@ -107,7 +107,7 @@ def distil_checkpoint(
         f"  teacher  {said(done.teacher.cross_entropy_nats, done.teacher.top1_ratio)}",
         f"  student  {said(done.after.cross_entropy_nats, done.after.top1_ratio)}, "
         f"agrees with the teacher in {100 * (done.after.agreement_ratio or 0.0):.1f} %",
-        f"  rise     {rise:+.3f} nats" + ("" if limit is None else f" (gate {limit:.3f}: {_held(passed)})"),
+        f"  rise     {rise:+.3f} nats" + ("" if limit is None else f" (gate {limit:.3f}: {held_or_not(passed)})"),
     ]
     return Shrunk(path=path, result=result, verdict="\n".join(lines), passed=passed)
 
@@ -153,7 +153,7 @@ def prune_checkpoint(
                 cache=cache,
                 checkpoint_dir=resume,
                 on_round=lambda fact, total: listener.warning(_round_line(fact, total)),
-                on_step=_told(listener, "pruning"),
+                on_step=told_steps(listener, "pruning"),
             )  # fmt: skip
             stage.fact = f"round {done.best} of {len(done.rounds)} kept"
         beside = None
@@ -161,7 +161,7 @@ def prune_checkpoint(
             with clock.stage("control") as stage:
                 beside = unpruned_control(
                     given, corpus, settings, done.best,
-                    cache=cache, checkpoint_dir=resume / "control", on_step=_told(listener, "control"),
+                    cache=cache, checkpoint_dir=resume / "control", on_step=told_steps(listener, "control"),
                 )  # fmt: skip
                 stage.fact = said(beside.cross_entropy_nats, beside.top1_ratio)
     if not done.best:
@@ -231,6 +231,11 @@ def data_files(data: Path) -> list[Path]:
     return [data] if data.is_file() else sorted(each for each in data.iterdir() if each.suffix in (".txt", ".tsv"))
 
 
+def inputs_read(gpt: Checkpoint, data: Path) -> dict[str, str]:
+    """Digests of a checkpoint and of a corpus's files, by name."""
+    return {gpt.path.name: gpt.sha256} | {each.name: file_sha256(each) for each in data_files(data)}
+
+
 def data_sha256(data: Path) -> str:
     """Digest of all of a corpus's files, or of any one file."""
     files = data_files(data)
@@ -269,8 +274,7 @@ def _write(
         path = write_semantic(directory.path / f"{name}.ckpt", model, info, gpt.config)
         size = result["checkpoint_bytes"] = path.stat().st_size
         directory.write_json(f"{name}.json", result)
-        read = {each.name: file_sha256(each) for each in data_files(data)}
-        write_manifest(directory, {gpt.path.name: gpt.sha256} | read)
+        write_manifest(directory, inputs_read(gpt, data))
     return out / f"{name}.ckpt", size
 
 
@@ -282,16 +286,19 @@ def _size(model: SemanticModel) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _told(listener: Listener, stage: str) -> Any:
+def told_steps(listener: Listener, stage: str) -> Any:
+    """Tells of a training's steps as the progress of a stage."""
     return lambda step, steps, loss: listener.progress(stage, step, steps, f"loss {loss:.3f}")
 
 
 def _round_line(fact: Round, total: int) -> str:
     return (
         f"round {fact.number} of {total}: {sum(fact.inners):,} channels, {fact.heads} heads, cut "
-        f"{fact.cut.cross_entropy_nats:.3f}, trained {fact.quality.cross_entropy_nats:.3f} nats, {_held(fact.passed)}"
+        f"{fact.cut.cross_entropy_nats:.3f}, trained {fact.quality.cross_entropy_nats:.3f} nats, "
+        f"{held_or_not(fact.passed)}"
     )
 
 
-def _held(passed: bool) -> str:
+def held_or_not(passed: bool) -> str:
+    """Of a gate, in words."""
     return "held" if passed else "not held"

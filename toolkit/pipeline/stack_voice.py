@@ -129,7 +129,7 @@ class VoiceStages:
     def race(self, runs: Mapping[str, Path]) -> Race:
         """One held-out sentence by every stage, in turns, all as many frames long."""
         with self._clock.stage("a sentence of every stage, in turns") as stage:
-            ids, seed = held_out_ids(runs[GIVEN], self._recipe.quality.seed)
+            ids, seed = held_out_ids(runs[GIVEN]), self._recipe.quality.seed
             first = SentenceLoop(runs[GIVEN], ids=ids, seed=seed)
             others = {
                 name: SentenceLoop(path, ids=ids, seed=seed, frames=first.frames)
@@ -164,6 +164,11 @@ class VoiceStages:
     def _utterances(self) -> int:
         return self._stack.utterances if self._trained else 0
 
+    @property
+    def _reference(self) -> str:
+        """Whose renditions the others are held against."""
+        return GIVEN if self._source.teacher is None else TEACHER
+
     def _distilled(self, settings: DistilStage, before: Made) -> Made:
         """The student.
 
@@ -188,8 +193,7 @@ class VoiceStages:
         quality = json.loads((done.folder / f"{STUDENT}.json").read_text(encoding="utf-8"))["quality"]
         scores = VoiceScores.of({name: (each["mean"], each["worst"]) for name, each in quality.items()})
         if self._utterances:
-            reference = GIVEN if self._source.teacher is None else TEACHER
-            self._audio |= {reference: (done.folder, _REFERENCE), DISTIL: (done.folder, _CANDIDATE)}
+            self._audio |= {self._reference: (done.folder, _REFERENCE), DISTIL: (done.folder, _CANDIDATE)}
         gates = loss_gates(DISTIL, TITLES[DISTIL], scores, self._scores, settings, trained=self._trained)
         self._scores, self._voice = scores, read_voice(path)
         run = self._float(DISTIL, self._student(path)).folder
@@ -205,8 +209,8 @@ class VoiceStages:
         result = load_result(done.folder / "results.json")
         scores = _whole(result)
         if self._utterances:
-            reference = GIVEN if self._source.teacher is None else TEACHER
-            self._audio = {reference: (done.folder, _REFERENCE)} | self._audio | {QUANTISE: (done.folder, _CANDIDATE)}
+            self._audio.setdefault(self._reference, (done.folder, _REFERENCE))
+            self._audio[QUANTISE] = (done.folder, _CANDIDATE)
         gates = loss_gates(QUANTISE, TITLES[QUANTISE], scores, self._scores, settings, trained=self._trained)
         self._converted_gates = result.gates
         row = self._row(

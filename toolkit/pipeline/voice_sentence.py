@@ -13,13 +13,13 @@ from toolkit.models.vits.bundle import load_host
 from toolkit.pipeline.speech import bundle_runners
 
 
-def held_out_ids(run: Path, seed: int) -> tuple[np.ndarray, int]:
-    """Phoneme ids ``[phonemes]`` of the held-out sentence of middle length that fits the bundle, and the seed."""
+def held_out_ids(run: Path) -> np.ndarray:
+    """Phoneme ids ``[phonemes]`` of the held-out sentence of middle length that fits the bundle."""
     host = load_host(bundle_folder(run))
     longest = max(host.buckets["encoder"])
     known = sorted((host.phoneme_ids(each.phonemes) for each in load_manifest().split("evaluation")), key=len)
     fitting = [ids for ids in known if len(ids) <= longest] or [known[0][:longest]]
-    return fitting[len(fitting) // 2], seed
+    return fitting[len(fitting) // 2]
 
 
 class SentenceLoop:

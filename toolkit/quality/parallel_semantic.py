@@ -10,15 +10,15 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from toolkit.engine.length_regulator import frames_of, regulate
+from toolkit.engine.length_regulator import FRAME_MS, frames_of, regulate
 from toolkit.engine.sampling import Sampler, SamplingSettings
 from toolkit.models.gpt_sovits.semantic import SemanticModel
 from toolkit.models.gpt_sovits.semantic_batch import Pair, batch_logits, batch_of
 from toolkit.models.gpt_sovits.semantic_loop import generate
-from toolkit.models.parallel_semantic.batch import FRAME_MS, batch_said, timed_batch
+from toolkit.models.parallel_semantic.batch import batch_said, timed_batch
 from toolkit.models.parallel_semantic.model import ParallelSemantic
+from toolkit.quality.semantic import in_groups
 
-_BATCH: Final = 8
 _SECONDS_MOST: Final = 20
 
 
@@ -77,7 +77,7 @@ class Opinion:
 def judge_codes(model: ParallelSemantic, pairs: Sequence[Pair], teacher: SemanticModel) -> CodesQuality:
     """The student, told when each phone is said."""
     loss, right, agreed, count = 0.0, 0, 0, 0
-    for group in _groups(pairs):
+    for group in in_groups(pairs):
         batch = timed_batch(group)
         logits, _ = batch_said(model, batch)
         wanted, chosen = batch.predicted, logits.argmax(dim=1)
@@ -93,7 +93,7 @@ def judge_codes(model: ParallelSemantic, pairs: Sequence[Pair], teacher: Semanti
 def judge_teacher(teacher: SemanticModel, pairs: Sequence[Pair]) -> CodesQuality:
     """The teacher on the same codes, told those before each and not when phones are said."""
     loss, right, count = 0.0, 0, 0
-    for group in _groups(pairs):
+    for group in in_groups(pairs):
         logits = code_logits(teacher, group)
         wanted = torch.from_numpy(np.concatenate([pair.codes for pair in group])).long()
         loss += float(functional.cross_entropy(logits, wanted, reduction="sum"))
@@ -124,10 +124,10 @@ def judge_table(training: Sequence[Pair], pairs: Sequence[Pair], codes: int) -> 
 @torch.inference_mode()
 def judge_durations(model: ParallelSemantic, pairs: Sequence[Pair], training: Sequence[Pair]) -> DurationQuality:
     """Durations against those of the data."""
-    usual = float(np.median(np.concatenate([durations_ms(pair) for pair in training])))
+    usual = float(np.median(np.concatenate([pair.told_durations_ms for pair in training])))
     errors, guesses, lengths, real, said = [], [], [], 0.0, 0.0
     for pair in pairs:
-        found, wanted = predicted_frames(model, pair.phones) * FRAME_MS, durations_ms(pair)
+        found, wanted = predicted_frames(model, pair.phones) * FRAME_MS, pair.told_durations_ms
         errors.append(np.abs(found - wanted))
         guesses.append(np.abs(usual - wanted))
         lengths.append(abs(found.sum() / wanted.sum() - 1.0))
@@ -189,7 +189,7 @@ def student_codes(
     hidden, log_durations = model.phones(ids, mask)
     own = like is None
     placed = regulate(
-        frames_of(log_durations.numpy()) if own else durations_ms(like) / FRAME_MS,
+        frames_of(log_durations.numpy()) if own else like.told_durations_ms / FRAME_MS,
         None if own else len(like.codes),
     )
     rows, timing = hidden @ torch.from_numpy(placed.shares), torch.from_numpy(placed.timing[None])
@@ -206,17 +206,6 @@ def predicted_frames(model: ParallelSemantic, phones: np.ndarray) -> np.ndarray:
     """Frames ``[Tx]`` the student gives each phone."""
     ids, mask = torch.from_numpy(phones[None]).long(), torch.ones(1, 1, len(phones))
     return frames_of(model.phones(ids, mask)[1].numpy()).reshape(-1)
-
-
-def durations_ms(pair: Pair) -> np.ndarray:
-    """A sentence's durations.
-
-    Raises:
-        ValueError: it has none.
-    """
-    if pair.durations_ms is None:
-        raise ValueError("a sentence has no durations; align it first")
-    return pair.durations_ms
 
 
 @torch.inference_mode()
@@ -250,10 +239,5 @@ def _teacher_codes(teacher: SemanticModel, pair: Pair, draw: np.random.Generator
 
 
 def _middle_phones(pair: Pair) -> np.ndarray:
-    ends = np.cumsum(durations_ms(pair)) / FRAME_MS
+    ends = np.cumsum(pair.told_durations_ms) / FRAME_MS
     return pair.phones[np.minimum(np.searchsorted(ends, np.arange(len(pair.codes)) + 0.5), len(ends) - 1)]
-
-
-def _groups(pairs: Sequence[Pair]) -> list[list[Pair]]:
-    ordered = sorted(pairs, key=lambda pair: len(pair.codes))  # little padding
-    return [ordered[first : first + _BATCH] for first in range(0, len(ordered), _BATCH)]

@@ -43,9 +43,8 @@ def judge_semantic(
         reference: a model to agree with, e.g. the one this was made from.
     """
     stop, loss, right, agreed, count = model.config.stop_token, 0.0, 0, 0, 0
-    ordered = sorted(pairs, key=lambda pair: len(pair.codes))  # little padding
-    for first in range(0, len(ordered), _BATCH):
-        batch = batch_of(ordered[first : first + _BATCH], stop)
+    for group in in_groups(pairs):
+        batch = batch_of(group, stop)
         logits, wanted = batch_logits(model, batch), batch.predicted
         loss += float(functional.cross_entropy(logits, wanted, reduction="sum"))
         chosen = logits.argmax(dim=1)
@@ -58,3 +57,9 @@ def judge_semantic(
         agreement_ratio=None if reference is None else agreed / count,
         predictions=count,
     )
+
+
+def in_groups(pairs: Sequence[Pair]) -> list[list[Pair]]:
+    """Sentences to judge at once, of like lengths: little of a batch is padding then."""
+    ordered = sorted(pairs, key=lambda pair: len(pair.codes))
+    return [ordered[first : first + _BATCH] for first in range(0, len(ordered), _BATCH)]

@@ -8,10 +8,10 @@ too, because ``core`` asks for any 2.5.x of it.
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
 from converters.errors import ExtraMissing
+from toolkit.cache_folder import cache_folder
 
 VERSION = "2.5.3"
 
@@ -40,8 +40,7 @@ FILES = {
 
 def default_directory() -> Path:
     """Where it is looked for when no directory is given."""
-    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(cache) / "flowlite-toolkit" / "litertjs"
+    return cache_folder("litertjs")
 
 
 def install_command(directory: Path) -> str:

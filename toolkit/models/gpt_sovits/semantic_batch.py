@@ -36,6 +36,17 @@ class Pair:
     codes: np.ndarray = field(repr=False)
     durations_ms: np.ndarray | None = field(default=None, repr=False)
 
+    @property
+    def told_durations_ms(self) -> np.ndarray:
+        """How long each phone is said, ``[n] int32``.
+
+        Raises:
+            ValueError: nobody knows.
+        """
+        if self.durations_ms is None:
+            raise ValueError("a sentence has no durations; align it first")
+        return self.durations_ms
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SemanticBatch:

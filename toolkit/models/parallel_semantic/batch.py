@@ -9,13 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from toolkit.engine.length_regulator import regulate
+from toolkit.engine.length_regulator import FRAME_MS, regulate
 from toolkit.models.gpt_sovits.semantic_batch import NOTHING, Pair
 from toolkit.models.parallel_semantic.config import TIMING_ROWS
 from toolkit.models.parallel_semantic.model import ParallelSemantic
 
-FRAME_MS = 40
-"""A semantic code's length: 25 a second."""
 _SHORTEST = 0.125
 """Frames; a phone of no length has no logarithm."""
 
@@ -60,10 +58,8 @@ def timed_batch(pairs: Sequence[Pair]) -> TimedBatch:
     shares, timing = np.zeros((count, text, said), np.float32), np.zeros((count, TIMING_ROWS, said), np.float32)
     logs = np.zeros((count, 1, text), np.float32)
     for row, pair in enumerate(pairs):
-        if pair.durations_ms is None:
-            raise ValueError("a sentence has no durations; align it first")
         n, m = len(pair.phones), len(pair.codes)
-        durations = pair.durations_ms / FRAME_MS
+        durations = pair.told_durations_ms / FRAME_MS
         placed = regulate(durations, m)
         phones[row, :n], targets[row, :m] = pair.phones, pair.codes
         phone_mask[row, 0, :n], frame_mask[row, 0, :m] = 1.0, 1.0
