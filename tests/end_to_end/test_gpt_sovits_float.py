@@ -145,9 +145,9 @@ def _redigest(facts: Path, file: Path) -> None:
 def test_a_voice_of_the_database_is_folded_as_its_features_file_is(
     stored: Path,
     filed: Path,
-    files: Path,
+    files: Path,  # noqa: F811
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     first, second = (json.loads((run / "manifest.json").read_text(encoding="utf-8")) for run in (stored, filed))
     assert first["outputs"] == second["outputs"]

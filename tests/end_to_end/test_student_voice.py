@@ -11,10 +11,10 @@ from toolkit.models.voice_file import write_voice
 
 pytestmark = pytest.mark.slow
 
-SMALL = settings(*STUDENT, "text_training.steps=20", "flow_training.steps=20", "utterances=2")
+SMALL = settings(*STUDENT, "text_training.steps=20", "flow_training.steps=20", "utterances=1")
 CONVERT = (
     "convert", "--recipe", "vits-voice-small", "--delegate", "nnapi", "--quiet",
-    *settings(*CONVERSION, "quality.utterances=2", "bench.runs=2", "gates={total_bytes_max: 6200000}"),
+    *settings(*CONVERSION, "quality.utterances=1", "bench.runs=2", "gates={total_bytes_max: 6200000}"),
 )  # fmt: skip
 
 
@@ -32,7 +32,7 @@ def test_the_student_says_how_it_differs_from_its_teacher(folder):
     found = json.loads((folder / "distilled" / "student.json").read_text())
     assert found["student"]["weights"]["flow"] < found["teacher"]["weights"]["flow"]
     assert found["student"]["weights"]["decoder"] == found["teacher"]["weights"]["decoder"]
-    assert found["durations"]["sentences"] == 2 and found["own_timing"]["length_ratio"] > 0
+    assert found["durations"]["sentences"] == 1 and found["own_timing"]["length_ratio"] > 0
     assert not (folder / ".distilled.resume").exists()
 
 

@@ -22,7 +22,11 @@ def _judge() -> Any:
 
         def __init__(self) -> None:
             folder = Path(package.__file__).parent / "dnsmos_models"
-            self.onnx_sess = frameworks.onnxruntime().InferenceSession(str(folder / "sig_bak_ovr.onnx"))
+            runtime = frameworks.onnxruntime()
+            options = runtime.SessionOptions()
+            # Idle threads give their core away: on a busy machine they would keep others from the work waited for.
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+            self.onnx_sess = runtime.InferenceSession(str(folder / "sig_bak_ovr.onnx"), options)
             self.p808_onnx_sess = self
 
         def audio_melspec(self, audio: np.ndarray, **_: Any) -> np.ndarray:
