@@ -31,7 +31,7 @@ def heavy_one_first(found):
 
 
 def measured(model, attempts=8):
-    """A measurement that nothing else on the machine spoilt, or the last: what is wrong by itself is wrong each time."""
+    """A measurement that nothing else on the machine spoilt, or the last: what is wrong in itself stays wrong."""
     for _ in range(attempts):
         found = time_operators(model, "p", "result", threads=1, runs=3)
         if heavy_one_first(found):

@@ -48,6 +48,15 @@ def test_recipes_of_the_toolkit_pass(model: tuple[SemanticModel, Checkpoint], re
     check_recipe(load(recipe), *model)
 
 
+@pytest.mark.parametrize("version", ["v2Pro", "v2ProPlus"])
+@pytest.mark.parametrize("recipe", ["gpt-sovits", "gpt-sovits-int8"])
+def test_they_pass_for_voices_with_a_speaker_vector_too(
+    model: tuple[SemanticModel, Checkpoint], tmp_path: Path, recipe: str, version: str
+) -> None:
+    write_sovits(tmp_path / "pro.pth", small_config(version))
+    check_recipe(load(recipe), model[0], read_checkpoint(tmp_path / "pro.pth"))
+
+
 @pytest.mark.parametrize(
     ("part", "settings", "where"),
     [
