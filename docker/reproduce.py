@@ -10,13 +10,16 @@ As root, with Debian's buildah, mmdebstrap and util-linux. What is done, each li
 3. two builds of each image, nothing reused, have the same id; where they have not, the files that differ are listed;
 4. each image runs as user 10001, and its bill of materials (CycloneDX) lists exactly what is installed in it;
 5. the embedded default voice converted inside the convert image, without a network, and outside: every file of both
-   runs has the same sha256, the report and other measurements apart;
+   runs has the same sha256, the report and other measurements apart; gates of the recipe that do not hold are told,
+   do not stop the comparison, and fail the protocol at its end; a gate on times that the run calls INVALID, as they are
+   on a crowded machine, is told only;
 6. the bench image, without a network, inspects and measures what was converted.
 
 An interrupted or failed protocol keeps its store and goes on where it was, as long as nothing it was made of has
 changed; one that holds removes the store. Ids, sizes, sha256 and times stay in --record, with the bills.
 
-Exit codes: 0 all equal, 1 something differs, 2 something could not be done, 130 interrupted.
+Exit codes: 0 all equal and every gate held, 1 something differs or a gate did not hold, 2 something could not be done,
+130 interrupted.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ import json
 import shutil
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -44,6 +47,14 @@ LOCK = ROOT / "docker/base.lock"
 IMAGES = ("convert", "bench")
 _INTERRUPTED = 130
 _MARK = ".flowlite-images"
+_CONVERSIONS = ("conversion inside", "conversion outside")
+
+
+class GatesFailed(RuntimeError):
+    """The images and files are equal, and what was converted does not keep the limits of its recipe."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        super().__init__("\n  ".join(["all is equal, but gates of the recipe did not hold", *lines]))
 
 
 def claim(folder: Path) -> None:
@@ -72,6 +83,7 @@ class Protocol:
         self._folder: Path = given.store
         self._journal = Journal(self._folder / "journal.json")
         self._record: dict[str, Any] = {}
+        self._failed_gates: list[str] = []
 
     def run(self) -> None:
         """Carries out every check.
@@ -80,6 +92,7 @@ class Protocol:
             Differs: two things that must be the same are not.
             LockDiffers: Debian's packages are not those of base.lock.
             CommandFailed: something could not be done.
+            GatesFailed: all is equal, and the voice that was converted does not keep its recipe's limits.
         """
         with self._progress.step("hadolint") as step:
             hadolint = Path(self._given.python).with_name("hadolint")
@@ -94,6 +107,9 @@ class Protocol:
         if self._given.images == IMAGES:
             self._bench()
         self._write_record()
+        if self._failed_gates:
+            self._journal.forget(_CONVERSIONS)
+            raise GatesFailed(self._failed_gates)
 
     def _step(self, name: str, made_of: dict[str, str], do: Callable[[], str], still: Callable[[str], bool]) -> str:
         """A step's result: the kept one where inputs are the same and ``still`` holds for it, else that of ``do``."""
@@ -184,18 +200,26 @@ class Protocol:
 
         words = json.dumps(arguments)
         for name, made_of, do, folder in (
-            ("conversion inside", {"image": image, "arguments": words}, inside_run, inside),
-            ("conversion outside", {"code": code, "arguments": words}, outside_run, outside),
+            (_CONVERSIONS[0], {"image": image, "arguments": words}, inside_run, inside),
+            (_CONVERSIONS[1], {"code": code, "arguments": words}, outside_run, outside),
         ):
             self._step(name, made_of, do, lambda kept, folder=folder: convert.summary(folder / "run") == kept)
+        gates = {side: convert.gates_of(folder / "run") for side, folder in (("inside", inside), ("outside", outside))}
+        for side, found in gates.items():
+            self._failed_gates += [f"{side}: {line}" for line in found.failed]
+            for line in (*found.failed, *found.noise):
+                self._progress.detail(f"{side}: {line}")
         with self._progress.step("conversion: inside against outside") as step:
             if lines := convert.disagreements(inside / "run", outside / "run"):
-                self._journal.forget(["conversion inside", "conversion outside"])
-                raise Differs("the conversion inside and the one outside differ\n  " + "\n  ".join(lines[:SHOWN]))
+                self._journal.forget(_CONVERSIONS)
+                head = "the conversion inside and the one outside differ"
+                raise Differs("\n  ".join([head, *lines[:SHOWN], *self._failed_gates]))
             step.result = f"the same {convert.summary(inside / 'run')}"
         self._record["conversion"] = {
             "voice": "seeded random weights" if self._given.random_voice else "the embedded default voice",
             "sha256": convert.digests(inside / "run"),
+            "gates_failed": {side: list(found.failed) for side, found in gates.items()},
+            "noise": {side: list(found.noise) for side, found in gates.items()},
         }
 
     def _bench(self) -> None:
@@ -249,6 +273,9 @@ def main(arguments: list[str]) -> int:
             shutil.rmtree(given.store)
     except (Differs, base_image.LockDiffers) as error:
         progress.fault("DIFFERS", str(error))
+        code = 1
+    except GatesFailed as error:
+        progress.fault("GATES", str(error))
         code = 1
     except CommandFailed as error:
         progress.fault("error", str(error))

@@ -150,6 +150,14 @@ class Pretended:
 
 
 IMAGES_OF, BUILT, FAILS = {}, [], {}
+HELD = {"gates": [], "validity": {"valid": True, "reasons": []}}
+
+
+def broken(name, *, valid=True):
+    """Results in which a gate did not hold."""
+    gate = {"id": name, "title": f"The {name}", "value": 0.305, "unit": "points", "limit": 0.25, "comparison": "<=",
+            "status": "fail"}  # fmt: skip
+    return {"gates": [gate], "validity": {"valid": valid, "reasons": [] if valid else ["second half 42% slower"]}}
 
 
 @pytest.fixture
@@ -176,7 +184,7 @@ def pretended(tmp_path, monkeypatch):
                 (folder / "run" / name).parent.mkdir(parents=True, exist_ok=True)
                 (folder / "run" / name).write_text(FAILS.get(f"{side} {name}", "same"))
             (folder / "run/manifest.json").write_text('{"tools": {"python": "3"}}')
-
+            (folder / "run/results.json").write_text(json.dumps(FAILS.get(f"{side} results", HELD)))
             return folder / "run"
 
         return run
@@ -243,6 +251,51 @@ def test_conversions_that_differ_fail_and_are_not_kept(pretended, capsys, name):
     assert f"\n  {name}: " in capsys.readouterr().out
     assert pretended() == 1
     assert BUILT == ["inside", "outside"]
+
+
+def test_a_failed_gate_fails_the_protocol_after_all_was_compared(pretended, capsys, tmp_path):
+    FAILS["inside results"] = FAILS["outside results"] = broken("mos_drop_worst")
+    assert pretended() == 1
+    assert BUILT == WHOLE_PROTOCOL
+    said = capsys.readouterr().out
+    assert "ok  conversion: inside against outside: the same 2 files" in said and "ok  bench image: bench" in said
+    line = "The mos_drop_worst (mos_drop_worst): 0.305 points, limit <= 0.25"
+    assert f"GATES  all is equal, but gates of the recipe did not hold\n  inside: {line}\n  outside: {line}\n" in said
+    assert "all equal," not in said and "DIFFERS" not in said
+    record = json.loads((tmp_path / "record/protocol.json").read_text())
+    assert record["conversion"]["gates_failed"] == {"inside": [line], "outside": [line]}
+    FAILS["inside results"] = FAILS["outside results"] = HELD
+    assert pretended() == 0  # the images are kept, the conversions are made again
+    assert BUILT == ["inside", "outside"]
+
+
+def test_a_gate_that_fails_on_one_side_fails_too(pretended, capsys):
+    FAILS["outside results"] = broken("mos_drop_worst")
+    assert pretended() == 1
+    assert "\n  outside: The mos_drop_worst" in capsys.readouterr().out
+
+
+def test_a_time_on_a_crowded_machine_is_told_and_fails_nothing(pretended, capsys, tmp_path):
+    FAILS["inside results"] = broken("latency_ratio", valid=False)
+    assert pretended() == 0
+    said = capsys.readouterr().out
+    assert "inside: The latency_ratio (latency_ratio): 0.305 points, limit <= 0.25: does not count" in said
+    assert "inside: its times are INVALID: second half 42% slower" in said
+    record = json.loads((tmp_path / "record/protocol.json").read_text())
+    assert record["conversion"]["gates_failed"] == {"inside": [], "outside": []}
+    assert len(record["conversion"]["noise"]["inside"]) == 2
+
+
+def test_a_time_that_is_valid_fails(pretended):
+    FAILS["inside results"] = broken("latency_ratio")
+    assert pretended() == 1
+
+
+def test_a_difference_is_told_beside_a_failed_gate(pretended, capsys):
+    FAILS["inside results"], FAILS["inside bundle/decoder.tflite"] = broken("mos_drop_worst"), "other"
+    assert pretended() == 1
+    said = capsys.readouterr().out
+    assert "DIFFERS" in said and "\n  bundle/decoder.tflite: " in said and "\n  inside: The mos_drop_worst" in said
 
 
 def test_a_report_that_differs_is_no_difference(pretended):

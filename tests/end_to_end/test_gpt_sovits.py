@@ -11,6 +11,7 @@ import pytest
 import soundfile
 import torch
 
+from converters.tflite_graph.metadata import read_metadata
 from tests.toolkit.voices.made_voices import made_arrays
 from toolkit.cli.app import outcome
 from toolkit.compress.audit import INTEGER
@@ -23,6 +24,8 @@ from toolkit.models.gpt_sovits.checkpoint import read_checkpoint
 from toolkit.models.gpt_sovits.seeded import small_config, write_gpt, write_sovits
 from toolkit.models.gpt_sovits.semantic_config import SemanticConfig, semantic_shapes
 from toolkit.models.gpt_sovits.sovits_graphs import random_style
+from toolkit.pipeline import gpt_sovits
+from toolkit.pipeline.gpt_sovits_rules import _semantic_parts, _sovits_parts
 from toolkit.results import RunResult
 from toolkit.results import load as load_results
 from toolkit.voices.feature_file import read_features, write_features
@@ -35,6 +38,7 @@ LENGTHS = (
     "gpt_sovits.flow=[48]",
     "gpt_sovits.vocoder_stream=[40]",
 )
+BENCH = ("bench.threads=[2]", "bench.runs=3", "bench.warmup=0", "bench.min_seconds=0")
 PHONES = "5 9 14 33 78 2"
 
 
@@ -61,7 +65,7 @@ def _semantic(codes: int) -> SemanticConfig:
 
 
 def _convert(files: Path, out: Path, *more: str) -> int:
-    changes = [word for change in LENGTHS for word in ("--set", change)]
+    changes = [word for change in (*LENGTHS, *BENCH) for word in ("--set", change)]
     return outcome(["convert", str(files / "tiny.pth"), str(files / "tiny.ckpt"), "--out", str(out), *changes, *more])
 
 
@@ -103,6 +107,7 @@ def test_a_run_holds_the_bundle_its_float_graphs_manifest_and_report(run, files)
     assert "A sentence takes" in (run / "report.md").read_text()
     for page in ("report.md", "index.html"):
         assert "random weights, not speech" in (run / page).read_text()
+    assert not results.clips and "--voice" in results.not_measured["quality"]  # without a voice nobody speaks
 
 
 def _speaks(bundle: Path, files: Path, folder: Path, capsys) -> None:
@@ -118,6 +123,18 @@ def _speaks(bundle: Path, files: Path, folder: Path, capsys) -> None:
 
 def test_the_bundle_speaks_as_an_enrolled_user(run, files, tmp_path, capsys):
     _speaks(run / "bundle", files, tmp_path, capsys)
+
+
+def test_every_operator_of_a_bundle_carries_a_path_that_was_asked(run: Path, files: Path) -> None:
+    """What the early refusal of rules rests on; were it not so, it would refuse rules that match."""
+    semantic = gpt_sovits.semantic_model(read_checkpoint(files / "tiny.ckpt"))
+    parts = {**_semantic_parts(semantic, features=True), **_sovits_parts(read_checkpoint(files / "tiny.pth"))}
+    known = {path for each in parts.values() for path in each()}
+    facts = [read_metadata(file) for file in sorted((run / "bundle").glob("*.tflite"))]
+    inputs = {name for graph in read_bundle(run / "bundle").graphs.values() for name in graph.tensors}
+    names = {name for fact in facts for name in fact["torch_names"].values()}
+    assert len(names) > 300
+    assert {name.partition("/")[0] for name in names} - inputs <= known  # what turns an input round is no operator
 
 
 @pytest.mark.slow
@@ -201,24 +218,6 @@ def test_options_that_would_be_ignored_and_foreign_styles_are_errors(files, tmp_
     assert not (tmp_path / "out").exists()
 
 
-def test_a_voice_of_the_database_is_folded_as_its_features_file_is(files, tmp_path, capsys):
-    database = tmp_path / "voices.sqlite3"
-    added = ["voices", "add", "anna", "--features", str(files / "anna.npz"), "--consent", "by herself"]
-    assert outcome([*added, "--database", str(database)]) == 0
-    fast = "--set", "parts.vocoder_stream.precision={default: int8-storage}"  # half the time: nothing is calibrated
-    assert _convert(files, tmp_path / "stored", "--quiet", *fast, "--voice", f"{database}:anna") == 0
-    assert _convert(files, tmp_path / "filed", "--quiet", *fast, "--voice", str(files / "anna.npz")) == 0
-    stored, filed = (json.loads((tmp_path / name / "manifest.json").read_text()) for name in ("stored", "filed"))
-    assert stored["outputs"] == filed["outputs"]
-    assert "voices.sqlite3:anna" in stored["inputs"]
-    capsys.readouterr()
-    for wrong, code in ((f"{database}:ben", "voices/unknown"), (f"{tmp_path / 'no.sqlite3'}:anna", "voices/"),
-                        ("nothing", "voices/bad-features"), (f"{database}:../x", "voices/bad-id")):  # fmt: skip
-        assert _convert(files, tmp_path / "out", "--quiet", "--voice", wrong) == 2, wrong
-        assert f"error[{code}" in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
-
-
 def test_a_voice_of_another_checkpoint_is_not_folded(files, tmp_path, capsys):
     features = read_features(files / "anna.npz")[0]
     write_features(tmp_path / "other.npz", checked_features(features.arrays, "en", "c" * 64), {})
@@ -235,7 +234,7 @@ def test_a_diffusion_model_is_refused_with_the_reason_and_its_gpt_half_converts_
     assert "error[checkpoint/unsupported-version]" in refused and "diffusion transformer" in refused
     assert "toolkit convert GPT.ckpt" in refused
 
-    changes = [word for change in LENGTHS for word in ("--set", change)]
+    changes = [word for change in (*LENGTHS, *BENCH) for word in ("--set", change)]
     alone = ["convert", str(files / "tiny.ckpt"), "--out", str(tmp_path / "codes"), "--quiet", *changes]
     assert outcome([*alone, "--voice", str(files / "anna.npz")]) == 2
     assert "--voice does nothing" in capsys.readouterr().err

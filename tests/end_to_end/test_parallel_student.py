@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.end_to_end.tiny_students import settings
 from tests.toolkit.models.parallel_semantic.made_student import made_model
 from tests.toolkit.train.small_semantic import small_corpus, trained_model
 from tests.toolkit.voices.made_voices import made_arrays
@@ -26,7 +27,10 @@ from toolkit.quality.parallel_semantic import judge_codes, judge_durations, pred
 from toolkit.voices.feature_file import write_features
 from toolkit.voices.features import checked_features
 
-LENGTHS = ["--set", "gpt_sovits.nar_phones=[12,24]", "--set", "gpt_sovits.nar_frames=[32,96]"]
+LENGTHS = settings(
+    "gpt_sovits.nar_phones=[12,24]", "gpt_sovits.nar_frames=[32,96]",
+    "bench.threads=[1]", "bench.runs=2", "bench.warmup=0", "bench.min_seconds=0",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from toolkit.search import run as search_run
 from toolkit.train.small_semantic import untrained
 
 LENGTHS = ("gpt_sovits.prefill=[[24, 8]]", "gpt_sovits.cache_rows=[48]", "gpt_sovits.text_features=false",
-           "bench.runs=1", "bench.min_seconds=0.0")  # fmt: skip
+           "bench.threads=[1]", "bench.runs=1", "bench.warmup=0", "bench.min_seconds=0.0")  # fmt: skip
 LONG = ("gpt_sovits.prefill=[[320, 8]]", "gpt_sovits.cache_rows=[512]", *LENGTHS[2:])
 
 

@@ -1,4 +1,7 @@
-"""Students as a knob of a search: each is judged against the voice given, and a bad one is not chosen."""
+"""A voice is distilled, and students are a knob of a search: a bad one is not chosen, and the best one's run is whole.
+
+Each is judged against the voice given; what comes out speaks from its graphs alone.
+"""
 
 import json
 from dataclasses import replace
@@ -8,7 +11,7 @@ import pytest
 
 pytest.importorskip("optuna", reason="optuna (extra `search`) is not installed")
 
-from tests.end_to_end.tiny_students import CONVERSION, STUDENT, settings
+from tests.end_to_end.tiny_students import CONVERSION, STUDENT, settings, speaks_alone
 from toolkit.cli.app import outcome
 from toolkit.models.seeded import seeded_voice
 from toolkit.models.voice_file import read_voice, write_voice
@@ -17,7 +20,7 @@ from toolkit.search import run as search_run
 
 pytestmark = pytest.mark.slow
 
-TINY = settings(*STUDENT, "text_training.steps=20", "flow_training.steps=20", "utterances=0")
+TINY = settings(*STUDENT, "text_training.steps=20", "flow_training.steps=20", "utterances=1")
 FAST = settings(*CONVERSION, "quality.utterances=1", "bench.runs=1", "gates={}")
 LIMIT = "200kB"  # the students' recipe gives 186 kB, the base recipe of the voice given 263 kB
 
@@ -60,6 +63,14 @@ def done(folder):
     return folder / "out"
 
 
+def test_the_student_says_how_it_differs_from_its_teacher(folder):
+    found = json.loads((folder / "good" / "student.json").read_text())
+    assert found["student"]["weights"]["flow"] < found["teacher"]["weights"]["flow"]
+    assert found["student"]["weights"]["decoder"] == found["teacher"]["weights"]["decoder"]
+    assert found["durations"]["sentences"] == 1 and found["own_timing"]["length_ratio"] > 0
+    assert not (folder / ".good.resume").exists()
+
+
 def test_the_better_student_is_chosen_and_the_bad_one_is_not(done):
     found = json.loads((done / "search.json").read_text())
     assert found["positions"]["student.model"] == ["given", BAD, GOOD]
@@ -80,7 +91,27 @@ def test_quality_is_against_the_voice_given_and_never_against_itself(done, folde
     best = json.loads((done / "best/results.json").read_text())
     assert best["whole_voice"]["reference"].startswith("the teacher anna")
     assert {"anna.safetensors", "student.safetensors"} <= set(best["run"]["input_sha256"])
-    assert "durations.tflite" in {path.name for path in (done / "best/bundle").iterdir()}
+    assert best["quality"]["reference"].startswith("the teacher anna")
+    assert {"quality/whole-voice", "quality/own-timing"} <= {warning["code"] for warning in best["warnings"]}
+    teacher = json.loads((folder / "good" / "student.json").read_text())["teacher"]
+    assert best["size"]["baseline_bytes"] == teacher["float32_bytes"]
+
+
+def test_the_bundle_speaks_without_torch_or_onnxruntime(done, tmp_path):
+    bundle = done / "best" / "bundle"
+    assert sorted(each.name for each in bundle.iterdir()) == [
+        "decoder.tflite", "durations.tflite", "encoder.tflite", "flow.tflite", "voice.json",
+    ]  # fmt: skip
+    speaks_alone(bundle, tmp_path / "a.wav")
+
+
+@pytest.mark.parametrize("missing", ["durations.tflite", "encoder.tflite"])
+def test_a_bundle_without_a_graph_is_refused(done, tmp_path, capfd, missing):
+    for each in (done / "best" / "bundle").iterdir():
+        if each.name != missing:
+            (tmp_path / each.name).write_bytes(each.read_bytes())
+    assert outcome(["speak", str(tmp_path), "--phonemes", "ðɪs.", "--out", str(tmp_path / "a.wav")]) == 2
+    assert "error[input/" in capfd.readouterr().err
 
 
 def test_the_page_and_the_plot_name_the_students(done):

@@ -51,6 +51,14 @@ def _stack(folder, out, *changes, model=None):
     return outcome([str(word) for word in [*asked, "--cache", folder / "cache", *words]])
 
 
+@pytest.fixture(scope="module", autouse=True)
+def timed_in_a_second():
+    """Every stack times its stages for at least six seconds, and no test asks how long one takes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stack_voice, "_PLAN", replace(stack_voice._PLAN, warmup_runs=0, min_runs=3, min_seconds=0.2))
+        yield
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     place = tmp_path_factory.mktemp("stack")

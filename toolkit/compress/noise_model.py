@@ -8,8 +8,10 @@ sensitivity (mean squared gradient) and by the square of its scale.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -69,7 +71,7 @@ class _Total:
 
 def predict(tensors: Sequence[TensorNoise], kernels: Sequence[WeightNoise], scales: Mapping[str, np.ndarray]) -> float:
     """Predicted noise power at the output."""
-    return _noise(tensors, kernels, {name: np.log(scale) for name, scale in scales.items()}).noise
+    return _noise(_terms(tensors, kernels), {name: np.log(scale) for name, scale in scales.items()}).noise
 
 
 def best_scales(
@@ -80,8 +82,9 @@ def best_scales(
     first = {name: np.zeros(size) for name, size in sizes.items()}
     second = {name: np.zeros(size) for name, size in sizes.items()}
     best, kept = np.inf, {name: value.copy() for name, value in logs.items()}
+    terms = _terms(tensors, kernels)
     for step in range(1, steps + 1):
-        total = _noise(tensors, kernels, logs)
+        total = _noise(terms, logs)
         if total.noise < best:
             best, kept = total.noise, {name: value.copy() for name, value in logs.items()}
         rate = 0.05 * (1.0 - step / (steps + 1)) + 1e-4
@@ -94,16 +97,44 @@ def best_scales(
     return {name: np.exp(value - value.mean()).astype(np.float64) for name, value in kept.items()}
 
 
-def _noise(tensors: Sequence[TensorNoise], kernels: Sequence[WeightNoise], logs: Mapping[str, np.ndarray]) -> _Total:
-    total = _Total()
-    for tensor in tensors:
-        _add_tensor(total, tensor, logs)
+_Term = Callable[[_Total, Mapping[str, np.ndarray]], None]
+"""Adds one tensor's or kernel's noise and its slopes to a total, for given scales."""
+
+
+def _terms(tensors: Sequence[TensorNoise], kernels: Sequence[WeightNoise]) -> list[_Term]:
+    """All sources of noise, in one order: sums are rounded, and the same scales must come out of them each time.
+
+    What no scale reaches is worked out once, and room for the largest kernel is made once: there are 800 steps.
+    """
+    terms = [_same_each_time(t, _add_tensor, not t.stream) for t in tensors]
+    room = np.empty(max((kernel.peak.size for kernel in kernels), default=0))
     for kernel in kernels:
-        _add_kernel(total, kernel, logs)
+        own = room[: kernel.peak.size].reshape(kernel.peak.shape)
+        add = partial(_add_kernel, rows=kernel.peak.max(axis=1), room=own)
+        terms.append(_same_each_time(kernel, add, not kernel.source and not kernel.target))
+    return terms
+
+
+def _same_each_time(source: Any, add: Callable[..., None], fixed: bool) -> _Term:
+    if not fixed:
+        return partial(add, source)
+    found = _Total()
+    add(source, found, {})
+    return partial(_add_noise, found.noise)
+
+
+def _add_noise(noise: float, total: _Total, logs: Mapping[str, np.ndarray]) -> None:
+    total.noise += noise
+
+
+def _noise(terms: Sequence[_Term], logs: Mapping[str, np.ndarray]) -> _Total:
+    total = _Total()
+    for add in terms:
+        add(total, logs)
     return total
 
 
-def _add_tensor(total: _Total, tensor: TensorNoise, logs: Mapping[str, np.ndarray]) -> None:
+def _add_tensor(tensor: TensorNoise, total: _Total, logs: Mapping[str, np.ndarray]) -> None:
     scale = np.exp(logs[tensor.stream]) if tensor.stream else np.ones_like(tensor.gain)
     high, low = np.maximum(tensor.high, _SMALLEST) / scale, np.maximum(-tensor.low, _SMALLEST) / scale
     top, bottom = int(np.argmax(high)), int(np.argmax(low))
@@ -117,14 +148,24 @@ def _add_tensor(total: _Total, tensor: TensorNoise, logs: Mapping[str, np.ndarra
     total.add(tensor.stream, slope)
 
 
-def _add_kernel(total: _Total, kernel: WeightNoise, logs: Mapping[str, np.ndarray]) -> None:
+def _add_kernel(
+    kernel: WeightNoise, total: _Total, logs: Mapping[str, np.ndarray], *, rows: np.ndarray, room: np.ndarray
+) -> None:
+    """``rows`` is the largest magnitude of each output; ``room`` as large as the kernel, overwritten."""
     outputs, inputs = kernel.peak.shape
     source = np.exp(logs[kernel.source]) if kernel.source else np.ones(inputs)
     target = np.exp(logs[kernel.target]) if kernel.target else np.ones(outputs)
-    scaled = kernel.peak * source[None, :] / target[:, None]
     heard = kernel.power / source**2
     factor = kernel.taps / (_WEIGHT_STEPS**2 * 12.0)
     reach = kernel.gain * target**2
+    if kernel.per_channel and not kernel.source:
+        # Nothing but the output's own scale divides a row: its largest stays its largest, whichever input's it is.
+        parts = factor * reach * (rows / target) ** 2
+        total.noise += float(parts.sum() * heard.sum())
+        return
+    scaled = np.multiply(kernel.peak, source[None, :], out=room)
+    if kernel.target:
+        scaled = np.divide(scaled, target[:, None], out=room)
     if kernel.per_channel:
         widest = np.argmax(scaled, axis=1)
         peak = scaled[np.arange(outputs), widest] ** 2

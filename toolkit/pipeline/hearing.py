@@ -104,17 +104,17 @@ def listen(
         against = f"the teacher {source.teacher.name} in float (torch)"
     clips = listening.write_clips(run, reference, whole, sentences, rate)
     with clock.stage("judge the shipped decoder") as stage:
-        quality, absent = listening.judge(
-            reference, candidate, sentences, rate, "shipped decoder on the float latents", against
-        )
+        what = "shipped decoder on the float latents"
+        quality, absent = listening.judge(reference, candidate, sentences, rate, what, against, reuse.judgements)
         stage.fact = listening.summary(quality)
     with clock.stage("judge the whole shipped voice") as stage:
-        all_parts, _ = listening.judge(reference, whole, sentences, rate, "whole shipped voice", against)
+        what = "whole shipped voice"
+        all_parts, _ = listening.judge(reference, whole, sentences, rate, what, against, reuse.judgements)
         stage.fact = listening.summary(all_parts)
     own_timing = None
     if timed is not None:
         with clock.stage("judge the whole shipped voice in its own time") as stage:
-            own_timing = listening.judge_timing(reference, timed, rate)
+            own_timing = listening.judge_timing(reference, timed, rate, reuse.judgements)
             stage.fact = own_timing.text
     return Heard(
         quality=quality,

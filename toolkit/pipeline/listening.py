@@ -10,8 +10,9 @@ import numpy as np
 
 from converters.errors import InputError
 from toolkit.data import Sentence
-from toolkit.quality import mos, second_speaker, speaker
+from toolkit.quality import second_speaker, speaker
 from toolkit.quality.evaluate import QualityReport, UtteranceQuality, evaluate
+from toolkit.quality.judgements import Judgements
 from toolkit.recipe.schema import Quality as QualitySettings
 from toolkit.results import Clip, Metric, MetricValue, Quality, Utterance
 
@@ -92,8 +93,19 @@ def judge(
     sample_rate_hz: int,
     candidate_name: str,
     reference_name: str = FLOAT_VOICE,
+    judgements: Judgements | None = None,
 ) -> tuple[Quality, list[str]]:
-    """Quality of the candidate against the reference, and what could not be measured with the reason."""
+    """Quality of the candidate against the reference, and what could not be measured with the reason.
+
+    Args:
+        reference: the sentences as they should sound.
+        candidate: the same in the same time.
+        sentences: what is said.
+        sample_rate_hz: of both.
+        candidate_name: as the report calls it.
+        reference_name: likewise.
+        judgements: of other tests with the same reference, which is then not judged again.
+    """
     names = [sentence.name for sentence in sentences]
     missing: list[str] = []
     installed = {}
@@ -104,8 +116,9 @@ def judge(
             missing.append(absent)
     texts = [sentence.text for sentence in sentences] if installed.pop("texts") else None
     report = evaluate(
-        reference.waves, candidate.waves, sample_rate_hz, names=names, texts=texts, with_pitch=True, **installed
-    )
+        reference.waves, candidate.waves, sample_rate_hz,
+        names=names, texts=texts, with_pitch=True, judgements=judgements, **installed,
+    )  # fmt: skip
     return _quality(report, sentences, candidate_name, reference_name), missing
 
 
@@ -138,18 +151,24 @@ class OwnTiming:
         return ", ".join(parts)
 
 
-def judge_timing(reference: Spoken, candidate: Spoken, sample_rate_hz: int) -> OwnTiming:
-    """What can be compared of sentences that have not the same length."""
-    pairs = list(zip(reference.waves, candidate.waves, strict=True))
+def judge_timing(
+    reference: Spoken, candidate: Spoken, sample_rate_hz: int, judgements: Judgements | None = None
+) -> OwnTiming:
+    """What can be compared of sentences that have not the same length; ``judgements`` as in `judge`."""
+    count = len(reference.waves)
+    waves, judges = [*reference.waves, *candidate.waves], Judgements() if judgements is None else judgements
     drop = cosine = second = None
     if _available("distillmos"):
-        scores = mos.mean_opinion([*reference.waves, *candidate.waves], sample_rate_hz)
-        drop = float(np.mean(scores[: len(pairs)]) - np.mean(scores[len(pairs) :]))
+        scores = judges.opinions(waves, sample_rate_hz)
+        drop = float(np.mean(scores[:count]) - np.mean(scores[count:]))
     if _available("resemblyzer"):
-        cosine = float(np.mean([speaker.speaker_cosine(one, other, sample_rate_hz) for one, other in pairs]))
+        heard = judges.speaker_vectors(waves, sample_rate_hz)
+        pairs = zip(heard[:count], heard[count:], strict=True)
+        cosine = float(np.mean([speaker.speaker_cosine(*pair) for pair in pairs]))
     if _why_absent(second_speaker.PACKAGE, second_speaker.MODULE, "quality") is None:
-        cosines = [second_speaker.second_speaker_cosine(one, other, sample_rate_hz) for one, other in pairs]
-        second = float(np.mean(cosines))
+        heard = judges.second_speaker_vectors(waves, sample_rate_hz)
+        pairs = zip(heard[:count], heard[count:], strict=True)
+        second = float(np.mean([second_speaker.second_speaker_cosine(*pair) for pair in pairs]))
     return OwnTiming(
         mos_drop=drop,
         speaker_cosine=cosine,

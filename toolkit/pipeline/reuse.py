@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from toolkit.pipeline.sources import Source, SourcePart
+from toolkit.quality.judgements import Judgements
 from toolkit.recipe.schema import Recipe
 
 if TYPE_CHECKING:
@@ -33,12 +34,14 @@ class Reuse:
     Attributes:
         made: kind (``opened``, ``float``, ``shipped``, ``spoken``) to how many were made.
         found: kind to how many were there already.
+        judgements: what judges said of single waves; the float voice's are the reference of every listening test.
     """
 
     def __init__(self) -> None:
         self._kept: dict[str, Any] = {}
         self.made: Counter[str] = Counter()
         self.found: Counter[str] = Counter()
+        self.judgements = Judgements()
 
     def opened(self, request: str, make: Callable[[], Opened]) -> Opened:
         """An opened model with its probes; its files are taken to stay as they are while the process runs."""

@@ -18,6 +18,7 @@ from toolkit.pipeline.run_directory import building, refuse_foreign_directory, r
 from toolkit.pipeline.shrink_semantic import Shrunk
 from toolkit.pipeline.sources import Request, open_voice
 from toolkit.pipeline.train_semantic import write_manifest
+from toolkit.quality.judgements import Judgements
 from toolkit.recipe.schema import Quality
 from toolkit.recipe.shrinking import DistilVoice
 
@@ -185,8 +186,9 @@ def judged(student: Voice, teacher: Voice, utterances: int, on_progress: Any) ->
     runners = student.torch_runners(buckets)
     reference = listening.speak(teacher, teacher.torch_runners(buckets), sentences, settings, on_progress)
     paired = listening.speak(student, runners, sentences, settings, on_progress, like=reference)
+    rate_hz, judgements = student.sample_rate_hz, Judgements()
     quality, absent = listening.judge(
-        reference, paired, sentences, student.sample_rate_hz, "float student", f"the teacher {teacher.name} in float"
+        reference, paired, sentences, rate_hz, "float student", f"the teacher {teacher.name} in float", judgements
     )
     found: dict[str, Any] = {
         "heard": listening.summary(quality),
@@ -195,7 +197,7 @@ def judged(student: Voice, teacher: Voice, utterances: int, on_progress: Any) ->
     }
     if "durations" in student.modules:
         timed = listening.speak(student, runners, sentences, settings, on_progress)
-        found["own_timing"] = asdict(listening.judge_timing(reference, timed, student.sample_rate_hz))
+        found["own_timing"] = asdict(listening.judge_timing(reference, timed, rate_hz, judgements))
         ids = [student.phoneme_ids(sentence.phonemes) for sentence in sentences]
         found["durations"] = asdict(duration_errors(student, teacher, ids))
     return HeardStudent(found=found, sentences=sentences, reference=reference, student=paired)

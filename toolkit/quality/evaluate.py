@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from toolkit.errors import DataError
-from toolkit.quality import dnsmos, mel, mos, pitch, second_speaker, signal, speaker, words
+from toolkit.quality import mel, pitch, second_speaker, signal, speaker, words
+from toolkit.quality.judgements import Judgements, Waves
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +114,7 @@ def evaluate(
     with_second_mos: bool = False,
     with_pitch: bool = False,
     texts: Sequence[str] | None = None,
+    judgements: Judgements | None = None,
 ) -> QualityReport:
     """Measures candidates against references.
 
@@ -126,6 +129,7 @@ def evaluate(
         with_second_mos: predict opinions by another judge (DNSMOS), a second or two of computing each.
         with_pitch: compare the fundamental frequency.
         texts: what is said in English, to count words that are not understood; not counted when ``None``.
+        judgements: what was said of some of these waves before; gets what is said of the others.
 
     Raises:
         DataError: no utterances, or waveforms that do not pair.
@@ -133,65 +137,50 @@ def evaluate(
     """
     labels = [str(index) for index in range(len(reference_waves))] if names is None else list(names)
     _check_pairs(reference_waves, candidate_waves, labels)
-    opinions: list[tuple[float | None, float | None]] = [(None, None)] * len(labels)
-    if with_mos:
-        scores = mos.mean_opinion([*reference_waves, *candidate_waves], sample_rate_hz)
-        opinions = list(zip(scores[: len(labels)], scores[len(labels) :], strict=True))
-    said = [None] * len(labels) if texts is None else list(texts)
-    utterances = tuple(
-        UtteranceQuality(
-            name=name,
-            seconds=len(reference) / sample_rate_hz,
-            snr_db=signal.snr_db(reference, candidate),
-            cosine=signal.cosine(reference, candidate),
-            max_abs=signal.max_abs(reference, candidate),
-            mcd_db=mel.mel_cepstral_distortion_db(reference, candidate, sample_rate_hz),
-            log_mel_l1=mel.log_mel_l1(reference, candidate, sample_rate_hz),
-            speaker_cosine=speaker.speaker_cosine(reference, candidate, sample_rate_hz) if with_speaker else None,
-            mos_reference=opinion[0],
-            mos_candidate=opinion[1],
-            **_more(
-                reference,
-                candidate,
-                sample_rate_hz,
-                text,
-                second_speaker_too=with_second_speaker,
-                second_mos=with_second_mos,
-                melody=with_pitch,
-            ),
-        )
-        for name, reference, candidate, opinion, text in zip(
-            labels, reference_waves, candidate_waves, opinions, said, strict=True
-        )
-    )
-    return summarise(utterances)
+    judges = Judgements() if judgements is None else judgements
 
+    def of_both(asked: bool, judge: Callable[[Waves, int], list[Any]]) -> list[tuple[Any, Any]]:
+        if not asked:
+            return [(None, None)] * len(labels)
+        said = judge([*reference_waves, *candidate_waves], sample_rate_hz)
+        return list(zip(said[: len(labels)], said[len(labels) :], strict=True))
 
-def _more(
-    reference: np.ndarray,
-    candidate: np.ndarray,
-    rate_hz: int,
-    text: str | None,
-    *,
-    second_speaker_too: bool,
-    second_mos: bool,
-    melody: bool,
-) -> dict[str, float | None]:
-    """What was asked for beside the usual."""
-    found: dict[str, float | None] = {}
-    if second_speaker_too:
-        found["second_speaker_cosine"] = second_speaker.second_speaker_cosine(reference, candidate, rate_hz)
-    if second_mos:
-        found["dnsmos_reference"] = dnsmos.overall_opinion(reference, rate_hz)
-        found["dnsmos_candidate"] = dnsmos.overall_opinion(candidate, rate_hz)
-    if melody:
-        difference = pitch.pitch_difference(reference, candidate, rate_hz)
-        found["f0_rmse_cents"] = difference.rmse_cents
-        found["voicing_error_ratio"] = difference.voicing_error_ratio
-    if text is not None:
-        for side, wave in (("reference", reference), ("candidate", candidate)):
-            found[f"wer_{side}"] = words.word_error_ratio(text, words.heard_words(wave, rate_hz))
-    return found
+    opinions = of_both(with_mos, judges.opinions)
+    second_opinions = of_both(with_second_mos, judges.second_opinions)
+    speakers = of_both(with_speaker, judges.speaker_vectors)
+    second_speakers = of_both(with_second_speaker, judges.second_speaker_vectors)
+    melodies = of_both(with_pitch, judges.pitches)
+    understood = of_both(texts is not None, judges.words)
+    utterances = []
+    for index, (reference, candidate) in enumerate(zip(reference_waves, candidate_waves, strict=True)):
+        melody = pitch.pitch_difference(*melodies[index]) if with_pitch else None
+        wrong = (None, None)
+        if texts is not None:
+            wrong = tuple(words.word_error_ratio(texts[index], heard) for heard in understood[index])
+        utterances.append(
+            UtteranceQuality(
+                name=labels[index],
+                seconds=len(reference) / sample_rate_hz,
+                snr_db=signal.snr_db(reference, candidate),
+                cosine=signal.cosine(reference, candidate),
+                max_abs=signal.max_abs(reference, candidate),
+                mcd_db=mel.mel_cepstral_distortion_db(reference, candidate, sample_rate_hz),
+                log_mel_l1=mel.log_mel_l1(reference, candidate, sample_rate_hz),
+                speaker_cosine=speaker.speaker_cosine(*speakers[index]) if with_speaker else None,
+                second_speaker_cosine=(
+                    second_speaker.second_speaker_cosine(*second_speakers[index]) if with_second_speaker else None
+                ),
+                mos_reference=opinions[index][0],
+                mos_candidate=opinions[index][1],
+                dnsmos_reference=second_opinions[index][0],
+                dnsmos_candidate=second_opinions[index][1],
+                f0_rmse_cents=melody.rmse_cents if melody else None,
+                voicing_error_ratio=melody.voicing_error_ratio if melody else None,
+                wer_reference=wrong[0],
+                wer_candidate=wrong[1],
+            )
+        )
+    return summarise(tuple(utterances))
 
 
 def summarise(utterances: tuple[UtteranceQuality, ...]) -> QualityReport:

@@ -44,9 +44,8 @@ def pitch(wave: np.ndarray, sample_rate_hz: int) -> np.ndarray:
     return f0
 
 
-def pitch_difference(reference: np.ndarray, candidate: np.ndarray, sample_rate_hz: int) -> PitchDifference:
-    """Compares two waveforms ``[samples]`` frame by frame."""
-    first, second = (pitch(wave, sample_rate_hz) for wave in (reference, candidate))
+def pitch_difference(first: np.ndarray, second: np.ndarray) -> PitchDifference:
+    """Compares two waveforms' `pitch` ``[frames]`` frame by frame."""
     frames = min(len(first), len(second))
     first, second = first[:frames], second[:frames]
     voiced = np.isfinite(first) & np.isfinite(second)

@@ -134,7 +134,6 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / (np.linalg.norm(vectors, axis=-1, keepdims=True) + 1e-12)
 
 
-def second_speaker_cosine(reference: np.ndarray, candidate: np.ndarray, sample_rate_hz: int) -> float:
-    """Cosine between the second d-vectors of two waveforms; 1 is the same voice, about 0.75 parts two."""
-    first, second = (second_speaker_vector(wave, sample_rate_hz) for wave in (reference, candidate))
+def second_speaker_cosine(first: np.ndarray, second: np.ndarray) -> float:
+    """Cosine between two of these d-vectors ``[256]``; 1 is the same voice, about 0.75 parts two."""
     return float(first @ second)

@@ -1,4 +1,4 @@
-"""Speaker identity: the cosine between d-vectors of two waveforms (resemblyzer, a 3-layer LSTM)."""
+"""Speaker identity: d-vectors of waveforms and the cosine between two (resemblyzer, a 3-layer LSTM)."""
 
 from __future__ import annotations
 
@@ -43,8 +43,7 @@ def speaker_vector(wave: np.ndarray, sample_rate_hz: int) -> np.ndarray:
     return judge.embed_utterance(speech if len(speech) else heard)
 
 
-def speaker_cosine(reference: np.ndarray, candidate: np.ndarray, sample_rate_hz: int) -> float:
-    """Cosine between the d-vectors of two waveforms; 1 is the same voice."""
-    first, second = (speaker_vector(wave, sample_rate_hz) for wave in (reference, candidate))
+def speaker_cosine(first: np.ndarray, second: np.ndarray) -> float:
+    """Cosine between two d-vectors ``[256]``; 1 is the same voice, 0 where one is of silence."""
     norms = float(np.linalg.norm(first) * np.linalg.norm(second))
     return float(first @ second) / norms if norms else 0.0

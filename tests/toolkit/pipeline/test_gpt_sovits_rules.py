@@ -6,10 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from converters.tflite_graph.metadata import read_metadata
-from tests.end_to_end.test_gpt_sovits import files, run  # noqa: F401 (fixtures)
 from toolkit.cli.app import outcome
-from toolkit.engine.bundle import read_bundle
 from toolkit.errors import RecipeError
 from toolkit.models.gpt_sovits.checkpoint import Checkpoint, read_checkpoint
 from toolkit.models.gpt_sovits.seeded import small_config, write_gpt, write_sovits
@@ -17,7 +14,7 @@ from toolkit.models.gpt_sovits.semantic import SemanticModel
 from toolkit.models.gpt_sovits.semantic_config import SemanticConfig, semantic_shapes
 from toolkit.pipeline import gpt_sovits
 from toolkit.pipeline.events import Silent
-from toolkit.pipeline.gpt_sovits_rules import _semantic_parts, _sovits_parts, check_recipe
+from toolkit.pipeline.gpt_sovits_rules import check_recipe
 from toolkit.recipe.load import load
 from toolkit.recipe.schema import Recipe
 
@@ -49,6 +46,15 @@ def _rule(match: str) -> dict:
 def test_recipes_of_the_toolkit_pass(model: tuple[SemanticModel, Checkpoint], recipe: str) -> None:
     # The small vocoder has ten residual blocks and the small encoders a layer less; their globs still find something.
     check_recipe(load(recipe), *model)
+
+
+@pytest.mark.parametrize("version", ["v2Pro", "v2ProPlus"])
+@pytest.mark.parametrize("recipe", ["gpt-sovits", "gpt-sovits-int8"])
+def test_they_pass_for_voices_with_a_speaker_vector_too(
+    model: tuple[SemanticModel, Checkpoint], tmp_path: Path, recipe: str, version: str
+) -> None:
+    write_sovits(tmp_path / "pro.pth", small_config(version))
+    check_recipe(load(recipe), model[0], read_checkpoint(tmp_path / "pro.pth"))
 
 
 @pytest.mark.parametrize(
@@ -100,15 +106,3 @@ def test_the_command_line_says_it_in_one_error(paths: tuple[Path, Path], tmp_pat
     assert outcome(["convert", *inputs, "--out", str(tmp_path / "out"), "--quiet", *changed]) == 2
     assert "error[recipe/no-such-part]" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
-
-
-def test_every_operator_of_a_bundle_carries_a_path_that_was_asked(run: Path, files: Path) -> None:  # noqa: F811
-    """What the early refusal rests on; were it not so, it would refuse rules that match."""
-    semantic = gpt_sovits.semantic_model(read_checkpoint(files / "tiny.ckpt"))
-    parts = {**_semantic_parts(semantic, features=True), **_sovits_parts(read_checkpoint(files / "tiny.pth"))}
-    known = {path for each in parts.values() for path in each()}
-    facts = [read_metadata(file) for file in sorted((run / "bundle").glob("*.tflite"))]
-    inputs = {name for graph in read_bundle(run / "bundle").graphs.values() for name in graph.tensors}
-    names = {name for fact in facts for name in fact["torch_names"].values()}
-    assert len(names) > 300
-    assert {name.partition("/")[0] for name in names} - inputs <= known  # what turns an input round is no operator

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import shutil
+import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -120,19 +121,61 @@ def test_an_error_in_the_console_is_noticed(browser, pages):
     assert any("gone.png" in line for line in browser.console)
 
 
-def test_without_scripts_the_page_looks_the_same(browser, pages, tmp_path):
+def settled_shot(browser: Chromium, path: Path, seconds: float = 60) -> bytes:
+    """The page when it has stopped changing: a busy machine draws it piece by piece, some after it has loaded.
+
+    Raises:
+        TimeoutError: it goes on changing.
+    """
+    browser.wait_for("document.readyState === 'complete' && document.querySelector('footer') !== null", 60)
+    end, before = time.monotonic() + seconds, b""
+    while True:
+        browser.screenshot(path)
+        now = path.read_bytes()
+        if now == before:
+            return now
+        if time.monotonic() > end:
+            raise TimeoutError(f"{path.name}: the page does not come to rest")
+        before = now
+        time.sleep(0.3)
+
+
+def without_scripts_it_looks_the_same(browser: Chromium, page: Path, folder: Path) -> bool:
+    shots = []
     for name in ("with", "without"):
         browser.call("Emulation.setScriptExecutionDisabled", value=name == "without")
         try:
             browser.call(
                 "Emulation.setDeviceMetricsOverride", width=WIDE_PX, height=1400, deviceScaleFactor=1, mobile=False
             )
-            browser.call("Page.navigate", url=pages["passing"].as_uri())
-            browser.wait_for("document.querySelector('footer') !== null", 60)
-            browser.screenshot(tmp_path / f"{name}.png")
+            browser.call("Page.navigate", url=page.as_uri())
+            shots.append(settled_shot(browser, folder / f"{name}.png"))
         finally:
             browser.call("Emulation.setScriptExecutionDisabled", value=False)
-    assert (tmp_path / "with.png").read_bytes() == (tmp_path / "without.png").read_bytes()
+    return shots[0] == shots[1]
+
+
+def test_without_scripts_the_page_looks_the_same(browser, pages, tmp_path):
+    assert without_scripts_it_looks_the_same(browser, pages["passing"], tmp_path)
+
+
+def test_a_page_that_needs_its_script_is_noticed(browser, pages, tmp_path):
+    """The twin: one word that a script writes."""
+    text = pages["passing"].read_text(encoding="utf-8")
+    written = pages["passing"].with_name("written.html")
+    said = "<script>document.querySelector('h1').append(' and more')</script></body>"
+    written.write_text(text.replace("</body>", said, 1), encoding="utf-8")
+    assert not without_scripts_it_looks_the_same(browser, written, tmp_path)
+
+
+def test_a_page_that_never_rests_is_an_error(browser, pages, tmp_path):
+    text = pages["passing"].read_text(encoding="utf-8")
+    restless = pages["passing"].with_name("restless.html")
+    ticking = "<script>setInterval(() => document.querySelector('h1').append('.'), 20)</script></body>"
+    restless.write_text(text.replace("</body>", ticking, 1), encoding="utf-8")
+    browser.call("Page.navigate", url=restless.as_uri())
+    with pytest.raises(TimeoutError, match="does not come to rest"):
+        settled_shot(browser, tmp_path / "restless.png", seconds=2)
 
 
 def test_printed_it_is_dark_on_white_and_whole(browser, pages):
