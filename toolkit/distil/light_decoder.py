@@ -1,7 +1,8 @@
 """Distils a voice's HiFi-GAN decoder into a light one.
 
 The layers of the first stage stay the teacher's. Second stage and head learn the teacher's audio: first by distances of
-waveforms and spectra, then also by judges (`adversary`), which take the metallic sound away that distances leave.
+waveforms and spectra, then also by judges (`adversary`), which take the metallic sound away that distances leave. A
+narrow decoder, which has all of the teacher's stages, learns its very waveform instead (`copying_loss`).
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from toolkit.distil.adversary import Judges
 from toolkit.distil.decoder_start import light_config, start_tail, take_front
 from toolkit.distil.decoder_teacher import TaughtSound, taught_sound
 from toolkit.distil.voice_teacher import Asked, Progress
-from toolkit.distil.waveform_losses import waveform_loss
+from toolkit.distil.waveform_losses import copying_loss, waveform_loss
 from toolkit.errors import DataError
 from toolkit.models.vits.decoders import kind_of_decoder
-from toolkit.models.vits.light_config import LightConfig
+from toolkit.models.vits.light_config import LightConfig, NarrowConfig
 from toolkit.models.vits.light_generator import Trunk
 from toolkit.models.vits.parts import DecoderPart
 from toolkit.models.voice import Voice
@@ -114,6 +115,7 @@ def _train(
 ) -> list[float]:
     how = training_settings(settings.training, seed)
     windows = _Windows(taught, student.trunk.stages[0].rate, voice.hop)
+    distance = copying_loss if isinstance(student.config, NarrowConfig) else waveform_loss
     judges = Judges(_JUDGES_RATE, seed)
     first_judged = round(how.steps * (1.0 - settings.judged_ratio))
     edge = _EDGE_FRAMES * voice.hop
@@ -123,7 +125,7 @@ def _train(
         mask = steps.new_ones(1, 1, windows.frames)
         made = student.sound(student.features(steps, mask, 1, len(student.trunk.stages)), mask)[:, 0]
         wanted, found = audio[:, edge:-edge], made[:, edge:-edge]
-        loss = waveform_loss(wanted, found, voice.sample_rate_hz)
+        loss = distance(wanted, found, voice.sample_rate_hz)
         if step >= first_judged:
             heard = max(1, round(how.batch * _JUDGED_RATIO))
             judges.learn(wanted[:heard], found[:heard])

@@ -9,7 +9,7 @@ import torch
 from tests.toolkit.models.vits.light_voices import KINDS, light_voice
 from toolkit.models.vits import host
 from toolkit.models.vits.decoders import kind_of_decoder
-from toolkit.models.vits.light_config import IstftConfig, WavenetConfig
+from toolkit.models.vits.light_config import IstftConfig, NarrowConfig, WavenetConfig
 from toolkit.models.vits.light_generator import overlap_add_kernel
 from toolkit.models.vits.probe import probe_ids
 from toolkit.models.voice import Buckets, Voice, torch_runner
@@ -107,5 +107,5 @@ def test_a_voice_says_the_same_after_its_file(voice: Voice, tmp_path: Path) -> N
 
 def test_sizes_decide_the_kind(voice: Voice) -> None:
     kind = kind_of_decoder(voice.config.generator)
-    assert kind.config is {"istft": IstftConfig, "wavenet": WavenetConfig}[kind.name]
+    assert kind.config is {"istft": IstftConfig, "wavenet": WavenetConfig, "narrow": NarrowConfig}[kind.name]
     assert voice.hop == 16
