@@ -29,7 +29,7 @@ def distil(
     decoder: Literal["istft", "wavenet", "narrow"] | None = typer.Option(
         None,
         help="Voice: a light decoder in place of HiFi-GAN: an inverse-STFT head, a WaveNet, or HiFi-GAN "
-        "with fewer blocks and a narrow last stage (light in 8 bits: recipe vits-voice-narrow). Alone: all else stays "
+        "with a narrow last stage (light in 8 bits: recipe vits-voice-narrow). Alone: all else stays "
         "the teacher's; with --student: beside what that replaces.",
     ),
     change: list[str] = typer.Option(

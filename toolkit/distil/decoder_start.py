@@ -21,7 +21,14 @@ from toolkit.distil.narrow_start import narrow_config, start_narrow
 from toolkit.errors import RecipeError
 from toolkit.models.vits.config import GeneratorConfig
 from toolkit.models.vits.generator import Generator
-from toolkit.models.vits.light_config import IstftConfig, LightConfig, LightStage, LightTrunk, WavenetConfig
+from toolkit.models.vits.light_config import (
+    IstftConfig,
+    LightConfig,
+    LightStage,
+    LightTrunk,
+    NarrowConfig,
+    WavenetConfig,
+)
 from toolkit.models.vits.light_generator import IstftGenerator, NarrowGenerator, Trunk, WavenetGenerator
 from toolkit.recipe.shrinking import DecoderStudent
 
@@ -78,22 +85,30 @@ def light_config(teacher: GeneratorConfig, asked: DecoderStudent) -> LightConfig
     return WavenetConfig(trunk=trunk, patch=patch) if wavenet else IstftConfig(trunk=trunk, patch=patch)
 
 
+def taken_stages(config: LightConfig) -> int:
+    """How many of the first stages stay the teacher's."""
+    return len(config.trunk.stages) - 1 if isinstance(config, NarrowConfig) else 1
+
+
 def take_front(student: Trunk, teacher: Generator) -> None:
-    """Copies the layers of the first stage."""
+    """Copies the layers of the stages that stay the teacher's."""
+    kernels, own = teacher.config.resblock_kernels, 0
     with torch.no_grad():
         student.conv_pre.load_state_dict(teacher.conv_pre.state_dict())
-        student.ups[0].load_state_dict(teacher.ups[0].state_dict())
-        for own, kernel in enumerate(student.trunk.stages[0].blocks):
-            source = teacher.resblocks[teacher.config.resblock_kernels.index(kernel)]
-            student.resblocks[own].load_state_dict(source.state_dict())
+        for number, stage in enumerate(student.trunk.stages[: taken_stages(student.config)]):
+            student.ups[number].load_state_dict(teacher.ups[number].state_dict())
+            for kernel in stage.blocks:
+                source = teacher.resblocks[number * len(kernels) + kernels.index(kernel)]
+                student.resblocks[own].load_state_dict(source.state_dict())
+                own += 1
 
 
 @torch.no_grad()
 def start_tail(student: Trunk, teacher: Generator, shown: Sequence[TaughtSound]) -> None:
-    """Second stage and head.
+    """Everything behind the stages that stay the teacher's.
 
     Args:
-        student: its first stage is the teacher's already.
+        student: those stages are there already.
         teacher: gives the weights.
         shown: sentences to fit on.
     """

@@ -118,7 +118,7 @@ class DecoderStudent(_Strict):
     """A light decoder in place of HiFi-GAN."""
 
     kind: Literal["istft", "wavenet", "narrow"] = Field(
-        "istft", description="an inverse-STFT head, a WaveNet, or HiFi-GAN with fewer blocks, its last stage narrow"
+        "istft", description="an inverse-STFT head, a WaveNet, or HiFi-GAN with a narrow last stage"
     )
     width: PositiveInt = Field(32, description="channels of its second stage; narrow: has the teacher's")
     last_width: PositiveInt = Field(16, description="narrow: channels of its last stage")
@@ -158,7 +158,7 @@ DECODER_STUDENTS: dict[str, DecoderStudent] = {
     "istft": DecoderStudent(),
     "wavenet": DecoderStudent(kind="wavenet"),
     "narrow": DecoderStudent(
-        kind="narrow", judged_ratio=0.0, training=Training(steps=10000, batch=4, learning_rate=2e-3, dropout=0.0)
+        kind="narrow", judged_ratio=0.0, training=Training(steps=24000, batch=4, learning_rate=4e-3, dropout=0.0)
     ),
 }
 """By kind. What is copied to the waveform needs no judges."""

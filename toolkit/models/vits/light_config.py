@@ -122,18 +122,18 @@ class WavenetConfig:
 
 
 NARROW_STAGES = (
-    LightStage(
-        rate=8, kernel=16, padding=4, width=128, blocks=(3, 5, 7), dilations=((1, 2), (2, 6), (3, 12))
+    *(
+        LightStage(rate=8, kernel=16, padding=4, width=width, blocks=(3, 5, 7), dilations=((1, 2), (2, 6), (3, 12)))
+        for width in (128, 64)
     ),
-    LightStage(rate=8, kernel=16, padding=4, width=64, blocks=(5, 7), dilations=((2, 6), (3, 12))),
     LightStage(rate=4, kernel=8, padding=2, width=16, blocks=(5, 7), dilations=((2, 6), (3, 12))),
-)  # fmt: skip
-"""For a medium Piper voice: its first stage, two of three blocks of the others, half the channels of the last."""
+)
+"""For a medium Piper voice: its first two stages, and of the last half the channels and two of the three blocks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NarrowConfig:
-    """HiFi-GAN with fewer blocks and a narrower last stage.
+    """HiFi-GAN with a narrower last stage.
 
     Attributes:
         trunk: all stages.
