@@ -46,13 +46,11 @@ class RewriteOptions:
 
     Attributes:
         transposed_conv: ``polyphase`` (one convolution and a reshape) or ``native`` (ConvTranspose).
-        polyphase_layers: globs over torch layer names that are polyphase even so.
         accelerator: ``gpu`` adds the rewrites that GPUs alone need; ``any`` leaves them out.
         without: names of passes to leave out; for tests that show what each pass is for.
     """
 
     transposed_conv: str = "polyphase"
-    polyphase_layers: tuple[str, ...] = ()
     accelerator: str = "any"
     without: frozenset[str] = frozenset()
 

@@ -13,7 +13,6 @@ convolution and the results are concatenated: no multiply-add more than the tran
 
 from __future__ import annotations
 
-import fnmatch
 import itertools
 import math
 
@@ -31,9 +30,7 @@ def apply(graph: Graph, options: RewriteOptions) -> PassResult:
     for node in list(graph.nodes):
         if node.op != "ConvTranspose":
             continue
-        layer = node.name.rpartition("/")[0]
-        asked = any(fnmatch.fnmatchcase(layer, glob) for glob in options.polyphase_layers)
-        if options.transposed_conv != "polyphase" and not asked:
+        if options.transposed_conv != "polyphase":
             skipped.append(Skip(node=node.name, reason="native transposed convolutions were asked for"))
             continue
         reason = _obstacle(graph, node)

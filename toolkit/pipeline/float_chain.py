@@ -123,11 +123,7 @@ def convert_float(part: SourcePart, recipe: Recipe, clock: StageClock, repro_dir
         stage.fact = f"{len(exported.graph.node)} nodes, {fact}"
     with clock.stage(f"{part.key}: rewrite ONNX") as stage:
         accelerator = "gpu" if recipe.delegate.name == "gpu" else "any"
-        options = RewriteOptions(
-            transposed_conv=recipe.onnx.transposed_conv,
-            polyphase_layers=recipe.onnx.polyphase_layers,
-            accelerator=accelerator,
-        )
+        options = RewriteOptions(transposed_conv=recipe.onnx.transposed_conv, accelerator=accelerator)
         probes = list(part.probes) if recipe.onnx.check_passes else None
         rewritten = rewrite(exported, part.spec, probes, options=options, repro_dir=repro_dir)
         culprit = culprit.having(rewritten=rewritten)

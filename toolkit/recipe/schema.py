@@ -26,9 +26,6 @@ class OnnxOptions(_Strict):
     transposed_conv: Literal["polyphase", "native"] = Field(
         "polyphase", description="polyphase: one convolution and a free reshape; native: TRANSPOSE_CONV"
     )
-    polyphase_layers: tuple[str, ...] = Field(
-        (), description="globs over torch layer names that are polyphase even so: in float it is the faster form"
-    )
     check_passes: bool = Field(True, description="compare the graph before and after every rewrite on real inputs")
 
 
