@@ -158,7 +158,7 @@ DECODER_STUDENTS: dict[str, DecoderStudent] = {
     "istft": DecoderStudent(),
     "wavenet": DecoderStudent(kind="wavenet"),
     "narrow": DecoderStudent(
-        kind="narrow", judged_ratio=0.0, training=Training(steps=12000, batch=4, learning_rate=4e-3, dropout=0.0)
+        kind="narrow", judged_ratio=0.0, training=Training(steps=10000, batch=4, learning_rate=1.5e-3, dropout=0.0)
     ),
 }
 """By kind. What is copied to the waveform needs no judges."""
