@@ -22,6 +22,7 @@ from toolkit.models.vits.light_config import LightStage, LightTrunk, NarrowConfi
 from toolkit.models.vits.light_generator import NarrowGenerator, strided_post
 from toolkit.recipe.shrinking import DecoderStudent
 
+_WEIGHED_SENTENCES: Final = 4
 _HEARD_FRAMES: Final = 200
 """Of each sentence, when channels are weighed: a few seconds say as much as a minute."""
 
@@ -73,7 +74,7 @@ def start_narrow(student: NarrowGenerator, teacher: Generator, shown: Sequence[T
         shown: sentences to weigh channels on.
     """
     stage, kernels = student.trunk.stages[-1], teacher.config.resblock_kernels
-    kept = _loudest(teacher, shown, stage.width)
+    kept = _loudest(teacher, shown[:_WEIGHED_SENTENCES], stage.width)
     student.ups[-1].weight.copy_(teacher.ups[-1].weight[:, kept])
     student.ups[-1].bias.copy_(teacher.ups[-1].bias[kept])
     for own, kernel in zip(student.resblocks[-len(stage.blocks) :], stage.blocks, strict=True):
