@@ -12,8 +12,8 @@ from toolkit.models.voice_file import read_voice, write_voice
 pytestmark = pytest.mark.slow
 
 SMALL = settings(
-    "decoder.width=4", "decoder.last_width=2", "decoder.sentences=4", "decoder.training.steps=4", "decoder.training.batch=2", "sentences=4",
-    "utterances=1",
+    "decoder.width=4", "decoder.last_width=2", "decoder.sentences=4", "decoder.training.steps=4",
+    "decoder.training.batch=2", "sentences=4", "utterances=1",
 )  # fmt: skip
 CONVERT = (
     "convert", "--delegate", "nnapi", "--quiet",
