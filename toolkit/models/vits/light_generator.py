@@ -168,7 +168,10 @@ class NarrowGenerator(Trunk):
 
     def sound(self, x: Tensor, mask: Tensor) -> Tensor:
         """See ``Trunk.sound``."""
-        return _in_order(torch.tanh(self.conv_post(functional.leaky_relu(x, self.config.last_slope))))
+        patches = self.conv_post(functional.leaky_relu(x, self.config.last_slope))
+        # The other way round, TFLite's converter rounds the audio to 8 bits: a reshape has the scale of what it moves,
+        # and that of a hyperbolic tangent is fixed.
+        return torch.tanh(_in_order(patches))
 
 
 def strided_post(weight: Tensor, rate: int) -> Tensor:
