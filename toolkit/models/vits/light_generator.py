@@ -169,8 +169,8 @@ class NarrowGenerator(Trunk):
     def sound(self, x: Tensor, mask: Tensor) -> Tensor:
         """See ``Trunk.sound``."""
         patches = self.conv_post(functional.leaky_relu(x, self.config.last_slope))
-        # The other way round, TFLite's converter rounds the audio to 8 bits: a reshape has the scale of what it moves,
-        # and that of a hyperbolic tangent is fixed.
+        # TODO(issue 4): where other layers are int8, TFLite's converter moves the tangent before the reshape and rounds
+        # the audio to 8 bits between the two.
         return torch.tanh(_in_order(patches))
 
 
