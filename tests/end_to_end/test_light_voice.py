@@ -12,23 +12,29 @@ from toolkit.models.voice_file import read_voice, write_voice
 pytestmark = pytest.mark.slow
 
 SMALL = settings(
-    "decoder.width=4", "decoder.sentences=4", "decoder.training.steps=4", "decoder.training.batch=2", "sentences=4",
-    "utterances=1",
+    "decoder.width=4", "decoder.last_width=2", "decoder.sentences=4", "decoder.training.steps=4",
+    "decoder.training.batch=2", "sentences=4", "utterances=1",
 )  # fmt: skip
 CONVERT = (
-    "convert", "--recipe", "vits-voice-light", "--delegate", "nnapi", "--quiet",
+    "convert", "--delegate", "nnapi", "--quiet",
     *settings(*CONVERSION, "quality.utterances=1", "bench.runs=2", "gates={decoder_partitions_max: 1}"),
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+@pytest.fixture(
+    scope="module", params=[("istft", "vits-voice-light"), ("narrow", "vits-voice-narrow")], ids=lambda kind: kind[0]
+)
+def folder(request, tmp_path_factory):
+    kind, recipe = request.param
     folder = tmp_path_factory.mktemp("light")
     teacher = write_voice(folder / "teacher.safetensors", seeded_voice())
-    told = ["distil", str(teacher), "--decoder", "istft", "--quiet", "--out", str(folder / "distilled"), *SMALL]
+    told = ["distil", str(teacher), "--decoder", kind, "--quiet", "--out", str(folder / "distilled"), *SMALL]
     assert outcome(told) == 0
     student = folder / "distilled" / "student.safetensors"
-    assert outcome([*CONVERT, str(student), "--teacher", str(teacher), "--out", str(folder / "run")]) == 0
+    assert (
+        outcome([*CONVERT, "--recipe", recipe, str(student), "--teacher", str(teacher), "--out", str(folder / "run")])
+        == 0
+    )
     return folder
 
 
@@ -38,7 +44,8 @@ def test_only_the_decoder_is_the_students_own(folder):
     assert {name for name in teacher if teacher[name] != student[name]} == {"decoder"}
     assert student["decoder"] < teacher["decoder"]
     voice = read_voice(folder / "distilled" / "student.safetensors")
-    assert voice.teacher is not None and voice.config.generator.trunk.stages[1].width == 4
+    widths = [stage.width for stage in voice.config.generator.trunk.stages]
+    assert voice.teacher is not None and widths in ([16, 4], [16, 8, 2])
 
 
 def test_it_is_compared_with_its_teacher_and_runs_on_nnapi(folder):
@@ -56,7 +63,11 @@ def test_the_bundle_speaks(folder):
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [("decoder.width=400", "the student's second stage has 400 channels"), ("decoder.kind=hifigan", "decoder.kind: ")],
+    [
+        ("decoder.width=400", "the student's second stage has 400 channels"),
+        ("decoder={kind: narrow, last_width: 400}", "the student's last stage has 400 channels"),
+        ("decoder.kind=hifigan", "decoder.kind: "),
+    ],
 )
 def test_a_student_that_cannot_be_is_refused_before_anything_is_done(tmp_path, capfd, change, message):
     teacher = write_voice(tmp_path / "teacher.safetensors", seeded_voice())

@@ -22,6 +22,8 @@ Progress = Callable[[int, int], None]
 _GAIN_INPUTS = 6
 _POSITIONS = 1500
 RANGE_FACTORS = (1.0, 0.85, 0.72, 0.6, 0.5, 0.4)
+HEADROOM_FACTORS = (1.7, 1.4, 1.2, *RANGE_FACTORS)
+"""Where all channels reach the ends of the range: other inputs than those that were looked at go beyond them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

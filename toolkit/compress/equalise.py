@@ -16,6 +16,7 @@ from converters import frameworks
 from converters.spec import Arrays
 from toolkit.compress import rewire
 from toolkit.compress.calibrate import TensorStatistics, observe_statistics
+from toolkit.compress.channel_gains import with_channel_gains
 from toolkit.compress.noise_model import TensorNoise, WeightNoise, best_scales, predict
 from toolkit.compress.precision import PrecisionPlan
 from toolkit.compress.quantised_tensors import quantised_tensors
@@ -47,7 +48,14 @@ class Equalised:
     statistics: dict[str, TensorStatistics]
 
 
-def equalise(relayered: RelayeredModel, plan: PrecisionPlan, calibration: Sequence[Arrays], seed: int = 0) -> Equalised:
+def equalise(
+    relayered: RelayeredModel,
+    plan: PrecisionPlan,
+    calibration: Sequence[Arrays],
+    seed: int = 0,
+    *,
+    channel_gains: bool = False,
+) -> Equalised:
     """Chooses channel scales for the tensors the plan makes 8-bit, and applies them exactly.
 
     Args:
@@ -55,8 +63,11 @@ def equalise(relayered: RelayeredModel, plan: PrecisionPlan, calibration: Sequen
         plan: says which tensors and weights will be 8-bit.
         calibration: real inputs in torch's layout.
         seed: of the random projections the sensitivities are estimated with.
+        channel_gains: whether gains may be added where 8 bits meet float (`with_channel_gains`).
     """
     widened = _with_entries(relayered)
+    if channel_gains:
+        widened = with_channel_gains(widened, plan)
     model = widened.model
     streams = find_streams(model)
     rounded = quantised_tensors(model, plan)
@@ -119,7 +130,7 @@ def _scale_weights(layer: Any, source: np.ndarray | None, target: np.ndarray | N
 
 
 def _with_entries(relayered: RelayeredModel) -> RelayeredModel:
-    """Puts a per-channel multiplication on every float input of several channels, to scale them by."""
+    """Puts a per-channel multiplication on every float input of several channels that has none, to scale them by."""
     frameworks.tensorflow()
     from converters.keras_graph.layers import ConstantMath
 
@@ -129,7 +140,7 @@ def _with_entries(relayered: RelayeredModel) -> RelayeredModel:
         sources = rewire.producers(layer)
         for index, source in enumerate(sources):
             shape = tuple(inputs[index].shape)
-            if type(source).__name__ != "InputLayer" or len(shape) != 4 or shape[-1] < 2:
+            if type(source).__name__ != "InputLayer" or len(shape) != 4 or shape[-1] < 2 or is_channel_gain(layer):
                 continue
             if source.name not in entries:
                 entry = ConstantMath(function="multiply", shape=(shape[-1],), name=f"{source.name}{_ENTRY}")

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from converters.keras_to_tflite import TfliteOptions, to_tflite
 from converters.spec import Arrays
 from toolkit.compress.audit import AuditReport, audit
-from toolkit.compress.calibrate import TensorStatistics, observe_statistics, search_ranges
+from toolkit.compress.calibrate import HEADROOM_FACTORS, TensorStatistics, observe_statistics, search_ranges
+from toolkit.compress.channel_gains import GAIN_REASON, INTO
 from toolkit.compress.equalise import equalise
 from toolkit.compress.finetune import Finetuned, finetune
 from toolkit.compress.keras_qat import Ranges, wrap
@@ -32,7 +33,7 @@ Progress = Callable[[str, int, int, str], None]
 """``on_progress(stage, done, total, fact)``; stages: prune, streamline, equalise, principal, finetune, export."""
 
 _TRAINED = frozenset({"int8", "int8-weights"})
-_GAIN_REASON = "channel scales of the input, applied before it is rounded to 8 bits"
+_ENTRY_REASON = "channel scales of the input, applied before it is rounded to 8 bits"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +144,7 @@ def quantise(
         # Pruned weights stay zero: scales multiply them.
         balanced = equalise(relayered, plan, calibration, seed)
         relayered, gain, statistics = balanced.relayered, balanced.predicted_gain_db, balanced.statistics
-        relayered, plan = _known(relayered, plan, _GAIN_REASON)
+        relayered, plan = _known(relayered, plan, _ENTRY_REASON)
         tell("equalise", 1, 1, f"{gain:.1f} dB less rounding noise predicted")
     else:
         statistics = observe_statistics(relayered, calibration, with_gain=True, seed=seed)
@@ -154,9 +155,19 @@ def quantise(
         narrower = split.range_ratios
         tell("principal", 1, 1, f"{len(split.layers)} convolutions split, equal to {split.snr_db:.0f} dB")
         statistics = observe_statistics(relayered, list(calibration)[::2], with_gain=True, seed=seed)
+    if settings.channel_gains:
+        # Scales from one half of the inputs, ranges from all: where every channel fills its range, others overflow it.
+        freed = equalise(relayered, plan, list(calibration)[::2], seed, channel_gains=True)
+        relayered, statistics = freed.relayered, freed.statistics
+        relayered, plan = _known(relayered, plan, GAIN_REASON)
+        gain += freed.predicted_gain_db
+        tell("equalise", 1, 1, f"{freed.predicted_gain_db:.1f} dB less with gains where 8 bits meet float")
     rounded = quantised_tensors(relayered.model, plan)
-    ranges = choose_ranges(relayered, calibration, statistics, rounded.activations)
-    ranges |= {name: (r * ranges[name][0], r * ranges[name][1]) for name, r in narrower.items() if name in ranges}
+    if settings.channel_gains:
+        ranges = search_ranges(relayered, calibration, statistics, rounded.activations, HEADROOM_FACTORS)
+    else:
+        ranges = choose_ranges(relayered, calibration, statistics, rounded.activations)
+    ranges |= {name: (r * ranges[name][0], r * ranges[name][1]) for name, r in _rounded(narrower, ranges).items()}
     ranges = tied_ranges(relayered.model, rounded, ranges)
     tuned = None
     if settings.finetune.steps:
@@ -173,6 +184,12 @@ def quantise(
         equalise_gain_db=gain,
         tuned=tuned,
     )
+
+
+def _rounded(ratios: Mapping[str, float], ranges: Ranges) -> dict[str, float]:
+    """The ratios of the tensors that are rounded, which may be named after the gain behind the layer that was split."""
+    found = {(name if name in ranges else name + INTO): ratio for name, ratio in ratios.items()}
+    return {name: ratio for name, ratio in found.items() if name in ranges}
 
 
 def choose_ranges(

@@ -17,11 +17,19 @@ from torch.nn import functional
 
 from toolkit.distil.decoder_teacher import TaughtSound
 from toolkit.distil.least_squares import fitted
+from toolkit.distil.narrow_start import narrow_config, start_narrow
 from toolkit.errors import RecipeError
 from toolkit.models.vits.config import GeneratorConfig
 from toolkit.models.vits.generator import Generator
-from toolkit.models.vits.light_config import IstftConfig, LightConfig, LightStage, LightTrunk, WavenetConfig
-from toolkit.models.vits.light_generator import IstftGenerator, Trunk, WavenetGenerator
+from toolkit.models.vits.light_config import (
+    IstftConfig,
+    LightConfig,
+    LightStage,
+    LightTrunk,
+    NarrowConfig,
+    WavenetConfig,
+)
+from toolkit.models.vits.light_generator import IstftGenerator, NarrowGenerator, Trunk, WavenetGenerator
 from toolkit.recipe.shrinking import DecoderStudent
 
 _TAPS: Final = 3
@@ -35,11 +43,15 @@ _GENTLE: Final = 0.1
 def light_config(teacher: GeneratorConfig, asked: DecoderStudent) -> LightConfig:
     """Sizes of a student: most of the teacher's first stage, a narrow second, and a patch for all that follow.
 
+    Of kind ``narrow``: see `narrow_start`.
+
     Raises:
         RecipeError: the teacher has too few stages, or fewer channels there than asked for.
     """
     if not isinstance(teacher, GeneratorConfig) or len(teacher.up_rates) < 3:
         raise _unfit("the teacher's decoder is no HiFi-GAN of three stages or more", "distil such a voice")
+    if asked.kind == "narrow":
+        return narrow_config(teacher, asked)
     patch = math.prod(teacher.up_rates[2:])
     if asked.width > teacher.initial // 4:
         raise _unfit(
@@ -73,25 +85,36 @@ def light_config(teacher: GeneratorConfig, asked: DecoderStudent) -> LightConfig
     return WavenetConfig(trunk=trunk, patch=patch) if wavenet else IstftConfig(trunk=trunk, patch=patch)
 
 
+def taken_stages(config: LightConfig) -> int:
+    """How many of the first stages stay the teacher's."""
+    return len(config.trunk.stages) - 1 if isinstance(config, NarrowConfig) else 1
+
+
 def take_front(student: Trunk, teacher: Generator) -> None:
-    """Copies the layers of the first stage."""
+    """Copies the layers of the stages that stay the teacher's."""
+    kernels, own = teacher.config.resblock_kernels, 0
     with torch.no_grad():
         student.conv_pre.load_state_dict(teacher.conv_pre.state_dict())
-        student.ups[0].load_state_dict(teacher.ups[0].state_dict())
-        for own, kernel in enumerate(student.trunk.stages[0].blocks):
-            source = teacher.resblocks[teacher.config.resblock_kernels.index(kernel)]
-            student.resblocks[own].load_state_dict(source.state_dict())
+        for number, stage in enumerate(student.trunk.stages[: taken_stages(student.config)]):
+            student.ups[number].load_state_dict(teacher.ups[number].state_dict())
+            for kernel in stage.blocks:
+                source = teacher.resblocks[number * len(kernels) + kernels.index(kernel)]
+                student.resblocks[own].load_state_dict(source.state_dict())
+                own += 1
 
 
 @torch.no_grad()
 def start_tail(student: Trunk, teacher: Generator, shown: Sequence[TaughtSound]) -> None:
-    """Second stage and head.
+    """Everything behind the stages that stay the teacher's.
 
     Args:
-        student: its first stage is the teacher's already.
+        student: those stages are there already.
         teacher: gives the weights.
         shown: sentences to fit on.
     """
+    if isinstance(student, NarrowGenerator):
+        start_narrow(student, teacher, shown)
+        return
     stage, patch = student.trunk.stages[1], student.config.patch
     heard = [(_tensor(each.steps)[None], _tensor(each.audio)) for each in shown]
     features = [functional.leaky_relu(_second_stage(teacher, steps)[0], student.trunk.slope) for steps, _ in heard]

@@ -1,4 +1,4 @@
-"""What a voice's decoder makes of its own latents: its features after the first stage, and the sound.
+"""What a voice's decoder makes of its own latents: its features after the stages a student keeps, and the sound.
 
 A light decoder keeps the layers it takes over as they are, so what they give is computed once, not in every step.
 Both sides are kept in half precision; the steps of the audio are 66 dB below whatever it is at the time.
@@ -6,6 +6,7 @@ Both sides are kept in half precision; the steps of the audio are 66 dB below wh
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,7 @@ class TaughtSound:
     """One sentence.
 
     Attributes:
-        steps: features after the student's first stage ``[channels, frames * rate]`` float16.
+        steps: features after the stages taken over ``[channels, frames * rate]`` float16.
         audio: ``[frames * hop]`` float16.
         frames: length.
     """
@@ -39,19 +40,23 @@ def taught_sound(
     sentences: Sequence[np.ndarray],
     cache: Path | None,
     on_progress: Progress | None = None,
+    *,
+    taken: int = 1,
 ) -> tuple[list[TaughtSound], Asked]:
     """Features and audio; sentence ``n`` is said with seed ``n`` and the voice's own scales.
 
     Args:
         voice: the teacher.
-        front: a decoder whose first stage is made of the teacher's layers.
+        front: a decoder whose first stages are made of the teacher's layers.
         sentences: phoneme ids ``[phonemes]`` each.
         cache: directory of everything any teacher said; ``None`` keeps nothing.
         on_progress: told how many sentences are known.
+        taken: how many stages those are.
     """
+    stages = front.trunk.stages[:taken]
 
     def ask(first: int, here: Sequence[np.ndarray]) -> Mapping[str, np.ndarray]:
-        said = [_say(voice, front, ids, number) for number, ids in enumerate(here, first)]
+        said = [_say(voice, front, ids, number, taken) for number, ids in enumerate(here, first)]
         return {
             "steps": np.concatenate([each.steps for each in said], axis=-1),
             "audio": np.concatenate([each.audio for each in said]),
@@ -59,8 +64,9 @@ def taught_sound(
         }
 
     parts = ("encoder", "durations", "flow", "decoder")
-    stored, known = sharded(f"sound {front.trunk.stages[0]}", voice, parts, sentences, cache, ask, on_progress)
-    rate, hop = front.trunk.stages[0].rate, voice.hop
+    kind = f"sound {' '.join(str(stage) for stage in stages)}"
+    stored, known = sharded(kind, voice, parts, sentences, cache, ask, on_progress)
+    rate, hop = math.prod(stage.rate for stage in stages), voice.hop
     found = []
     for _, arrays in stored:
         ends = np.cumsum(arrays["frames"])[:-1]
@@ -73,12 +79,12 @@ def taught_sound(
 
 
 @torch.inference_mode()
-def _say(voice: Voice, front: Trunk, ids: np.ndarray, seed: int) -> TaughtSound:
+def _say(voice: Voice, front: Trunk, ids: np.ndarray, seed: int, taken: int) -> TaughtSound:
     encoder = voice.torch_runners(Buckets(phonemes=(len(ids),), frames=()))["encoder"]
     prior = voice.prior(encoder, ids, seed)
     frames = int(prior.durations.sum())
     rest = voice.torch_runners(Buckets(phonemes=(), frames=(frames,)))
     z = voice.run_flow(rest["flow"], voice.prior_sample(prior, seed))
-    steps = front.features(torch.from_numpy(z), torch.ones(1, 1, frames), 0, 1)
+    steps = front.features(torch.from_numpy(z), torch.ones(1, 1, frames), 0, taken)
     audio = voice.run_decoder(rest["decoder"], z)
     return TaughtSound(steps=steps[0].numpy().astype(np.float16), audio=audio.astype(np.float16), frames=frames)

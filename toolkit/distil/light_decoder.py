@@ -1,11 +1,13 @@
 """Distils a voice's HiFi-GAN decoder into a light one.
 
 The layers of the first stage stay the teacher's. Second stage and head learn the teacher's audio: first by distances of
-waveforms and spectra, then also by judges (`adversary`), which take the metallic sound away that distances leave.
+waveforms and spectra, then also by judges (`adversary`), which take the metallic sound away that distances leave. Of a
+narrow decoder only the last stage is not the teacher's, and it learns the very waveform (`copying_loss`).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,13 +18,13 @@ import torch
 from torch import Tensor, nn
 
 from toolkit.distil.adversary import Judges
-from toolkit.distil.decoder_start import light_config, start_tail, take_front
+from toolkit.distil.decoder_start import light_config, start_tail, take_front, taken_stages
 from toolkit.distil.decoder_teacher import TaughtSound, taught_sound
 from toolkit.distil.voice_teacher import Asked, Progress
-from toolkit.distil.waveform_losses import waveform_loss
+from toolkit.distil.waveform_losses import copying_loss, waveform_loss
 from toolkit.errors import DataError
 from toolkit.models.vits.decoders import kind_of_decoder
-from toolkit.models.vits.light_config import LightConfig
+from toolkit.models.vits.light_config import LightConfig, NarrowConfig
 from toolkit.models.vits.light_generator import Trunk
 from toolkit.models.vits.parts import DecoderPart
 from toolkit.models.voice import Voice
@@ -95,7 +97,8 @@ def distil_decoder(
     student = module.dec
     take_front(student, teacher)
     module.eval().requires_grad_(False)
-    taught, known = taught_sound(voice, student, sentences[: settings.sentences], cache, on_teacher)
+    taken = taken_stages(config)
+    taught, known = taught_sound(voice, student, sentences[: settings.sentences], cache, on_teacher, taken=taken)
     start_tail(student, teacher, taught[:_FITTED_SENTENCES])
     losses = _train(voice, student, settings, taught, known, seed, checkpoint_dir, on_step)
     module.eval().requires_grad_(False)
@@ -113,7 +116,9 @@ def _train(
     on_step: StepProgress | None,
 ) -> list[float]:
     how = training_settings(settings.training, seed)
-    windows = _Windows(taught, student.trunk.stages[0].rate, voice.hop)
+    taken, stages = taken_stages(student.config), student.trunk.stages
+    windows = _Windows(taught, math.prod(stage.rate for stage in stages[:taken]), voice.hop)
+    distance = copying_loss if isinstance(student.config, NarrowConfig) else waveform_loss
     judges = Judges(_JUDGES_RATE, seed)
     first_judged = round(how.steps * (1.0 - settings.judged_ratio))
     edge = _EDGE_FRAMES * voice.hop
@@ -121,9 +126,9 @@ def _train(
     def loss_of(step: int) -> Tensor:
         steps, audio = windows.batch(how.batch, seed, step)
         mask = steps.new_ones(1, 1, windows.frames)
-        made = student.sound(student.features(steps, mask, 1, len(student.trunk.stages)), mask)[:, 0]
+        made = student.sound(student.features(steps, mask, taken, len(stages)), mask)[:, 0]
         wanted, found = audio[:, edge:-edge], made[:, edge:-edge]
-        loss = waveform_loss(wanted, found, voice.sample_rate_hz)
+        loss = distance(wanted, found, voice.sample_rate_hz)
         if step >= first_judged:
             heard = max(1, round(how.batch * _JUDGED_RATIO))
             judges.learn(wanted[:heard], found[:heard])
@@ -141,9 +146,10 @@ def _train(
 
 
 def _tail(student: Trunk) -> nn.ModuleDict:
-    """The layers that learn, under their names in the decoder: everything behind the first stage."""
-    blocks = len(student.trunk.stages[0].blocks)
-    kept = {"conv_pre", "ups.0", *(f"resblocks.{place}" for place in range(blocks))}
+    """The layers that learn, under their names in the decoder: everything behind the stages that stay the teacher's."""
+    taken = taken_stages(student.config)
+    blocks = sum(len(stage.blocks) for stage in student.trunk.stages[:taken])
+    kept = {"conv_pre", *(f"ups.{place}" for place in range(taken)), *(f"resblocks.{place}" for place in range(blocks))}
     found: dict[str, nn.Module] = {}
     for name, child in student.named_children():
         inside = child.named_children() if isinstance(child, nn.ModuleList) else [("", child)]

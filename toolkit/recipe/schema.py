@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 Precision = Literal["int8", "int8-weights", "int8-storage", "int16x8", "float16", "float32"]
 
@@ -96,8 +96,17 @@ class Compression(_Strict):
 
     equalise: bool = Field(True, description="exact cross-layer equalisation before int8 ranges are chosen")
     principal: tuple[PrincipalSplit, ...] = Field((), description="exact rewrite; the last that matches wins")
+    channel_gains: bool = Field(
+        False, description="a float gain per channel wherever 8 bits meet float, so that each channel uses its 8 bits"
+    )
     sparsity: Sparsity | None = None
     finetune: Finetune = Finetune()
+
+    @model_validator(mode="after")
+    def _gains_are_chosen(self) -> Self:
+        if self.channel_gains and not self.equalise:
+            raise ValueError("channel_gains without equalise: gains are chosen by equalisation; switch both on")
+        return self
 
 
 class Part(_Strict):

@@ -117,8 +117,11 @@ class DurationsStudent(_Strict):
 class DecoderStudent(_Strict):
     """A light decoder in place of HiFi-GAN."""
 
-    kind: Literal["istft", "wavenet"] = Field("istft", description="an inverse-STFT head, or a WaveNet")
-    width: PositiveInt = Field(32, description="channels of its second stage")
+    kind: Literal["istft", "wavenet", "narrow"] = Field(
+        "istft", description="an inverse-STFT head, a WaveNet, or HiFi-GAN with a narrow last stage"
+    )
+    width: PositiveInt = Field(32, description="channels of its second stage; narrow: has the teacher's")
+    last_width: PositiveInt = Field(16, description="narrow: channels of its last stage")
     sentences: PositiveInt = Field(300, description="the first sentences, which it is taught with")
     judged_ratio: float = Field(
         0.25, ge=0.0, le=1.0, description="share of the steps, the last, in which judges of the sound take part"
@@ -151,11 +154,19 @@ class DistilVoice(_Strict):
         return self
 
 
+DECODER_STUDENTS: dict[str, DecoderStudent] = {
+    "istft": DecoderStudent(),
+    "wavenet": DecoderStudent(kind="wavenet"),
+    "narrow": DecoderStudent(
+        kind="narrow", judged_ratio=0.0, training=Training(steps=10000, batch=4, learning_rate=1.5e-3, dropout=0.0)
+    ),
+}
+"""By kind. What is copied to the waveform needs no judges."""
 VOICE_STUDENTS: dict[str, DistilVoice] = {
     "small": DistilVoice(),
     "moderate": DistilVoice(flow=None),
     "durations": DistilVoice(encoder=None, flow=None),
-    "decoder": DistilVoice(encoder=None, flow=None, durations=None, decoder=DecoderStudent()),
+    "decoder": DistilVoice(encoder=None, flow=None, durations=None, decoder=DECODER_STUDENTS["istft"]),
 }
 """By name, of a voice of Piper's medium size: a tenth of its bytes, a fifth; all the teacher's but the duration
 predictor, or but the decoder.
@@ -233,18 +244,23 @@ def parallel_student(
     return checked(DistilParallel, data)
 
 
-def student_of_voice(name: str, changes: tuple[str, ...] = (), seed: int = 0) -> DistilVoice:
+def student_of_voice(
+    name: str, changes: tuple[str, ...] = (), seed: int = 0, decoder: str | None = None
+) -> DistilVoice:
     """Settings of a student by name, changed.
 
     Args:
         name: one of ``VOICE_STUDENTS``.
         changes: ``dotted.key=value``, as recipes are changed.
         seed: of everything drawn.
+        decoder: one of ``DECODER_STUDENTS``, in place of what the student has.
 
     Raises:
         RecipeError: a change the schema does not accept.
     """
     data = VOICE_STUDENTS[name].model_dump(mode="json") | {"seed": seed}
+    if decoder is not None:
+        data["decoder"] = DECODER_STUDENTS[decoder].model_dump(mode="json")
     for change in changes:
         apply_change(data, change)
     return checked(DistilVoice, data)

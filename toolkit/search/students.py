@@ -153,8 +153,10 @@ def _recipe_of(voice: Voice) -> str:
     """The built-in recipe for a student of such parts."""
     from toolkit.models.vits.decoders import kind_of_decoder
 
-    light = kind_of_decoder(voice.config.generator).name != "hifigan"
+    kind = kind_of_decoder(voice.config.generator).name
     timed = voice.config.durations is not None
-    if light:
+    if kind == "narrow" and not timed:
+        return "vits-voice-narrow"
+    if kind != "hifigan":
         return "vits-voice-small-light" if timed else "vits-voice-light"
     return "vits-voice-small" if timed else ""

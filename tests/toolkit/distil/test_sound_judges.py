@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from toolkit.distil.adversary import Judges
-from toolkit.distil.waveform_losses import mel_distance, waveform_loss
+from toolkit.distil.waveform_losses import copying_loss, mel_distance, waveform_loss
 from toolkit.quality.mel import log_mel_l1
 
 RATE_HZ = 22050
@@ -28,6 +28,28 @@ def test_the_loss_orders_errors_by_how_much_is_heard() -> None:
     assert float(waveform_loss(clean, muffled, RATE_HZ)) > losses[1]
     # Other phases with the same magnitudes cost something, but less than noise does.
     assert losses[0] < float(waveform_loss(clean, tone(1.0), RATE_HZ)) < losses[3]
+
+
+def test_a_copy_upside_down_is_none() -> None:
+    clean, noise = tone(), torch.randn(2, 8192, generator=torch.Generator().manual_seed(1))
+    losses = [float(copying_loss(clean, clean + level * noise, RATE_HZ)) for level in (0.0, 0.001, 0.01, 0.1)]
+    assert losses == sorted(losses) and len(set(losses)) == 4
+    # What the other loss takes for better than some noise is, as a copy, worse.
+    noisy = clean + 0.01 * noise
+    assert float(copying_loss(clean, -clean, RATE_HZ)) > float(copying_loss(clean, noisy, RATE_HZ))
+    assert float(waveform_loss(clean, -clean, RATE_HZ)) < float(waveform_loss(clean, noisy, RATE_HZ))
+
+
+def test_of_a_copy_low_bins_count_more_than_high_ones() -> None:
+    clean = tone()
+    spectrum = torch.fft.rfft(clean)
+    hertz = torch.fft.rfftfreq(clean.shape[-1], 1 / RATE_HZ)
+
+    def without(low: float, high: float) -> float:
+        left = spectrum * ((hertz < low) | (hertz >= high))
+        return float(copying_loss(clean, torch.fft.irfft(left, clean.shape[-1]), RATE_HZ))
+
+    assert without(1000.0, 2000.0) > without(9000.0, 10000.0) > float(copying_loss(clean, clean, RATE_HZ))
 
 
 def test_the_mel_distance_is_the_one_quality_reports() -> None:

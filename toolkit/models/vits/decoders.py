@@ -10,8 +10,8 @@ from torch import nn
 
 from toolkit.models.vits.config import GeneratorConfig
 from toolkit.models.vits.generator import Generator
-from toolkit.models.vits.light_config import IstftConfig, WavenetConfig
-from toolkit.models.vits.light_generator import IstftGenerator, WavenetGenerator
+from toolkit.models.vits.light_config import IstftConfig, NarrowConfig, WavenetConfig
+from toolkit.models.vits.light_generator import IstftGenerator, NarrowGenerator, WavenetGenerator
 from toolkit.models.vits.reach import generator_reach_frames, light_reach_frames
 
 
@@ -36,6 +36,7 @@ DECODERS: Final = (
     DecoderKind(name="hifigan", config=GeneratorConfig, module=Generator, reach_frames=generator_reach_frames),
     DecoderKind(name="istft", config=IstftConfig, module=IstftGenerator, reach_frames=light_reach_frames),
     DecoderKind(name="wavenet", config=WavenetConfig, module=WavenetGenerator, reach_frames=light_reach_frames),
+    DecoderKind(name="narrow", config=NarrowConfig, module=NarrowGenerator, reach_frames=light_reach_frames),
 )
 
 

@@ -1,4 +1,4 @@
-"""Sizes of the two light decoders, students of a HiFi-GAN generator."""
+"""Sizes of the light decoders, students of a HiFi-GAN generator."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ STAGES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LightTrunk:
-    """What both light decoders share: a generator that ends early.
+    """What light decoders share: a generator whose stages may differ, and which may end early.
 
     Attributes:
         channels: channels of ``z``.
@@ -121,4 +121,37 @@ class WavenetConfig:
         return self.trunk.rate * self.patch
 
 
-LightConfig = IstftConfig | WavenetConfig
+NARROW_STAGES = (
+    *(
+        LightStage(rate=8, kernel=16, padding=4, width=width, blocks=(3, 5, 7), dilations=((1, 2), (2, 6), (3, 12)))
+        for width in (128, 64)
+    ),
+    LightStage(rate=4, kernel=8, padding=2, width=16, blocks=(5, 7), dilations=((2, 6), (3, 12))),
+)
+"""For a medium Piper voice: its first two stages, and of the last half the channels and two of the three blocks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NarrowConfig:
+    """HiFi-GAN with a narrower last stage.
+
+    Attributes:
+        trunk: all stages.
+        last_slope: negative slope before ``conv_post``.
+    """
+
+    trunk: LightTrunk = LightTrunk(stages=NARROW_STAGES)
+    last_slope: float = 0.01
+
+    @property
+    def channels(self) -> int:
+        """Channels of ``z``."""
+        return self.trunk.channels
+
+    @property
+    def hop(self) -> int:
+        """Audio samples per frame."""
+        return self.trunk.rate
+
+
+LightConfig = IstftConfig | WavenetConfig | NarrowConfig

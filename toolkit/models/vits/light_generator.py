@@ -1,7 +1,8 @@
-"""Two light decoders: a HiFi-GAN generator that ends early, and a head whose every step is a patch of samples.
+"""Light decoders. Two are a HiFi-GAN generator that ends early, and a head whose every step is a patch of samples.
 
 HiFi-GAN spends two fifths of its time on the last stage, at the audio rate on few channels, and as much on the stage
-before. Here the last stage is gone, the one before is narrow, and one convolution brings the signal to the audio rate:
+before. In these two the last stage is gone, the one before is narrow, and one convolution brings the signal to the
+audio rate:
 
 * ``IstftGenerator``: spectra of short overlapping frames, then a windowed inverse DFT with overlap-add.
   Source: Kaneko et al. 2022, iSTFTNet, arXiv:2203.02395. Each bin is a gain times a real and an imaginary part, where
@@ -9,6 +10,9 @@ before. Here the last stage is gone, the one before is narrow, and one convoluti
   head is a special case, so that the first weights can be a least-squares fit.
 * ``WavenetGenerator``: gated dilated convolutions (van den Oord et al. 2016, arXiv:1609.03499), neither causal nor
   autoregressive, whose steps are patches of samples.
+
+The third, ``NarrowGenerator``, keeps all stages: with 8-bit arithmetic the first ones cost next to nothing, and only
+the last, which 8 bits would make hiss, is cut down.
 
 Parameter names of the layers taken over are the teacher's. Masks stand wherever a convolution follows, as in
 ``Generator``: a padded bucket gives the samples of an unpadded signal.
@@ -24,10 +28,11 @@ from torch.nn import functional
 
 from toolkit.models.vits.flow import WaveNet
 from toolkit.models.vits.generator import RESBLOCKS
-from toolkit.models.vits.light_config import IstftConfig, LightConfig, WavenetConfig
+from toolkit.models.vits.light_config import IstftConfig, LightConfig, NarrowConfig, WavenetConfig
 
 _LARGEST_LOG = 5.0
 """Of a bin's gain, natural logarithm: a damaged or untrained head overflows nothing."""
+_POST_KERNEL = 7
 
 
 class Trunk(nn.Module):
@@ -120,7 +125,8 @@ class IstftGenerator(Trunk):
         step_mask = functional.interpolate(mask, scale_factor=float(config.trunk.rate), mode="nearest")
         gain = torch.exp(torch.clamp(self.gain(x), max=_LARGEST_LOG)) * step_mask
         parts = self.spectrum(x) * torch.cat([gain, gain], dim=1)
-        return _in_order(functional.conv1d(parts, self.synthesis.to(parts.device), padding=config.overlap // 2))
+        audio = functional.conv1d(parts, self.synthesis.to(parts.device), padding=config.overlap // 2)
+        return torch.clamp(_in_order(audio), -1.0, 1.0)
 
 
 class WavenetGenerator(Trunk):
@@ -142,12 +148,45 @@ class WavenetGenerator(Trunk):
         step_mask = functional.interpolate(mask, scale_factor=float(config.trunk.rate), mode="nearest")
         # The sum of what came in and of every layer's skip: at first the WaveNet need only correct.
         x = x + self.enc(functional.leaky_relu(x, config.trunk.slope), step_mask)
-        return _in_order(self.patch(functional.leaky_relu(x, config.trunk.slope)))
+        return torch.clamp(_in_order(self.patch(functional.leaky_relu(x, config.trunk.slope))), -1.0, 1.0)
+
+
+class NarrowGenerator(Trunk):
+    """Latent to audio through all stages of HiFi-GAN, whose widths and blocks are a stage's own.
+
+    HiFi-GAN's output convolution has one output channel, where kernels compute sixteen. Here it strides over as many
+    samples as the last stage makes of a step, and gives them at once: the same samples in a quarter of the time.
+
+    Args:
+        config: sizes.
+    """
+
+    def __init__(self, config: NarrowConfig) -> None:
+        super().__init__(config)
+        last = config.trunk.stages[-1]
+        self.conv_post = nn.Conv1d(last.width, last.rate, _POST_KERNEL + last.rate - 1, last.rate, _POST_KERNEL // 2)
+
+    def sound(self, x: Tensor, mask: Tensor) -> Tensor:
+        """See ``Trunk.sound``."""
+        return _in_order(torch.tanh(self.conv_post(functional.leaky_relu(x, self.config.last_slope))))
+
+
+def strided_post(weight: Tensor, rate: int) -> Tensor:
+    """The kernel of ``NarrowGenerator.conv_post`` that gives what HiFi-GAN's gives.
+
+    Args:
+        weight: of HiFi-GAN's ``conv_post`` ``[1, width, 7]``.
+        rate: samples at once.
+
+    Returns:
+        ``[rate, width, 7 + rate - 1]``: for sample ``n`` the kernel, ``n`` places later.
+    """
+    return torch.cat([functional.pad(weight, (place, rate - 1 - place)) for place in range(rate)])
 
 
 def _in_order(patches: Tensor) -> Tensor:
-    """``[batch, patch, steps]`` to ``[batch, 1, steps * patch]``, samples in [-1, 1]."""
-    return torch.clamp(patches.transpose(1, 2).reshape(patches.shape[0], 1, -1), -1.0, 1.0)
+    """``[batch, patch, steps]`` to ``[batch, 1, steps * patch]``."""
+    return patches.transpose(1, 2).reshape(patches.shape[0], 1, -1)
 
 
 def overlap_add_kernel(patch: int, overlap: int) -> Tensor:

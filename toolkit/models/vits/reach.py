@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from toolkit.models.vits.config import FlowConfig, GeneratorConfig
-from toolkit.models.vits.light_config import LightConfig, LightTrunk, WavenetConfig
+from toolkit.models.vits.light_config import LightConfig, LightTrunk, NarrowConfig, WavenetConfig
 
 
 def flow_reach_frames(config: FlowConfig) -> int:
@@ -19,6 +19,8 @@ def light_reach_frames(config: LightConfig) -> int:
     frames = _trunk_reach(trunk)
     if isinstance(config, WavenetConfig):
         steps = (config.kernel - 1) // 2 * sum(config.dilations) + config.head_kernel // 2
+    elif isinstance(config, NarrowConfig):
+        steps = 3  # conv_post, width 7
     else:
         steps = config.head_kernel // 2 + config.overlap // 2
     return math.ceil(frames + steps / trunk.rate)

@@ -12,13 +12,13 @@ from toolkit.models.vits import parts
 from toolkit.models.voice import Voice
 from toolkit.recipe.shrinking import DecoderStudent
 
-KINDS = ("istft", "wavenet")
+KINDS = ("istft", "wavenet", "narrow")
 
 
 def light_voice(kind: str, resblock: str = "2") -> Voice:
     """A voice whose decoder is a light one."""
     voice = seeded_voice(0, resblock)
-    sizes = light_config(voice.config.generator, DecoderStudent(kind=kind, width=4))
+    sizes = light_config(voice.config.generator, DecoderStudent(kind=kind, width=4, last_width=2))
     config = replace(voice.config, generator=sizes)
     torch.manual_seed(0)
     decoder = parts.build(config)["decoder"]

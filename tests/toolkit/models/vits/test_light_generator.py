@@ -9,8 +9,8 @@ import torch
 from tests.toolkit.models.vits.light_voices import KINDS, light_voice
 from toolkit.models.vits import host
 from toolkit.models.vits.decoders import kind_of_decoder
-from toolkit.models.vits.light_config import IstftConfig, WavenetConfig
-from toolkit.models.vits.light_generator import overlap_add_kernel
+from toolkit.models.vits.light_config import IstftConfig, NarrowConfig, WavenetConfig
+from toolkit.models.vits.light_generator import overlap_add_kernel, strided_post
 from toolkit.models.vits.probe import probe_ids
 from toolkit.models.voice import Buckets, Voice, torch_runner
 from toolkit.models.voice_file import read_voice, write_voice
@@ -48,6 +48,20 @@ def test_the_kernel_is_the_inverse_stft(patch: int, overlap: int) -> None:
     wanted, kernel = overlap_added(spectra, patch, overlap), overlap_add_kernel(patch, overlap)
     np.testing.assert_allclose(by_convolution(kernel), wanted, atol=1e-5)
     assert np.abs(by_convolution(kernel.flip(2)) - wanted).max() > 1e-2  # the twin: frames in the wrong order
+
+
+@pytest.mark.parametrize("rate", [2, 4, 8])
+def test_the_strided_output_gives_hifigans_samples(rate: int) -> None:
+    noise = torch.Generator().manual_seed(0)
+    weight, x = torch.randn(1, 3, 7, generator=noise), torch.randn(1, 3, 16 * rate, generator=noise)
+    wanted = torch.nn.functional.conv1d(x, weight, padding=3)[0, 0]
+
+    def said(kernel: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.conv1d(x, kernel, stride=rate, padding=3)[0].T.reshape(-1)
+
+    kernel = strided_post(weight, rate)
+    torch.testing.assert_close(said(kernel), wanted, rtol=0.0, atol=1e-5)
+    assert (said(kernel.flip(0)) - wanted).abs().max() > 0.1  # the twin: samples of a step in the wrong order
 
 
 def padded_and_exact(voice: Voice, length: int, bucket: int) -> tuple[np.ndarray, np.ndarray]:
@@ -107,5 +121,5 @@ def test_a_voice_says_the_same_after_its_file(voice: Voice, tmp_path: Path) -> N
 
 def test_sizes_decide_the_kind(voice: Voice) -> None:
     kind = kind_of_decoder(voice.config.generator)
-    assert kind.config is {"istft": IstftConfig, "wavenet": WavenetConfig}[kind.name]
+    assert kind.config is {"istft": IstftConfig, "wavenet": WavenetConfig, "narrow": NarrowConfig}[kind.name]
     assert voice.hop == 16
