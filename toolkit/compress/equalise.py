@@ -23,6 +23,8 @@ from toolkit.compress.quantised_tensors import quantised_tensors
 from toolkit.compress.streams import PINNED, find_streams, is_channel_gain
 
 if TYPE_CHECKING:
+    import tf_keras
+
     from converters.keras_graph.relayer import RelayeredModel
 
 _CUTS = frozenset({"Conv2D", "Conv2DTranspose", "Dense"})
@@ -87,20 +89,17 @@ def equalise(
     scales = best_scales(tensors, kernels, sizes)
     ones = {name: np.ones(size) for name, size in sizes.items()}
     gain = 10.0 * float(np.log10(predict(tensors, kernels, ones) / predict(tensors, kernels, scales)))
+    _apply_scales(model, live, scales)  # nobody else has this model: `_with_entries` made it
     return Equalised(
-        relayered=apply_scales(widened, live, scales),
+        relayered=widened,
         scales=scales,
         predicted_gain_db=gain,
         statistics={name: _rescaled(found, scales.get(live[name])) for name, found in statistics.items()},
     )
 
 
-def apply_scales(
-    relayered: RelayeredModel, streams: Mapping[str, str], scales: Mapping[str, np.ndarray]
-) -> RelayeredModel:
-    """The same function with every stream's channels divided by its scales."""
-    model = rewire.rebuild(relayered.model, lambda layer, inputs, copy: rewire.call(copy(), inputs))
-    rewire.copy_weights(relayered.model, model)
+def _apply_scales(model: tf_keras.Model, streams: Mapping[str, str], scales: Mapping[str, np.ndarray]) -> None:
+    """Divides every stream's channels by its scales, in the model itself; what it computes stays the same."""
     for layer in model.layers:
         kind = type(layer).__name__
         if kind in _CUTS:
@@ -111,7 +110,6 @@ def apply_scales(
             source = scales.get(streams[rewire.producers(layer)[0].name], 1.0)
             constant = layer.get_weights()[0].astype(np.float64)
             layer.set_weights([(constant * source / scales.get(streams[layer.name], 1.0)).astype(np.float32)])
-    return replace(relayered, model=model)
 
 
 def channel_axes(layer: Any) -> tuple[int, int]:
