@@ -16,6 +16,7 @@ from toolkit.compress.equalise import equalise
 from toolkit.compress.finetune import Finetuned, finetune
 from toolkit.compress.keras_qat import Ranges, wrap
 from toolkit.compress.keras_sparsity import SparseModel, prune
+from toolkit.compress.pointless_rounding import without_pointless_rounding
 from toolkit.compress.precision import LayerPrecision, PrecisionPlan, plan_precision
 from toolkit.compress.principal import PRINCIPAL_REASON, split_principal
 from toolkit.compress.quantised_tensors import WEIGHTED, quantised_tensors, tied_ranges
@@ -206,7 +207,8 @@ def export_int8(relayered: RelayeredModel, plan: PrecisionPlan, ranges: dict[str
     """The int8 file of a part: fake quantisation is folded, float layers keep their float weights exactly."""
     wrapped = wrap(relayered.model, plan, ranges)
     content = to_tflite(wrapped, relayered.interface, TfliteOptions(quantization="qat_int8"))
-    return _stored(restore_floats(content, relayered.model, plan), plan, relayered)
+    content = without_pointless_rounding(restore_floats(content, relayered.model, plan), plan)
+    return _stored(content, plan, relayered)
 
 
 def _tune(

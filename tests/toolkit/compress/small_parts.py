@@ -77,6 +77,25 @@ def _conv(filters, name, dilation=1):
     )
 
 
+def squashed_part(squash, place, seed=0):
+    """Two convolutions, a function with bounds, and operators that only move its values: before the end or inside."""
+    keras = frameworks.tf_keras()
+    wide, narrow = (1, FRAMES // 2, CHANNELS * 2), (1, FRAMES, CHANNELS)
+    start = keras.Input(batch_size=1, shape=narrow, name="mel")
+    x = start
+    if place == "last":
+        x = keras.layers.Reshape(wide, name="enc.in/Reshape")(x)
+    x = _conv(x.shape[-1], "enc.conv/Conv")(x)
+    x = _conv(x.shape[-1], "enc.middle/Conv")(x)
+    x = keras.layers.Activation(squash, name="enc/Squash")(x)
+    if place == "inside":
+        x = keras.layers.Reshape(wide, name="enc.in/Reshape")(x)
+        x = _conv(CHANNELS * 2, "enc.post/Conv")(x)
+    if place != "none":
+        x = keras.layers.Reshape(narrow, name="enc.out/Reshape")(x)
+    return _part(start, x, FRAMES, CHANNELS, CHANNELS, seed)
+
+
 def _part(start, end, frames, channels, out, seed):
     model = frameworks.tf_keras().Model(start, end, name="decoder")
     draw = np.random.default_rng(seed)

@@ -169,8 +169,6 @@ class NarrowGenerator(Trunk):
     def sound(self, x: Tensor, mask: Tensor) -> Tensor:
         """See ``Trunk.sound``."""
         patches = self.conv_post(functional.leaky_relu(x, self.config.last_slope))
-        # TODO(issue 4): where other layers are int8, TFLite's converter moves the tangent before the reshape and rounds
-        # the audio to 8 bits between the two.
         return torch.tanh(_in_order(patches))
 
 
