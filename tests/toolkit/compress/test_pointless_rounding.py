@@ -48,7 +48,7 @@ def test_a_fixed_scale_does_not_follow_values_into_float(monkeypatch, squash, pl
     expected = keras_runner(made.relayered.model, made.relayered.interface)(CALIBRATION[0])
     assert compare(expected, {"audio": _said(made)}).worst_snr_db > 25.0
     found, known = (read_tflite(file.tflite).signatures[0] for file in (made, before))
-    assert found.outputs == known.outputs
+    assert found.outputs.keys() == known.outputs.keys()
 
 
 def test_the_last_values_of_a_file_are_not_on_a_grid_of_8_bits(monkeypatch):
