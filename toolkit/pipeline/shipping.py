@@ -20,6 +20,7 @@ from toolkit.pipeline.layer_comparison import ComparedLayers, compare_layers
 from toolkit.pipeline.parts import calibration_inputs, judged_inputs
 from toolkit.pipeline.reuse import Reuse, shipped_digest
 from toolkit.pipeline.sources import Source
+from toolkit.recipe.load import builtin_names, load
 from toolkit.recipe.schema import Recipe
 from toolkit.results import PrecisionOp, Sparsity, Tried
 
@@ -144,7 +145,7 @@ def _ship(
         torch_names=dict(compressed.relayered.torch_names),
         audit=tuple(row.model_copy(update={"part": key}) for row in compressed.audit.rows),
         sparsity=tuple(compressed.sparse.rows) if compressed.sparse else (),
-        tried=tried_configurations(source) if part.source.name == "decoder" else (),
+        tried=tried_configurations(source, recipe) if part.source.name == "decoder" else (),
         matched={pattern: tuple(names) for pattern, names in compressed.plan.matched.items()},
         compared=compared,
     )
@@ -155,9 +156,16 @@ def file_stem(key: str) -> str:
     return key.replace("@", "-")
 
 
-def tried_configurations(source: Source) -> tuple[Tried, ...]:
-    """What was tried on the default voice's decoder before its recipe was chosen; for other voices it was not tried."""
+def tried_configurations(source: Source, recipe: Recipe) -> tuple[Tried, ...]:
+    """What was tried on the default voice's decoder before its recipe was chosen; for other voices it was not tried.
+
+    Marked as shipped is the row of the recipe, where the decoder's settings are still those of the built-in one.
+    """
     if source.name != _TRIED_ON:
         return ()
     text = resources.files("toolkit.compress").joinpath("tried_decoder_joe.json").read_text(encoding="utf-8")
-    return tuple(Tried.model_validate(row) for row in json.loads(text))
+    rows = (Tried.model_validate(row) for row in json.loads(text))
+    unchanged = recipe.name in builtin_names() and load(recipe.name).part("decoder") == recipe.part("decoder")
+    return tuple(
+        row.model_copy(update={"chosen": unchanged and row.name.startswith(f"recipe {recipe.name}:")}) for row in rows
+    )
