@@ -24,7 +24,6 @@ from toolkit.models.vits.generator import Generator
 from toolkit.models.vits.light_config import (
     IstftConfig,
     LightConfig,
-    LightStage,
     LightTrunk,
     NarrowConfig,
     WavenetConfig,
@@ -60,28 +59,11 @@ def light_config(teacher: GeneratorConfig, asked: DecoderStudent) -> LightConfig
         )
     if patch % 2:
         raise _unfit(f"its stages after the second make {patch} samples, an odd number", "distil another voice")
-    kernels, dilations = teacher.resblock_kernels, teacher.resblock_dilations
+    kernels = teacher.resblock_kernels
     wavenet = asked.kind == "wavenet"
     every = tuple(range(len(kernels)))
     first = tuple(sorted({kernels.index(min(kernels)), kernels.index(max(kernels))}))
-    stages = tuple(
-        LightStage(
-            rate=teacher.up_rates[number],
-            kernel=teacher.up_kernels[number],
-            padding=teacher.up_paddings[number],
-            width=width,
-            blocks=tuple(kernels[place] for place in kept),
-            dilations=tuple(dilations[place] for place in kept),
-        )
-        for number, (width, kept) in enumerate(((teacher.initial // 2, first), (asked.width, () if wavenet else every)))
-    )
-    trunk = LightTrunk(
-        channels=teacher.channels,
-        initial=teacher.initial,
-        stages=stages,
-        resblock=teacher.resblock,
-        slope=teacher.slope,
-    )
+    trunk = LightTrunk.of(teacher, ((teacher.initial // 2, first), (asked.width, () if wavenet else every)))
     return WavenetConfig(trunk=trunk, patch=patch) if wavenet else IstftConfig(trunk=trunk, patch=patch)
 
 

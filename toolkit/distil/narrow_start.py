@@ -18,7 +18,7 @@ from toolkit.distil.decoder_teacher import TaughtSound
 from toolkit.errors import RecipeError
 from toolkit.models.vits.config import GeneratorConfig
 from toolkit.models.vits.generator import Generator
-from toolkit.models.vits.light_config import LightStage, LightTrunk, NarrowConfig
+from toolkit.models.vits.light_config import LightTrunk, NarrowConfig
 from toolkit.models.vits.light_generator import NarrowGenerator, strided_post
 from toolkit.recipe.shrinking import DecoderStudent
 
@@ -43,25 +43,7 @@ def narrow_config(teacher: GeneratorConfig, asked: DecoderStudent) -> NarrowConf
     every = tuple(range(len(kernels)))
     kept = tuple(place for place in every if kernels[place] != min(kernels))
     shapes = [*((width, every) for width in widths[:-1]), (asked.last_width, kept)]
-    stages = tuple(
-        LightStage(
-            rate=teacher.up_rates[number],
-            kernel=teacher.up_kernels[number],
-            padding=teacher.up_paddings[number],
-            width=width,
-            blocks=tuple(kernels[place] for place in blocks),
-            dilations=tuple(teacher.resblock_dilations[place] for place in blocks),
-        )
-        for number, (width, blocks) in enumerate(shapes)
-    )
-    trunk = LightTrunk(
-        channels=teacher.channels,
-        initial=teacher.initial,
-        stages=stages,
-        resblock=teacher.resblock,
-        slope=teacher.slope,
-    )
-    return NarrowConfig(trunk=trunk, last_slope=teacher.last_slope)
+    return NarrowConfig(trunk=LightTrunk.of(teacher, shapes), last_slope=teacher.last_slope)
 
 
 @torch.no_grad()

@@ -7,8 +7,14 @@ import numpy as np
 from converters import frameworks
 from converters.keras_graph.relayer import RelayeredModel
 from converters.spec import Interface, Layout, PartSpec, TensorSpec
+from toolkit.recipe.schema import PrecisionPolicy, PrecisionRule
 
 FRAMES, CHANNELS, STRIDE = 32, 6, 4
+BRANCHES = "dec.resblocks.*.convs.0"
+FLOAT_SUMS = PrecisionPolicy(
+    default="float32", rules=(PrecisionRule(match=BRANCHES, use="int8", because="chosen by the test"),)
+)
+"""Only the convolutions of the residual branches are 8-bit."""
 
 
 def small_vocoder(seed: int = 0) -> RelayeredModel:

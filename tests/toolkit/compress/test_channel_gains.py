@@ -9,20 +9,16 @@ from converters.keras_graph.run import keras_runner
 from converters.parity import compare
 from converters.tflite_graph.read import read_tflite
 from converters.tflite_graph.run import tflite_runner
-from tests.toolkit.compress.small_vocoder import small_inputs, small_vocoder
+from tests.toolkit.compress.small_vocoder import BRANCHES, FLOAT_SUMS, small_inputs, small_vocoder
 from toolkit.compress.channel_gains import INTO, OUT_OF, with_channel_gains
 from toolkit.compress.equalise import equalise
 from toolkit.compress.precision import plan_precision
 from toolkit.compress.quantised_tensors import quantised_tensors
 from toolkit.compress.run import compress_part
 from toolkit.compress.streamline import masked_snr_db, streamline
-from toolkit.recipe.schema import Compression, PrecisionPolicy, PrecisionRule, PrincipalSplit
+from toolkit.recipe.schema import Compression, PrecisionPolicy, PrincipalSplit
 
 CALIBRATION = small_inputs(8)
-BRANCHES = "dec.resblocks.*.convs.0"
-FLOAT_SUMS = PrecisionPolicy(
-    default="float32", rules=(PrecisionRule(match=BRANCHES, use="int8", because="chosen by the test"),)
-)
 
 
 @pytest.fixture(scope="module")

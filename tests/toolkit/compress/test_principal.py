@@ -10,20 +10,16 @@ from converters.keras_graph.run import keras_runner
 from converters.parity import compare
 from converters.tflite_graph.read import read_tflite
 from converters.tflite_graph.run import tflite_runner
-from tests.toolkit.compress.small_vocoder import small_inputs, small_vocoder
+from tests.toolkit.compress.small_vocoder import BRANCHES, FLOAT_SUMS, small_inputs, small_vocoder
 from toolkit.compress import principal
 from toolkit.compress.observe import run_layers, target_inputs
 from toolkit.compress.run import compress_part
 from toolkit.compress.streamline import streamline
 from toolkit.errors import RecipeError
-from toolkit.recipe.schema import Compression, PrecisionPolicy, PrecisionRule, PrincipalSplit
+from toolkit.recipe.schema import Compression, PrincipalSplit
 
 CALIBRATION = small_inputs(6)
-BRANCHES = "dec.resblocks.*.convs.0"
 SPLITS = (PrincipalSplit(match=BRANCHES, rank=3), PrincipalSplit(match="dec.ups.0", rank=2))
-FLOAT_SUMS = PrecisionPolicy(
-    default="float32", rules=(PrecisionRule(match=BRANCHES, use="int8", because="chosen by the test"),)
-)
 
 
 @pytest.fixture(scope="module")

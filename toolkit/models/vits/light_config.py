@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from toolkit.models.vits.config import GeneratorConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +58,34 @@ class LightTrunk:
     stages: tuple[LightStage, ...] = STAGES
     resblock: str = "2"
     slope: float = 0.1
+
+    @classmethod
+    def of(cls, teacher: GeneratorConfig, shapes: Sequence[tuple[int, Sequence[int]]]) -> LightTrunk:
+        """A trunk with a teacher's first stages.
+
+        Args:
+            teacher: gives all sizes but these.
+            shapes: of each stage its channels, and the places of the residual blocks it keeps of the teacher's.
+        """
+        kernels, dilations = teacher.resblock_kernels, teacher.resblock_dilations
+        stages = tuple(
+            LightStage(
+                rate=teacher.up_rates[number],
+                kernel=teacher.up_kernels[number],
+                padding=teacher.up_paddings[number],
+                width=width,
+                blocks=tuple(kernels[place] for place in kept),
+                dilations=tuple(dilations[place] for place in kept),
+            )
+            for number, (width, kept) in enumerate(shapes)
+        )
+        return cls(
+            channels=teacher.channels,
+            initial=teacher.initial,
+            stages=stages,
+            resblock=teacher.resblock,
+            slope=teacher.slope,
+        )
 
     @property
     def rate(self) -> int:
