@@ -262,15 +262,20 @@ def main() -> None:
     parser.add_argument("--gpt", type=Path, help=".ckpt: what sings is given its precision on sentences it says")
     parser.add_argument("--set", action="append", default=[], help="a change of the recipe, as of toolkit convert")
     parser.add_argument("--only", nargs="*", default=(*KINDS, "enrol"), choices=(*KINDS, "enrol"))
-    parser.add_argument("--one", choices=(*KINDS, "enrol"), help=argparse.SUPPRESS)
+    parser.add_argument("--one", choices=(*KINDS, "enrol", "weights"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
+    if arguments.one == "weights":
+        sys.stdout.write(json.dumps({name: str(path) for name, path in models(arguments.out).items()}) + "\n")
+        return
     if arguments.one:
         found = enrol(arguments) if arguments.one == "enrol" else convert(arguments.one, arguments)
         sys.stdout.write(json.dumps(found) + "\n")
         return
     if arguments.gpt is None and set(arguments.only) & set(SINGING):
         parser.error("--gpt is needed for what sings")
+    if set(arguments.only) - set(SINGING):
+        in_process("weights", arguments)  # by themselves: making them takes memory no conversion needs
     for kind in arguments.only:
         sys.stdout.write(json.dumps({kind: in_process(kind, arguments)}, indent=1) + "\n")
         sys.stdout.flush()
