@@ -75,13 +75,14 @@ def _island(model: Any, graph: Any, index: int, asked: frozenset[int]) -> _Islan
     entry = graph.operators[index]
     if kind_of(model, entry) != _BUILTIN.QUANTIZE or not _is_float(graph, entry.inputs[0]):
         return None
+    outputs = {int(value) for value in graph.outputs}
     moves: list[int] = []
     exits: list[int] = []
     waiting = [int(entry.outputs[0])]
     while waiting:
         tensor = waiting.pop()
         readers = _readers(graph, tensor)
-        if not readers or tensor in {int(value) for value in graph.outputs}:
+        if not readers or tensor in outputs:
             return None
         for reader in readers:
             operator = graph.operators[reader]
@@ -93,8 +94,8 @@ def _island(model: Any, graph: Any, index: int, asked: frozenset[int]) -> _Islan
                 waiting.append(int(operator.outputs[0]))
             else:
                 return None
-    outputs = [exit_ for exit_ in exits if int(graph.operators[exit_].outputs[0]) in {int(v) for v in graph.outputs}]
-    if outputs and (len(outputs) > 1 or _maker(graph, int(entry.inputs[0])) is None):
+    ends = sum(int(graph.operators[exit_].outputs[0]) in outputs for exit_ in exits)
+    if ends > 1 or (ends and _maker(graph, int(entry.inputs[0])) is None):
         return None  # outputs of the file that would be one tensor, or its input
     return _Island(entry=index, moves=tuple(moves), exits=tuple(exits))
 
@@ -116,7 +117,7 @@ def _made_float(graph: Any, island: _Island) -> set[int]:
             maker = graph.operators[_maker(graph, value)]
             maker.outputs = [copy if int(made) == value else int(made) for made in maker.outputs]
             value, copy = copy, value
-        _read_instead([o for index, o in enumerate(graph.operators) if index != exit_], copy, value)
+        _read_instead(graph.operators, copy, value)
     return {island.entry, *island.exits}
 
 

@@ -155,19 +155,17 @@ def quantise(
         relayered, plan = _known(split.relayered, plan, PRINCIPAL_REASON, "float16")
         narrower = split.range_ratios
         tell("principal", 1, 1, f"{len(split.layers)} convolutions split, equal to {split.snr_db:.0f} dB")
-        statistics = observe_statistics(relayered, list(calibration)[::2], with_gain=True, seed=seed)
     if settings.channel_gains:
-        # Scales from one half of the inputs, ranges from all: where every channel fills its range, others overflow it.
+        # From one half of the inputs, so that the other says how much room a range needs.
         freed = equalise(relayered, plan, list(calibration)[::2], seed, channel_gains=True)
         relayered, statistics = freed.relayered, freed.statistics
         relayered, plan = _known(relayered, plan, GAIN_REASON)
         gain += freed.predicted_gain_db
         tell("equalise", 1, 1, f"{freed.predicted_gain_db:.1f} dB less with gains where 8 bits meet float")
+    elif settings.principal:
+        statistics = observe_statistics(relayered, list(calibration)[::2], with_gain=True, seed=seed)
     rounded = quantised_tensors(relayered.model, plan)
-    if settings.channel_gains:
-        ranges = search_ranges(relayered, calibration, statistics, rounded.activations, HEADROOM_FACTORS)
-    else:
-        ranges = choose_ranges(relayered, calibration, statistics, rounded.activations)
+    ranges = choose_ranges(relayered, calibration, statistics, rounded.activations, filled=settings.channel_gains)
     ranges |= {name: (r * ranges[name][0], r * ranges[name][1]) for name, r in _rounded(narrower, ranges).items()}
     ranges = tied_ranges(relayered.model, rounded, ranges)
     tuned = None
@@ -198,8 +196,16 @@ def choose_ranges(
     calibration: Sequence[Arrays],
     statistics: dict[str, TensorStatistics],
     names: Sequence[str],
+    *,
+    filled: bool = False,
 ) -> dict[str, tuple[float, float]]:
-    """Ranges of the 8-bit tensors; every third input is enough to choose between clipping and rounding."""
+    """Ranges of the 8-bit tensors; every third input is enough to choose between clipping and rounding.
+
+    Where every channel fills its range (``filled``), inputs that were not looked at overflow it: all of them decide,
+    and it may be wider than what was seen.
+    """
+    if filled:
+        return search_ranges(relayered, calibration, statistics, names, HEADROOM_FACTORS)
     return search_ranges(relayered, list(calibration)[::3], statistics, names)
 
 
