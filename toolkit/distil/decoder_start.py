@@ -18,7 +18,7 @@ from torch.nn import functional
 from toolkit.distil.decoder_teacher import TaughtSound
 from toolkit.distil.least_squares import fitted
 from toolkit.distil.narrow_start import narrow_config, start_narrow
-from toolkit.errors import RecipeError
+from toolkit.distil.unfit import unfit
 from toolkit.models.vits.config import GeneratorConfig
 from toolkit.models.vits.generator import Generator
 from toolkit.models.vits.light_config import (
@@ -48,17 +48,20 @@ def light_config(teacher: GeneratorConfig, asked: DecoderStudent) -> LightConfig
         RecipeError: the teacher has too few stages, or fewer channels there than asked for.
     """
     if not isinstance(teacher, GeneratorConfig) or len(teacher.up_rates) < 3:
-        raise _unfit("the teacher's decoder is no HiFi-GAN of three stages or more", "distil such a voice")
+        raise unfit("the teacher's decoder is no HiFi-GAN of three stages or more", "decoder", "distil such a voice")
     if asked.kind == "narrow":
         return narrow_config(teacher, asked)
     patch = math.prod(teacher.up_rates[2:])
     if asked.width > teacher.initial // 4:
-        raise _unfit(
+        raise unfit(
             f"the student's second stage has {asked.width} channels, the teacher's {teacher.initial // 4}",
+            "decoder",
             f"at most {teacher.initial // 4}",
         )
     if patch % 2:
-        raise _unfit(f"its stages after the second make {patch} samples, an odd number", "distil another voice")
+        raise unfit(
+            f"its stages after the second make {patch} samples, an odd number", "decoder", "distil another voice"
+        )
     kernels = teacher.resblock_kernels
     wavenet = asked.kind == "wavenet"
     every = tuple(range(len(kernels)))
@@ -181,7 +184,3 @@ def _spectra(audio: Tensor, patch: int, overlap: int) -> Tensor:
 
 def _tensor(array: object) -> Tensor:
     return torch.as_tensor(array).float()
-
-
-def _unfit(message: str, hint: str) -> RecipeError:
-    return RecipeError(message, code="recipe/out-of-range", where="distil → decoder", hint=hint)

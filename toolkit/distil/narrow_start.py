@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from toolkit.distil.decoder_teacher import TaughtSound
-from toolkit.errors import RecipeError
+from toolkit.distil.unfit import unfit
 from toolkit.models.vits.config import GeneratorConfig
 from toolkit.models.vits.generator import Generator
 from toolkit.models.vits.light_config import LightTrunk, NarrowConfig
@@ -35,11 +35,13 @@ def narrow_config(teacher: GeneratorConfig, asked: DecoderStudent) -> NarrowConf
     """
     widths = [teacher.initial // 2 ** (number + 1) for number in range(len(teacher.up_rates))]
     if asked.last_width > widths[-1]:
-        raise _unfit(f"the student's last stage has {asked.last_width} channels, the teacher's {widths[-1]}",
-                     f"at most {widths[-1]}")  # fmt: skip
+        raise unfit(f"the student's last stage has {asked.last_width} channels, the teacher's {widths[-1]}",
+                    "decoder", f"at most {widths[-1]}")  # fmt: skip
     kernels = teacher.resblock_kernels
     if len(kernels) < 2:
-        raise _unfit("the teacher's decoder has one residual block a stage, and none to leave out", "another voice")
+        raise unfit(
+            "the teacher's decoder has one residual block a stage, and none to leave out", "decoder", "another voice"
+        )
     every = tuple(range(len(kernels)))
     kept = tuple(place for place in every if kernels[place] != min(kernels))
     shapes = [*((width, every) for width in widths[:-1]), (asked.last_width, kept)]
@@ -89,7 +91,3 @@ def _said(teacher: Generator, x: Tensor, left: Tensor) -> Tensor:
     blocks = teacher.resblocks[-len(teacher.config.resblock_kernels) :]
     x = torch.stack([block(x, left) for block in blocks]).mean(0) * left
     return torch.tanh(teacher.conv_post(functional.leaky_relu(x, teacher.config.last_slope)))
-
-
-def _unfit(message: str, hint: str) -> RecipeError:
-    return RecipeError(message, code="recipe/out-of-range", where="distil → decoder", hint=hint)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from toolkit.errors import RecipeError
+from toolkit.distil.unfit import unfit
 from toolkit.models.gpt_sovits.semantic import SemanticModel, load_semantic
 from toolkit.models.gpt_sovits.semantic_config import SemanticConfig
 from toolkit.recipe.shrinking import Distil
@@ -29,7 +29,7 @@ def student_config(teacher: SemanticConfig, settings: Distil) -> SemanticConfig:
     heads = heads or max(1, width // teacher.head_width)
     inner = settings.inner or max(8, round(max(teacher.inners) * width / teacher.width / 8) * 8)
     if width % heads:
-        raise _unfit(f"{heads} heads do not divide a width of {width}", "heads", "give --heads that divides --width")
+        raise unfit(f"{heads} heads do not divide a width of {width}", "heads", "give --heads that divides --width")
     sizes = {
         "width": (width, teacher.width),
         "layers": (layers, teacher.layers),
@@ -39,7 +39,7 @@ def student_config(teacher: SemanticConfig, settings: Distil) -> SemanticConfig:
     larger = [name for name, (own, limit) in sizes.items() if own > limit]
     if larger:
         own, limit = sizes[larger[0]]
-        raise _unfit(f"the student's {larger[0]} is {own}, the teacher's {limit}", larger[0], f"at most {limit}")
+        raise unfit(f"the student's {larger[0]} is {own}, the teacher's {limit}", larger[0], f"at most {limit}")
     return SemanticConfig(
         width=width,
         heads=heads,
@@ -99,7 +99,7 @@ def _layer(
     heads = _largest(out.norm(dim=(0, 2)) * packed[2].norm(dim=(1, 2)), config.heads)
     columns = _pairs(told.head_width, config.head_width) if config.head_width <= told.head_width else None
     if columns is None:
-        raise _unfit(
+        raise unfit(
             f"the student's heads are {config.head_width} wide, the teacher's {told.head_width}", "heads",
             "ask for more heads, or --start random",
         )  # fmt: skip
@@ -132,7 +132,3 @@ def _pairs(wide: int, narrow: int) -> Tensor:
 def _largest(norms: Tensor, count: int) -> Tensor:
     """Places of the largest, in their order."""
     return norms.argsort(descending=True, stable=True)[:count].sort().values
-
-
-def _unfit(message: str, field: str, hint: str) -> RecipeError:
-    return RecipeError(message, code="recipe/out-of-range", where=f"distil → {field}", hint=hint)
