@@ -14,6 +14,7 @@ from toolkit.compress.calibrate import HEADROOM_FACTORS, TensorStatistics, obser
 from toolkit.compress.channel_gains import GAIN_REASON, INTO
 from toolkit.compress.equalise import equalise
 from toolkit.compress.finetune import Finetuned, finetune
+from toolkit.compress.float_functions import restore_float_functions
 from toolkit.compress.keras_qat import Ranges, wrap
 from toolkit.compress.keras_sparsity import SparseModel, prune
 from toolkit.compress.levels import LEVELS_REASON, split_levels
@@ -219,7 +220,8 @@ def export_int8(relayered: RelayeredModel, plan: PrecisionPlan, ranges: dict[str
     """The int8 file of a part: fake quantisation is folded, float layers keep their float weights exactly."""
     wrapped = wrap(relayered.model, plan, ranges)
     content = to_tflite(wrapped, relayered.interface, TfliteOptions(quantization="qat_int8"))
-    content = without_pointless_rounding(restore_floats(content, relayered.model, plan), plan)
+    content = restore_float_functions(restore_floats(content, relayered.model, plan), plan)
+    content = without_pointless_rounding(content, plan)
     return _stored(content, plan, relayered)
 
 
