@@ -121,6 +121,35 @@ def test_without_libraries_it_is_one_error_and_with_them_they_are_found(tmp_path
     assert found is not None and found.libraries == tmp_path and found.compiler.is_file()
 
 
+def test_libraries_are_found_in_a_package_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.delenv("QNN_LIBRARIES", raising=False)
+    package = tmp_path / "onnxruntime_qnn"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise RuntimeError('looked at, never imported')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert find_qnn() is None
+    (package / "libQnnHtp.so").write_bytes(b"")
+    found = find_qnn()
+    assert found is not None and found.libraries == package
+
+
+def test_a_library_the_plugin_only_links_with_is_stood_in_for_and_an_own_one_comes_first(tmp_path):
+    script = """
+for place in $(echo "$LD_LIBRARY_PATH" | tr : ' '); do
+    if [ -f "$place/libQnnLpai.so" ]; then cat "$place/libQnnLpai.so"; break; fi
+done > PLACE/loaded
+echo "Partitioned subgraph<0>, selected 1 ops, from a total of 1 ops. resulted in 1 partitions."
+""".replace("PLACE", str(tmp_path))
+    fake = _fake(tmp_path, script)
+    fake.libraries.mkdir()
+    (fake.libraries / "libQnnSystem.so").write_text("system")
+    compile_for_npu(tmp_path / "m.tflite", installation=fake)
+    assert (tmp_path / "loaded").read_text() == "system"
+    (fake.libraries / "libQnnLpai.so").write_text("own")
+    compile_for_npu(tmp_path / "m.tflite", installation=fake)
+    assert (tmp_path / "loaded").read_text() == "own"
+
+
 def test_compile_is_of_the_npu_only(tmp_path, capsys):
     assert outcome(["inspect", str(tmp_path / "m.tflite"), "--delegate", "gpu", "--compile", "SM7550"]) == 2
     assert "--compile goes with --delegate qnn" in capsys.readouterr().err
