@@ -130,7 +130,7 @@ def execute_on_gpu(
     found = execute_all([GpuJob(model=model, signature=signature, seed=seed, arrays=arrays)], timeout=timeout)[0]
     if isinstance(found, str):
         raise DelegateError(
-            f"the process with the GPU accelerator: {found}",
+            f"it was not executed: {found}",
             code="delegate/software-gpu-failed",
             where=str(model),
             hint="the static placement needs no GPU: toolkit inspect FILE --delegate gpu",

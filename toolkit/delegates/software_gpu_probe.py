@@ -47,7 +47,7 @@ def _run(job: dict[str, Any]) -> dict[str, Any]:
     try:
         reference, inputs, expected = _on_reference(job)
     except (RuntimeError, ValueError) as error:
-        return {"failed": last_words(str(error))}
+        return {"failed": f"TFLite's reference kernels cannot run the file: {last_words(str(error))}"}
     with _printed() as words:
         try:
             compiled = _compiled(job["model"], HardwareAccelerator.GPU)
