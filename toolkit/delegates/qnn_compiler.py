@@ -89,8 +89,17 @@ def _package(name: str) -> Path | None:
     return Path(found.origin).parent if found is not None and found.origin else None
 
 
-def compile_for_npu(model: Path, *, soc: str = "SM7550", installation: QnnInstallation | None = None) -> Compiled:
+def compile_for_npu(
+    model: Path, *, soc: str = "SM7550", installation: QnnInstallation | None = None, whole: bool = True
+) -> Compiled:
     """Compiles a file for a chip and reads what the compiler says; the compiled file itself is thrown away.
+
+    Args:
+        model: the file.
+        soc: the chip.
+        installation: the compiler and the user's libraries; those of `find_qnn` when left out.
+        whole: without it QNN validates every operator and partitions are made, but not compiled: seconds where a
+            full-size vocoder takes more than ten minutes.
 
     Raises:
         DelegateError: no QNN libraries are installed, or the compiler ended without its summary.
@@ -108,7 +117,7 @@ def compile_for_npu(model: Path, *, soc: str = "SM7550", installation: QnnInstal
         path = os.pathsep.join([*filter(None, places), str(_stand_in(installation, Path(folder) / "unused"))])
         command = [
             str(installation.compiler),
-            "--cmd=apply",
+            "--cmd=apply" if whole else "--cmd=partition",
             f"--model={model}",
             f"--o={Path(folder) / 'compiled.tflite'}",
             "--soc_manufacturer=Qualcomm",

@@ -87,6 +87,8 @@ def test_the_compilers_words_are_read_and_its_loader_path_holds_the_users_librar
     assert found.ratio == pytest.approx(200 / 211)
     asked = (tmp_path / "asked").read_text()
     assert asked.startswith(str(fake.libraries)) and "--soc_model=SM7550" in asked and "--cmd=apply" in asked
+    compile_for_npu(tmp_path / "m.tflite", installation=fake, whole=False)
+    assert "--cmd=partition" in (tmp_path / "asked").read_text()
 
 
 @pytest.mark.parametrize("script", ["echo libQnnLpai.so: cannot open shared object file >&2; exit 1", "exit 0"])

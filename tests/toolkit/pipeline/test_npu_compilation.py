@@ -56,6 +56,7 @@ def test_the_compiler_is_asked_about_files_with_work_for_it(tmp_path, monkeypatc
     assert row.partitions == 2 and row.tables_ops == 388
     assert row.refused == ("0 Mul",) and "nothing ran on a phone" in row.how
     assert "vocoder_stream@96.tflite" in (tmp_path / "asked").read_text()
+    assert "--cmd=partition" in (tmp_path / "asked").read_text()
     assert "flow" not in (tmp_path / "asked").read_text()
     assert [gate.status for gate in found.gates] == ["pass"] and not found.missing
 
