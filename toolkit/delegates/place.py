@@ -12,7 +12,7 @@ from toolkit.delegates import coreml, gpu, nnapi, qnn, xnnpack
 from toolkit.delegates.hints import hint
 from toolkit.delegates.levels import DEFAULT_LEVEL, DEPRECATION_NOTE, level_title
 from toolkit.delegates.op_view import OpView, float16_constants, view
-from toolkit.delegates.partition import Epoch, Keeping, partition, transitions
+from toolkit.delegates.partition import Epoch, Keeping, partition, runs, transitions
 from toolkit.delegates.tables import commit, coreml_table, gpu_table, nnapi_table
 from toolkit.delegates.unsized import SOURCE as UNSIZED_SOURCE
 from toolkit.delegates.unsized import STATIC_SIZES_ONLY, first_unsized
@@ -142,6 +142,8 @@ def _placement(
     taken = {i for i, verdict in verdicts.items() if verdict.accepted or verdict.fails_at_start}
     if delegate == "xnnpack":
         parts = partition(graph, taken, keeping, {})
+    elif delegate == "qnn":
+        parts = runs(graph, taken - folded, folded)
     else:
         parts = partition(graph, taken - folded, keeping, constants)
     fatal = {i for part in parts if part.delegated for i in part.nodes if verdicts[i].fails_at_start}

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.toolkit.delegates.gpu_sweep.case import NO_ACTIVATION, const, floats, int8, of, weights8
+from tests.toolkit.delegates.small_graphs import graph, op, tensor
 from toolkit.cli.app import outcome
 from toolkit.delegates import qnn_compiler
-from toolkit.delegates.place import place
+from toolkit.delegates.place import place, place_graph
 from toolkit.delegates.qnn_compiler import QnnInstallation, compile_for_npu, find_qnn, read_output
 from toolkit.delegates.tables import qnn_table
 from toolkit.errors import DelegateError
@@ -51,6 +52,21 @@ def test_placement_for_an_npu_with_integers_only(case, taken):
     (found,) = place(case.write(), "p", "qnn").ops
     assert found.accepted is taken
     assert taken or (found.reason and found.source and found.hint is not None)
+
+
+def test_partitions_follow_the_order_of_the_file():
+    """LiteRT 2.3.0's compiler made 2 partitions of such a graph: operators are not moved past a refused one."""
+    whole, part = {"dtype": "INT8", "scales": (0.1,), "zero_points": (0,)}, {"dtype": "FLOAT32"}
+    tensors = [tensor(0, **whole), tensor(1, **whole), tensor(2, **part), tensor(3, **part), tensor(4, **whole)]
+    tensors += [tensor(5, **whole)]
+    ops = [op(0, "RELU", (0,), (1,)), op(1, "RELU", (2,), (3,)), op(2, "QUANTIZE", (3,), (4,))]
+    ops += [op(3, "ADD", (1, 4), (5,))]
+    placed = place_graph(graph(tensors, ops, inputs=(0, 2)), "p", "qnn")
+    assert (placed.delegated_ops, placed.partitions) == (3, 2)
+    assert [seen.partition for seen in placed.ops] == [0, None, 1, 1]
+    # The twin: with the refused operator first, nothing is cut in two.
+    moved = [op(0, "RELU", (2,), (3,)), op(1, "RELU", (0,), (1,)), op(2, "QUANTIZE", (3,), (4,)), ops[3]]
+    assert place_graph(graph(tensors, moved, inputs=(0, 2)), "p", "qnn").partitions == 1
 
 
 def test_operators_of_the_table_are_operators():
