@@ -181,7 +181,7 @@ def partition(
     return epochs(mixed, kept, edges)
 
 
-def runs(graph: TfliteGraph, supported: Collection[int], folded: Collection[int] = ()) -> tuple[Epoch, ...]:
+def runs(graph: TfliteGraph, supported: Collection[int]) -> tuple[Epoch, ...]:
     """Split by LiteRT's compilers for NPUs: what follows one another in the file, whatever could be computed earlier.
 
     Source: ``litert/compiler/plugin/algo.cc`` (400-458), its default strategy, for plugins that give all operators one
@@ -190,11 +190,10 @@ def runs(graph: TfliteGraph, supported: Collection[int], folded: Collection[int]
     Args:
         graph: the graph.
         supported: accepted operators.
-        folded: operators that stand in nobody's way.
     """
     parts: list[Epoch] = []
     for op in graph.ops:
-        if parts and (op.index in folded or (op.index in supported) is parts[-1].delegated):
+        if parts and (op.index in supported) is parts[-1].delegated:
             parts[-1] = Epoch(delegated=parts[-1].delegated, nodes=(*parts[-1].nodes, op.index))
         else:
             parts.append(Epoch(delegated=op.index in supported, nodes=(op.index,)))

@@ -88,6 +88,8 @@ def place_graph(graph: TfliteGraph, part: str, delegate: DelegateName, *, level:
         left = xnnpack.left_packed(graph)
         folded = xnnpack.unpacking(graph) - set(left)
         return _placement(graph, part, delegate, level, lambda v: left.get(v.op.index) or judge(v), keeping, {}, folded)
+    if delegate == "qnn":  # its compiler reads no float16 constant in place of the operator that widens it
+        return _placement(graph, part, delegate, level, judge, keeping, {}, set())
     folded = {op for _, op in constants.values()}
     return _placement(graph, part, delegate, level, judge, keeping, constants, folded)
 
@@ -143,7 +145,7 @@ def _placement(
     if delegate == "xnnpack":
         parts = partition(graph, taken, keeping, {})
     elif delegate == "qnn":
-        parts = runs(graph, taken - folded, folded)
+        parts = runs(graph, taken)
     else:
         parts = partition(graph, taken - folded, keeping, constants)
     fatal = {i for part in parts if part.delegated for i in part.nodes if verdicts[i].fails_at_start}

@@ -42,6 +42,9 @@ def _upsampling(stride: int):
         (of("REVERSE_V2", int8(1, 1, 8, 8), const([2])), False),
         (of("QUANTIZE", floats(1, 1, 8, 8), to=int8()), True),
         (of("DEQUANTIZE", int8(1, 1, 8, 8), to=floats(), version=2), True),
+        (of("DEQUANTIZE", const([[1.0, 2.0]], "FLOAT16"), to=floats(), version=3), False),
+        (of("RESHAPE", floats(1, 1, 8, 8), const([1, 8, 8])), True),
+        (of("TRANSPOSE", floats(1, 1, 8, 8), const([0, 1, 3, 2])), True),
         (of("ZEROS_LIKE", floats(2, 6)), False),
         (_upsampling(4), True),
         (_upsampling(8), False),
@@ -67,6 +70,13 @@ def test_partitions_follow_the_order_of_the_file():
     # The twin: with the refused operator first, nothing is cut in two.
     moved = [op(0, "RELU", (2,), (3,)), op(1, "RELU", (0,), (1,)), op(2, "QUANTIZE", (3,), (4,)), ops[3]]
     assert place_graph(graph(tensors, moved, inputs=(0, 2)), "p", "qnn").partitions == 1
+
+
+@pytest.mark.parametrize(("shape", "taken"), [((), False), ((1,), True)])
+def test_a_single_number_is_not_sliced_out(shape, taken):
+    tensors = [tensor(0, (4,), "INT32"), tensor(1, (1,), "INT32", [1]), tensor(2, shape, "INT32")]
+    made = graph(tensors, [op(0, "STRIDED_SLICE", (0, 1, 1, 1), (2,))])
+    assert place_graph(made, "p", "qnn").ops[0].accepted is taken
 
 
 def test_operators_of_the_table_are_operators():
