@@ -3,7 +3,8 @@
 Speech spans more than 8 bits from its pauses to its peaks: steps that hold the peaks hiss in the pauses. A convolution
 is linear, so that ``W x = W q + W l`` for ``q = clip(x, -c, c)`` and ``l = x - q``. Both products are 8-bit
 convolutions with ranges of their own; the first has steps as fine as ``c`` is small, and where the signal is quiet the
-second is zero, which 8 bits hold exactly. It is an exact rewrite of the float function.
+second is zero, which 8 bits hold exactly. It is an exact rewrite of the float function. The two share one kernel in the
+file until fine-tuning trains them apart.
 
     before:  float x -> QUANTIZE -> Conv 8 bits -> DEQUANTIZE -> float
     after:   float x -> clip -> QUANTIZE -> Conv 8 bits -> DEQUANTIZE -> add -> float

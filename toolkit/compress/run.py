@@ -165,12 +165,13 @@ def quantise(
         relayered, plan = _known(relayered, plan, GAIN_REASON)
         gain += freed.predicted_gain_db
         tell("equalise", 1, 1, f"{freed.predicted_gain_db:.1f} dB less with gains where 8 bits meet float")
+    elif settings.principal:
+        statistics = observe_statistics(relayered, list(calibration)[::2], with_gain=True, seed=seed)
     if settings.levels:
         apart = split_levels(relayered, settings.levels, plan, statistics, calibration)
         relayered, plan = _known(apart.relayered, plan, LEVELS_REASON, integer=apart.added)
-        tell("levels", 1, 1, f"{len(apart.layers)} convolutions split, equal to {apart.snr_db:.0f} dB")
-    if settings.levels or (settings.principal and not settings.channel_gains):
         statistics = observe_statistics(relayered, list(calibration)[::2], with_gain=True, seed=seed)
+        tell("levels", 1, 1, f"{len(apart.layers)} convolutions split, equal to {apart.snr_db:.0f} dB")
     rounded = quantised_tensors(relayered.model, plan)
     ranges = choose_ranges(relayered, calibration, statistics, rounded.activations, filled=settings.channel_gains)
     ranges |= {name: (r * ranges[name][0], r * ranges[name][1]) for name, r in _rounded(narrower, ranges).items()}

@@ -17,7 +17,7 @@ from toolkit.compress.precision import plan_precision
 from toolkit.compress.run import compress_part
 from toolkit.compress.streamline import streamline
 from toolkit.errors import RecipeError
-from toolkit.recipe.schema import Compression, LevelSplit, PrecisionPolicy, PrecisionRule
+from toolkit.recipe.schema import Compression, LevelSplit, PrecisionPolicy, PrecisionRule, PrincipalSplit
 
 CALIBRATION = small_inputs(8)
 SPLITS = (LevelSplit(match=BRANCHES, begin=0.1),)
@@ -145,3 +145,12 @@ def test_pauses_are_quieter_in_the_file_and_no_weight_is_stored_twice(part):
     # The repeated convolutions are work, and do not make the share in float smaller.
     assert made.audit.macs > plain.audit.macs
     assert made.audit.float_macs_ratio == pytest.approx(plain.audit.float_macs_ratio)
+
+
+def test_what_is_left_beside_principal_directions_can_be_split(part):
+    """Without gains the statistics of the rest are not those equalisation leaves: it made none of that tensor."""
+    settings = Compression(principal=(PrincipalSplit(match=BRANCHES, rank=2),), levels=SPLITS)
+    made = compress_part(part, FLOAT_SUMS, settings, CALIBRATION)
+    assert not made.audit.differences
+    names = {layer.name for layer in made.relayered.model.layers}
+    assert {"dec.resblocks.0.convs.0.principal/Rest/quiet", "dec.resblocks.0.convs.0.principal/Rest/loud"} <= names
