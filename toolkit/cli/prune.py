@@ -37,7 +37,7 @@ def prune(
     importance: Literal["taylor", "magnitude"] = typer.Option("taylor", help="How channels and heads are ranked."),
     steps: int | None = typer.Option(None, min=0, help="Training steps after each round (40; voice: 60)."),
     batch: int | None = typer.Option(None, min=1, help="Sentences a step (16; voice: 12)."),
-    rate: float | None = typer.Option(None, help="Largest learning rate (3e-4; voice: 5e-4)."),
+    rate: float | None = typer.Option(None, help="Largest learning rate (3e-4; voice: 2e-4)."),
     teacher: bool | None = typer.Option(
         None,
         "--teacher/--no-teacher",

@@ -231,7 +231,7 @@ class PruneVoice(Pruning, VoiceLoss):
         0.02, ge=0.0, le=2.0, description="gate, how far resemblyzer's cosine to the voice given may be below 1"
     )
     prior_snr_db_min: float = Field(
-        8.0, description="gate, dB of the prior's mean over its distance to that of the voice given, held-out sentences"
+        12.0, description="gate, dB of the prior's mean over its distance to that of the voice given"
     )
     frames_error_max: float = Field(
         0.5, ge=0.0, description="gate, frames a phoneme's duration may be off the voice given, mean"
@@ -240,7 +240,7 @@ class PruneVoice(Pruning, VoiceLoss):
     utterances: int = Field(
         12, ge=0, description="held-out sentences every round is heard on; none: it is held to the prior and durations"
     )
-    training: Training = Training(steps=60, batch=12, learning_rate=5e-4, dropout=0.0)
+    training: Training = Training(steps=60, batch=12, learning_rate=2e-4, dropout=0.0)
 
 
 def checked(kind: type[_Settings], values: dict[str, Any]) -> _Settings:
