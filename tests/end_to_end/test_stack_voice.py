@@ -169,13 +169,14 @@ def test_an_interrupted_stack_leaves_its_finished_stages(folder, monkeypatch, ca
 
 def test_random_weights_have_sizes_and_latency_and_no_quality(folder, tmp_path):
     model = write_voice(tmp_path / "random.safetensors", seeded_voice())
-    changes = ("distil=null", "prune=null", "gates.bytes_ratio_min=1.5")
+    changes = ("distil=null", "gates.bytes_ratio_min=1.5")
     assert _stack(folder, tmp_path / "out", *changes, model=model) == 0
     result = load_stack(tmp_path / "out" / "stack.json")
-    assert [stage.name for stage in result.stages] == ["given", "quantise"] and not result.trained
+    assert [stage.name for stage in result.stages] == ["given", "prune", "quantise"] and not result.trained
     assert {stage.speaker_cosine for stage in result.stages} == {None} and result.comparisons
-    assert {gate.status for gate in result.stages[1].gates} == {"skipped"} and not result.clips
-    assert not (tmp_path / "out" / "checkpoint").exists(), "nothing was distilled"
+    assert {gate.status for stage in result.stages[1:] for gate in stage.gates} == {"skipped"} and not result.clips
+    smaller = read_voice(tmp_path / "out" / "checkpoint" / "pruned.safetensors")
+    assert sum(smaller.config.encoder.inners) == 96, "held to its prior and durations alone"
     assert "RANDOM weights" in (tmp_path / "out" / "index.html").read_text()
 
 

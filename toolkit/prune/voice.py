@@ -263,7 +263,7 @@ def _with_encoder(given: Voice, config: EncoderConfig, weights: Mapping[str, Ten
     return replace(
         given,
         name=f"{given.name.removesuffix('-pruned')}-pruned",
-        label=f"{origin.name}, pruned to {count / 1e6:.2f} M weights",
+        label=f"{given.label.partition(', pruned to ')[0]}, pruned to {count / 1e6:.2f} M weights",
         sources={},
         config=replace(given.config, encoder=config),
         modules=modules,
