@@ -14,10 +14,11 @@ pytestmark = pytest.mark.slow
 
 SMALL = settings(
     *STUDENT, "text_training.steps=10", "flow_training.steps=10", "utterances=0",
-    "decoder.width=4", "decoder.sentences=4", "decoder.training.steps=4", "decoder.training.batch=2",
+    "decoder.width=4", "decoder.last_width=2", "decoder.sentences=4", "decoder.training.steps=4",
+    "decoder.training.batch=2",
 )  # fmt: skip
 CONVERT = (
-    "convert", "--recipe", "vits-voice-small-light", "--delegate", "nnapi", "--quiet",
+    "convert", "--delegate", "nnapi", "--quiet",
     *settings(
         *CONVERSION, "quality.utterances=1", "bench.runs=2",
         "gates={decoder_partitions_max: 1, total_bytes_max: 6200000}",
@@ -25,14 +26,18 @@ CONVERT = (
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=["istft", "wavenet"])
+RECIPES = {"istft": "vits-voice-small-light", "wavenet": "vits-voice-small-light", "narrow": "vits-voice-small-narrow"}
+
+
+@pytest.fixture(scope="module", params=RECIPES)
 def folder(tmp_path_factory, request):
     folder = tmp_path_factory.mktemp(request.param)
     teacher = write_voice(folder / "teacher.safetensors", seeded_voice())
     told = ["distil", str(teacher), "--student", "small", "--decoder", request.param, "--quiet"]
     assert outcome([*told, "--out", str(folder / "distilled"), *SMALL]) == 0
     student = folder / "distilled" / "student.safetensors"
-    assert outcome([*CONVERT, str(student), "--teacher", str(teacher), "--out", str(folder / "run")]) == 0
+    convert = [*CONVERT, "--recipe", RECIPES[request.param], str(student), "--teacher", str(teacher)]
+    assert outcome([*convert, "--out", str(folder / "run")]) == 0
     return folder
 
 

@@ -1,8 +1,9 @@
-"""``toolkit stack`` on a voice as a user runs it: distilled, quantised; gates, cache and page."""
+"""``toolkit stack`` on a voice as a user runs it: distilled, pruned, quantised; gates, cache and page."""
 
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import yaml
 
@@ -27,6 +28,10 @@ STACK = {
             "encoder": {"filter_channels": 24}, "flow": {"hidden": 16}, "durations": {"hidden": 16, "draws": 2},
             "sentences": 16, "flow_sentences": 8, "text_training": TRAINING, "flow_training": TRAINING,
         },
+    },
+    "prune": {
+        "mlp_ratio": 0.25, "round_ratio": 0.25, "sentences": 16, "training": TRAINING,
+        "mos_drop_max": 5.0, "speaker_cosine_loss_max": 2.0, "prior_snr_db_min": 0.0, "frames_error_max": 5.0,
     },
     "quantise": {
         "recipe": "vits-voice-small", "mos_drop_max": 5.0, "speaker_cosine_loss_max": 2.0,
@@ -69,15 +74,17 @@ def folder(tmp_path_factory):
 
 def test_every_stage_is_smaller_and_judged_against_the_voice_given(folder):
     result = load_stack(folder / "out" / "stack.json")
-    assert [stage.name for stage in result.stages] == ["given", "distil", "quantise"] and result.passed
+    assert [stage.name for stage in result.stages] == ["given", "distil", "prune", "quantise"] and result.passed
     sizes = [stage.bundle_bytes for stage in result.stages]
-    assert sizes == sorted(sizes, reverse=True) and len(set(sizes)) == 3
-    given, distilled, quantised = result.stages
+    assert sizes == sorted(sizes, reverse=True) and len(set(sizes)) == 4
+    given, distilled, pruned, quantised = result.stages
     assert (given.mos_drop, given.speaker_cosine, given.judged_on) == (None, None, "")
-    assert distilled.judged_on == "torch, float32" and quantised.judged_on == "TFLite files"
+    assert {distilled.judged_on, pruned.judged_on} == {"torch, float32"} and quantised.judged_on == "TFLite files"
     assert 0.5 < quantised.speaker_cosine < 1.0 and quantised.mos_drop is not None
     assert result.against == "anna in float (torch)" and result.utterances == 1
-    assert {one.candidate for one in result.comparisons} == {"distil", "quantise"}
+    assert pruned.mos_drop is not None and 0.5 < pruned.speaker_cosine < 1.0
+    assert {gate.id for gate in pruned.gates} == {"prune_mos_drop", "prune_speaker_cosine_loss"}
+    assert {one.candidate for one in result.comparisons} == {"distil", "prune", "quantise"}
     assert {entry.part for entry in result.latency} == {"sentence"}
     ids = {gate.id for gate in result.gates}
     assert {"total_bytes", "parity", "bytes_ratio", "sentence_latency_ratio"} == ids
@@ -87,30 +94,44 @@ def test_every_stage_is_smaller_and_judged_against_the_voice_given(folder):
 def test_the_run_directory_is_complete(folder):
     out = folder / "out"
     assert is_whole(out)
-    student = read_voice(out / "checkpoint" / "student.safetensors")
-    assert student.teacher.name == "anna" and student.config.encoder.filter_channels == 24
+    student = read_voice(out / "checkpoint" / "pruned.safetensors")
+    assert student.teacher.name == "anna" and sum(student.config.encoder.inners) in (32, 40)
+    distilled = read_voice(next((folder / "cache").glob("voice-distil-" + 16 * "[0-9a-f]" + "/student.safetensors")))
+    assert distilled.config.encoder.inners == (24, 24)
+    for part in ("durations", "flow", "decoder"):
+        kept = [voice.modules[part].state_dict() for voice in (student, distilled)]
+        assert all(np.array_equal(kept[0][name], kept[1][name]) for name in kept[0]), "what pruning may not touch"
     wave = folder / "a.wav"
     assert outcome(["speak", str(out / "bundle"), "--phonemes", "ðɪs ɪz nˈɔɪz.", "-o", str(wave)]) == 0
     assert wave.stat().st_size > 1000
     (clip,) = load_stack(out / "stack.json").clips
-    assert set(clip.paths) == {"given", "distil", "quantise"}
+    assert set(clip.paths) == {"given", "distil", "prune", "quantise"}
     contents = {(out / path).read_bytes() for path in clip.paths.values()}
-    assert len(contents) == 3, "each stage says it in its own way"
+    assert len(contents) == 4, "each stage says it in its own way"
     page = (out / "index.html").read_text()
+    assert "pruned" in page and "Nothing was pruned" not in page
     assert "held-out sentences" in page and "A sentence's time" in page.replace("&#39;", "'") and "RANDOM" not in page
     assert all(path in page for path in clip.paths.values())
 
 
 def test_finished_stages_are_found_and_a_damaged_one_is_made_again(folder, capsys):
     assert _stack(folder, folder / "again") == 0
-    assert capsys.readouterr().out.count("from the cache") == 2
+    assert capsys.readouterr().out.count("from the cache") == 3
     (student,) = (folder / "cache").glob("voice-distil-" + 16 * "[0-9a-f]" + "/student.safetensors")
     whole = student.read_bytes()
     student.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     assert _stack(folder, folder / "again") == 0
     stages = {stage.name: stage.reused for stage in load_stack(folder / "again" / "stack.json").stages}
-    assert stages == {"given": False, "distil": False, "quantise": True}
+    assert stages == {"given": False, "distil": False, "prune": True, "quantise": True}
     assert student.read_bytes() == whole, "the same weights again"
+
+
+def test_a_pruning_that_loses_too_much_ends_the_stack_with_one_error(folder, capsys):
+    """The twin of the fixture: not even the first round holds, so there is nothing to quantise."""
+    assert _stack(folder, folder / "ruined", "prune.prior_snr_db_min=150") == 1
+    assert "error[prune/no-round]" in capsys.readouterr().err and not (folder / "ruined").exists()
+    assert _stack(folder, folder / "ruined", 'prune.protect=["enc_p.*"]') == 2
+    assert "error[prune/protected]" in capsys.readouterr().err and not (folder / "ruined").exists()
 
 
 def test_a_gate_that_does_not_hold_stops_the_stack(folder, capsys):
@@ -151,24 +172,36 @@ def test_random_weights_have_sizes_and_latency_and_no_quality(folder, tmp_path):
     changes = ("distil=null", "gates.bytes_ratio_min=1.5")
     assert _stack(folder, tmp_path / "out", *changes, model=model) == 0
     result = load_stack(tmp_path / "out" / "stack.json")
-    assert [stage.name for stage in result.stages] == ["given", "quantise"] and not result.trained
+    assert [stage.name for stage in result.stages] == ["given", "prune", "quantise"] and not result.trained
     assert {stage.speaker_cosine for stage in result.stages} == {None} and result.comparisons
-    assert {gate.status for gate in result.stages[1].gates} == {"skipped"} and not result.clips
-    assert not (tmp_path / "out" / "checkpoint").exists(), "nothing was distilled"
+    assert {gate.status for stage in result.stages[1:] for gate in stage.gates} == {"skipped"} and not result.clips
+    smaller = read_voice(tmp_path / "out" / "checkpoint" / "pruned.safetensors")
+    assert sum(smaller.config.encoder.inners) == 96, "held to its prior and durations alone"
     assert "RANDOM weights" in (tmp_path / "out" / "index.html").read_text()
 
 
 def test_a_student_is_stacked_against_its_first_teacher(folder):
     """Its own losses count from where it is, and not from nothing."""
-    student = folder / "out" / "checkpoint" / "student.safetensors"
+    student = folder / "out" / "checkpoint" / "pruned.safetensors"
     out = folder / "twice"
     asked = ["stack", student, "--teacher", folder / "anna.safetensors", "--recipe", folder / "tiny.yaml", "--quiet"]
-    words = ["--out", out, "--cache", folder / "cache", "--set", "distil=null", "--set", "gates={}"]
+    words = [
+        "--out",
+        out,
+        "--cache",
+        folder / "cache",
+        "--set",
+        "distil=null",
+        "--set",
+        "prune=null",
+        "--set",
+        "gates={}",
+    ]
     assert outcome([str(word) for word in [*asked, *words]]) == 0
     result = load_stack(out / "stack.json")
     given, quantised = result.stages
     assert result.against == "anna in float (torch)" and given.judged_on == "TFLite files"
-    first = load_stack(folder / "out" / "stack.json").stages[1]
+    first = load_stack(folder / "out" / "stack.json").stages[2]
     assert given.speaker_cosine == pytest.approx(first.speaker_cosine, abs=0.01)
     loss = next(gate for gate in quantised.gates if gate.id == "quantise_speaker_cosine_loss")
     assert loss.value == pytest.approx(given.speaker_cosine - quantised.speaker_cosine)

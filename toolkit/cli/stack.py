@@ -47,7 +47,7 @@ def stack(
 ) -> int:
     """Compress a model by one recipe, stage by stage; stop at the first gate that does not hold.
 
-    A GPT checkpoint is distilled, pruned and quantised; a VITS voice is distilled and quantised, as by `toolkit distil`
+    A GPT checkpoint is distilled, pruned and quantised; a VITS voice likewise, as by `toolkit distil`, `toolkit prune`
     and `toolkit convert`. Every stage is kept by content: a stage asked again of the same model, data and settings is
     not made again, and one that was interrupted goes on.
     """

@@ -77,7 +77,7 @@ def student_config(teacher: VitsConfig, settings: DistilVoice) -> VitsConfig:
     encoder, flow = teacher.encoder, teacher.flow
     if settings.encoder is not None:
         layers = settings.encoder.layers or encoder.layers
-        _no_larger("encoder.filter_channels", settings.encoder.filter_channels, encoder.filter_channels)
+        _no_larger("encoder.filter_channels", settings.encoder.filter_channels, min(encoder.inners))
         _no_larger("encoder.layers", layers, encoder.layers)
         encoder = replace(encoder, filter_channels=settings.encoder.filter_channels, layers=layers)
     if settings.flow is not None:

@@ -25,6 +25,7 @@ from toolkit.train.loop import weights_digest
 
 _SHARD: Final = 50
 _VERSION: Final = "taught voice 1"
+_TAUGHT: Final = ("m_p", "logs_p")
 Progress = Callable[[int, int], None]
 """``on_progress(known, of)``, in sentences."""
 
@@ -38,12 +39,14 @@ class TaughtText:
         m_p: prior mean ``[inter, phonemes]`` float16.
         logs_p: prior log deviation ``[inter, phonemes]`` float16.
         frames: mean frames of each phoneme ``[phonemes]`` float32.
+        x: what durations are told from ``[hidden, phonemes]`` float16, where it was asked for.
     """
 
     ids: np.ndarray
     m_p: np.ndarray = field(repr=False)
     logs_p: np.ndarray = field(repr=False)
     frames: np.ndarray = field(repr=False)
+    x: np.ndarray | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +63,13 @@ class Asked:
 
 
 def taught_texts(
-    voice: Voice, sentences: Sequence[np.ndarray], draws: int, cache: Path | None, on_progress: Progress | None = None
+    voice: Voice,
+    sentences: Sequence[np.ndarray],
+    draws: int,
+    cache: Path | None,
+    on_progress: Progress | None = None,
+    *,
+    with_x: bool = False,
 ) -> tuple[list[TaughtText], Asked]:
     """Encoder outputs and mean durations.
 
@@ -70,13 +79,17 @@ def taught_texts(
         draws: how often a sentence is timed; sentence ``n``'s noise depends on ``n`` only.
         cache: directory of everything any teacher said; ``None`` keeps nothing.
         on_progress: told how many sentences are known.
+        with_x: also what durations are told from.
     """
+    taught = (*_TAUGHT, "x") if with_x else _TAUGHT
 
     def ask(first: int, here: Sequence[np.ndarray]) -> Mapping[str, np.ndarray]:
-        said = [_text(voice, ids, number, draws) for number, ids in enumerate(here, first)]
+        said = [_text(voice, ids, number, draws, taught) for number, ids in enumerate(here, first)]
         return {name: np.concatenate([each[name] for each in said], axis=-1) for name in said[0]}
 
-    stored, asked = sharded(f"texts {draws}", voice, ("encoder", "durations"), sentences, cache, ask, on_progress)
+    stored, asked = sharded(
+        f"texts {draws}{' x' if with_x else ''}", voice, ("encoder", "durations"), sentences, cache, ask, on_progress
+    )
     found = []
     for first, arrays in stored:
         here = sentences[first : first + _SHARD]
@@ -140,7 +153,7 @@ def flow_of(module: nn.Module) -> ResidualCouplingFlow:
     return flow
 
 
-def _text(voice: Voice, ids: np.ndarray, number: int, draws: int) -> dict[str, np.ndarray]:
+def _text(voice: Voice, ids: np.ndarray, number: int, draws: int, taught: Sequence[str]) -> dict[str, np.ndarray]:
     runner = voice.torch_runners(Buckets(phonemes=(len(ids),), frames=()))["encoder"][len(ids)]
     mask = np.ones((1, 1, len(ids)), dtype=np.float32)
     said = runner({"ids": ids[None].astype(np.int32), "mask": mask})
@@ -152,7 +165,7 @@ def _text(voice: Voice, ids: np.ndarray, number: int, draws: int) -> dict[str, n
         for _ in range(draws)
     ]
     return {
-        **{name: said[name][0].astype(np.float16) for name in ("m_p", "logs_p")},
+        **{name: said[name][0].astype(np.float16) for name in taught},
         "frames": np.mean([np.ceil(np.exp(each)) for each in drawn], axis=0).astype(np.float32),
     }
 

@@ -43,6 +43,9 @@ _COUNTS: Final = ("layers", "couplings", "blocks", "stages")
 _MAY_BE_EMPTY: Final = ("stages.blocks", "stages.dilations")
 """A light decoder's stage need not have residual blocks."""
 _TRIED_LENGTH: Final = 64
+_LEFT_OUT: Final = {"encoder": ("attention",)}
+"""Sizes that are not in the header where they are ``None``: files from before they were there read, and stay the same.
+"""
 _SHA256: Final = r"^[0-9a-f]{64}$"
 _NAME: Final = r"^\w[\w.,+ -]{0,99}$"
 
@@ -115,7 +118,7 @@ def header_of(voice: Voice) -> VoiceHeader:
         sample_rate_hz=voice.sample_rate_hz,
         defaults=_Defaults(**asdict(voice.defaults)),
         phoneme_id_map=dict(voice.phoneme_id_map),
-        encoder={"kind": "transformer", **asdict(config.encoder)},
+        encoder={"kind": "transformer", **_told(config.encoder, "encoder")},
         durations={"kind": "stochastic"}
         if config.durations is None
         else {"kind": "deterministic", **asdict(config.durations)},
@@ -123,6 +126,10 @@ def header_of(voice: Voice) -> VoiceHeader:
         decoder={"kind": kind_of_decoder(config.generator).name, **asdict(config.generator)},
         teacher=None if teacher is None else _Teacher(**{**asdict(teacher), "sources": dict(teacher.sources)}),
     )
+
+
+def _told(config: EncoderConfig, part: str) -> dict[str, Any]:
+    return {name: size for name, size in asdict(config).items() if size is not None or name not in _LEFT_OUT[part]}
 
 
 def read_voice(path: Path | str) -> Voice:
@@ -191,6 +198,7 @@ def _sizes(header: VoiceHeader, part: str, path: Path) -> Any:
         )  # fmt: skip
     config = kinds[kind]
     expected = set() if config is None else {field.name for field in fields(config)}
+    told = dict.fromkeys(_LEFT_OUT.get(part, ())) | told if config is not None else told
     odd = expected ^ set(told)
     if odd:
         raise _unfit(f"{part}.{min(odd)[:40]}: {'missing' if min(odd) in expected else 'not a size of ' + kind}", path)

@@ -158,10 +158,10 @@ def judge_timing(
     count = len(reference.waves)
     waves, judges = [*reference.waves, *candidate.waves], Judgements() if judgements is None else judgements
     drop = cosine = second = None
-    if _available("distillmos"):
+    if available("distillmos"):
         scores = judges.opinions(waves, sample_rate_hz)
         drop = float(np.mean(scores[:count]) - np.mean(scores[count:]))
-    if _available("resemblyzer"):
+    if available("resemblyzer"):
         heard = judges.speaker_vectors(waves, sample_rate_hz)
         pairs = zip(heard[:count], heard[count:], strict=True)
         cosine = float(np.mean([speaker.speaker_cosine(*pair) for pair in pairs]))
@@ -189,7 +189,7 @@ _JUDGES: tuple[tuple[str, str, str, str], ...] = (
 
 def _why_absent(package: str, module: str, extra: str) -> str | None:
     """Why a judge cannot be heard; ``None`` where it can. Said in the result, and no reason to lose a whole run."""
-    if not _available(module):
+    if not available(module):
         return f"{package} is not installed; `make env` or pip install flowlite-toolkit[{extra}]"
     if module == second_speaker.MODULE:
         try:
@@ -199,7 +199,8 @@ def _why_absent(package: str, module: str, extra: str) -> str | None:
     return None
 
 
-def _available(module: str) -> bool:
+def available(module: str) -> bool:
+    """Whether a judge's module is installed."""
     import importlib.util
 
     return importlib.util.find_spec(module) is not None

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from toolkit.data.semantic_corpus import SemanticCorpus
     from toolkit.models.gpt_sovits.checkpoint import Checkpoint
     from toolkit.models.gpt_sovits.semantic import SemanticModel
-    from toolkit.prune.semantic import Round
+    from toolkit.prune.rounds import Round
+    from toolkit.quality.semantic import SemanticQuality
 
 SMALL: Final = DEFAULT_ROOT / NAME
 DEFAULT_MODEL: Final = SMALL / f"{NAME}.ckpt"
@@ -291,7 +292,7 @@ def told_steps(listener: Listener, stage: str) -> Any:
     return lambda step, steps, loss: listener.progress(stage, step, steps, f"loss {loss:.3f}")
 
 
-def _round_line(fact: Round, total: int) -> str:
+def _round_line(fact: Round[SemanticQuality], total: int) -> str:
     return (
         f"round {fact.number} of {total}: {sum(fact.inners):,} channels, {fact.heads} heads, cut "
         f"{fact.cut.cross_entropy_nats:.3f}, trained {fact.quality.cross_entropy_nats:.3f} nats, "

@@ -28,9 +28,10 @@ if TYPE_CHECKING:
 DEFAULT_VOICE: Final = "joe"
 """What the default voice is called on the command line."""
 STUDENT: Final = "student"
-_NOT_HEARD: Final[dict[str, Any]] = {
+NOT_HEARD: Final[dict[str, Any]] = {
     "heard": "not judged (utterances is 0)", "quality": {}, "not_measured": ["no sentences were asked for"]
 }  # fmt: skip
+"""What is said of the sound where no sentence was asked for."""
 _SHORTEST_IDS: Final = 9
 _LONGEST_IDS: Final = 400
 
@@ -80,7 +81,8 @@ def distil_voice_file(
             voice = source.voice
             if voice is None or reference is None:
                 raise DataError(f"{model} is no voice", where=model)
-            sentences = taught_ids(voice, settings, data)
+            least = settings.text_training.batch if settings.durations else 2
+            sentences = taught_ids(voice, data, settings.sentences, settings.seed, least)
             stage.fact = f"{voice.label}; {len(sentences):,} sentences"
         with clock.stage("distillation") as stage:
             done = distil_voice(
@@ -109,7 +111,7 @@ def distil_voice_file(
                     student, reference, settings.utterances,
                     lambda n, of, note: listener.progress("judgement in float", n, of, note),
                 )  # fmt: skip
-            result |= heard.found if heard else _NOT_HEARD
+            result |= heard.found if heard else NOT_HEARD
             stage.fact = result["heard"]
     path = out / f"{STUDENT}{SUFFIX}"
     with building(out) as directory:
@@ -125,11 +127,18 @@ def distil_voice_file(
     return Shrunk(path=path, result=result, verdict=_verdict(path, result), passed=True)
 
 
-def taught_ids(voice: Voice, settings: DistilVoice, data: Path | None) -> list[np.ndarray]:
+def taught_ids(voice: Voice, data: Path | None, count: int, seed: int, least: int) -> list[np.ndarray]:
     """Phoneme ids of the sentences to teach with.
 
+    Args:
+        voice: the teacher.
+        data: text file of IPA, a sentence a line; English made by `toolkit.train.voice_texts` where there is none.
+        count: how many are made.
+        seed: of everything drawn for them.
+        least: how many there must be.
+
     Raises:
-        DataError: see ``distil_voice_file``.
+        DataError: the voice is not English and there is no data, or the data holds too little.
     """
     if data is not None:
         try:
@@ -140,7 +149,7 @@ def taught_ids(voice: Voice, settings: DistilVoice, data: Path | None) -> list[n
     elif voice.language.startswith("en"):
         from toolkit.train.voice_texts import taught_ipa
 
-        ipa = taught_ipa(settings.sentences, settings.seed)
+        ipa = taught_ipa(count, seed)
     else:
         raise DataError(
             f"the voice speaks {voice.language!r}; the sentences that come with the toolkit are English",
@@ -150,7 +159,7 @@ def taught_ids(voice: Voice, settings: DistilVoice, data: Path | None) -> list[n
     known = voice.phoneme_id_map
     ids = [voice.phoneme_ids(line) for line in ipa if any(symbol in known for symbol in line)]
     fitting = [each for each in ids if _SHORTEST_IDS <= len(each) <= _LONGEST_IDS]
-    if len(fitting) < max(2, settings.text_training.batch if settings.durations else 2):
+    if len(fitting) < max(2, least):
         raise DataError(
             f"{len(fitting)} sentences of {_SHORTEST_IDS} to {_LONGEST_IDS} phoneme ids are too few",
             where=str(data or voice.label),

@@ -1,4 +1,4 @@
-"""The stages of a VITS voice: distilled into a student, then quantised."""
+"""The stages of a VITS voice: distilled into a student, pruned, then quantised."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ from toolkit.bench.host import Race, race_timed
 from toolkit.bench.plan import Plan
 from toolkit.data import load_manifest
 from toolkit.pipeline.events import Listener, StageClock
+from toolkit.pipeline.prune_voice import PRUNED, prune_voice_file
 from toolkit.pipeline.reuse import Reuse
 from toolkit.pipeline.run import Options, run
 from toolkit.pipeline.run_directory import file_sha256
 from toolkit.pipeline.shrink_voice import DEFAULT_VOICE, STUDENT, distil_voice_file
 from toolkit.pipeline.sources import VOICE_SUFFIX, Request, Source, open_voice
-from toolkit.pipeline.stack import DISTIL, FILES, GIVEN, QUANTISE, TITLES, TORCH, Made, Maker, Subject
+from toolkit.pipeline.stack import DISTIL, FILES, GIVEN, PRUNE, QUANTISE, TITLES, TORCH, Made, Maker, Subject
 from toolkit.pipeline.stack_directory import Take
 from toolkit.pipeline.stack_voice_gates import ITSELF, VoiceScores, loss_gates, whole_voice_gates
 from toolkit.pipeline.stage_cache import CachedStage, cached_stage
 from toolkit.pipeline.voice_sentence import SentenceLoop, held_out_ids
 from toolkit.recipe import load as recipes
 from toolkit.recipe.schema import Gates, Recipe
+from toolkit.recipe.shrinking import PruneVoice, VoiceLoss
 from toolkit.recipe.stacking import DistilStage, StackFamily, VoiceStack
 from toolkit.results import Gate, RunResult
 from toolkit.results import load as load_result
@@ -39,10 +41,7 @@ _PLAN: Final = Plan(warmup_runs=2, min_runs=12, max_runs=60, min_seconds=6.0, th
 _TAKES: Final = 3
 _REFERENCE, _CANDIDATE = "float", "converted"
 """How the two renditions of a sentence are called in the audio folder of a run."""
-_NO_PRUNING: Final = (
-    "Nothing was pruned: a voice's channels go by distillation, whose student is narrower; zeros among its weights "
-    "would make no delegate faster."
-)
+_NO_PRUNING: Final = "Nothing was pruned: the recipe does not ask for it; what is narrower is so by distillation."
 
 
 class VoiceStages:
@@ -109,9 +108,13 @@ class VoiceStages:
         return Made(row=row, run=done.folder)
 
     def makers(self) -> Sequence[Maker]:
-        """Distillation where the recipe asks for it, then quantisation."""
-        asked = self._stack.distil
-        return (*((partial(self._distilled, asked),) if asked is not None else ()), self._quantised)
+        """Distillation and pruning where the recipe asks for them, then quantisation."""
+        shrinking: list[Maker] = []
+        if self._stack.distil is not None:
+            shrinking.append(partial(self._distilled, self._stack.distil))
+        if self._stack.prune is not None:
+            shrinking.append(partial(self._pruned, self._stack.prune))
+        return (*shrinking, self._quantised)
 
     def subject(self) -> Subject:
         """The voice and the sentences it is taught with."""
@@ -123,7 +126,7 @@ class VoiceStages:
             utterances=self._utterances,
             against=f"{against.name} in float (torch)" if against is not None and self._trained else "",
             trained=self._trained,
-            notes=(_NO_PRUNING,),
+            notes=() if self._stack.prune is not None else (_NO_PRUNING,),
         )
 
     def race(self, runs: Mapping[str, Path]) -> Race:
@@ -177,27 +180,54 @@ class VoiceStages:
             RecipeError: a student that is larger than the teacher.
             GateFailed: a training diverged.
         """
-        from toolkit.models.voice_file import read_voice
-
         student = settings.student.model_copy(update={"utterances": self._utterances})
-        asked = student.model_dump(mode="json")
         taught = {} if self._data is None else {"data": file_sha256(self._data)}
         done = cached_stage(
-            self._cache, "voice-distil", {**self._source.inputs, **taught, **_held_out()}, asked,
+            self._cache, "voice-distil", {**self._source.inputs, **taught, **_held_out()},
+            student.model_dump(mode="json"),
             lambda folder: distil_voice_file(
                 self._model, student, folder, self._listener, data=self._data, teacher=self._teacher,
                 cache=self._cache / "teachers", threads=self._threads,
             ),
         )  # fmt: skip
-        path = done.folder / f"{STUDENT}{VOICE_SUFFIX}"
-        quality = json.loads((done.folder / f"{STUDENT}.json").read_text(encoding="utf-8"))["quality"]
-        scores = VoiceScores.of({name: (each["mean"], each["worst"]) for name, each in quality.items()})
+        return self._shrunk(DISTIL, STUDENT, done, student.model_dump(mode="json"), settings)
+
+    def _pruned(self, settings: PruneVoice, before: Made) -> Made:
+        """The voice of the stage before with a smaller text encoder.
+
+        Raises:
+            DataError: the voice is not English and there is no data, or the data holds too little.
+            RecipeError: something protected would be cut.
+            GateFailed: not even the first round held, or a training diverged.
+        """
+        asked, larger = settings.model_copy(update={"utterances": self._utterances}), before.model
+        model, teacher = (self._model, self._teacher) if larger is None else (str(larger), self._student_of)
+        taught = {} if self._data is None else {"data": file_sha256(self._data)}
+        given = {} if larger is None else {larger.name: file_sha256(larger)}
+        done = cached_stage(
+            self._cache, "voice-prune", {**self._source.inputs, **taught, **given, **_held_out()},
+            asked.model_dump(mode="json"),
+            lambda folder: prune_voice_file(
+                model, asked, folder, self._listener, data=self._data, teacher=teacher,
+                cache=self._cache / "teachers", threads=self._threads,
+            ),
+        )  # fmt: skip
+        return self._shrunk(PRUNE, PRUNED, done, asked.model_dump(mode="json"), settings)
+
+    def _shrunk(self, name: str, file: str, done: CachedStage, asked: dict[str, Any], limits: VoiceLoss) -> Made:
+        """A stage that wrote a smaller voice file, with what it was judged at in torch."""
+        from toolkit.models.voice_file import read_voice
+
+        path = done.folder / f"{file}{VOICE_SUFFIX}"
+        quality = json.loads((done.folder / f"{file}.json").read_text(encoding="utf-8"))["quality"]
+        scores = VoiceScores.of({metric: (each["mean"], each["worst"]) for metric, each in quality.items()})
         if self._utterances:
-            self._audio |= {self._reference: (done.folder, _REFERENCE), DISTIL: (done.folder, _CANDIDATE)}
-        gates = loss_gates(DISTIL, TITLES[DISTIL], scores, self._scores, settings, trained=self._trained)
+            self._audio.setdefault(self._reference, (done.folder, _REFERENCE))
+            self._audio[name] = (done.folder, _CANDIDATE)
+        gates = loss_gates(name, TITLES[name], scores, self._scores, limits, trained=self._trained)
         self._scores, self._voice = scores, read_voice(path)
-        run = self._float(DISTIL, self._student(path)).folder
-        row = self._row(DISTIL, run, scores if self._trained else None, gates, asked, TORCH, done)
+        run = self._float(name, self._student(path)).folder
+        row = self._row(name, run, scores if self._trained else None, gates, asked, TORCH, done)
         return Made(row=row, run=run, model=path)
 
     def _quantised(self, before: Made) -> Made:
@@ -309,7 +339,9 @@ def _shape(voice: Voice) -> str:
 
     encoder, flow = voice.config.encoder, voice.config.flow
     timed = "stochastic" if voice.config.durations is None else "deterministic"
+    inners = sorted(set(encoder.inners))
+    inner = f"{inners[0]}" if len(inners) == 1 else f"{inners[0]} to {inners[-1]}"
     return (
-        f"encoder {encoder.layers} layers, {encoder.filter_channels} inner; {timed} durations; flow {flow.hidden} "
+        f"encoder {encoder.layers} layers, {inner} inner; {timed} durations; flow {flow.hidden} "
         f"wide; {kind_of_decoder(voice.config.generator).name} decoder"
     )

@@ -85,12 +85,30 @@ def semantic_groups(config: SemanticConfig) -> tuple[Group, ...]:
 
 
 def encoder_groups(stacks: Mapping[str, EncoderConfig]) -> tuple[Group, ...]:
-    """Groups of SoVITS' text encoder: the channels inside the feed-forward blocks of its three stacks."""
+    """Groups of a text encoder: the channels inside the feed-forward blocks, of every stack under ``enc_p``."""
     found = []
     for name, stack in stacks.items():
-        inner = stack.filter_channels
-        for layer in range(stack.layers):
+        for layer, inner in enumerate(stack.inners):
             found.append(_channels(f"enc_p.{name}.ffn_layers.{layer}", "conv_1", "conv_2", inner))
+    return tuple(found)
+
+
+def voice_groups(config: EncoderConfig) -> tuple[Group, ...]:
+    """Groups of a VITS voice's text encoder: the blocks' channels of every layer, then the heads of every layer.
+
+    The embeddings of a distance are all heads' own, and stay.
+    """
+    split = (config.heads, config.attention_width // config.heads)
+    found = list(encoder_groups({"encoder": config}))
+    for layer in range(config.layers):
+        place = f"enc_p.encoder.attn_layers.{layer}"
+        into = [
+            Member(name=f"{place}.conv_{letter}.{kind}", axis=0, split=split)
+            for letter in "qkv"
+            for kind in ("weight", "bias")
+        ]
+        out = Member(name=f"{place}.conv_o.weight", axis=1, split=split)
+        found.append(Group(place=place, kind="heads", count=config.heads, members=(*into, out)))
     return tuple(found)
 
 

@@ -6,11 +6,11 @@ the sum of weight times slope over the unit's weights; its square, summed over b
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from toolkit.models.gpt_sovits.semantic import SemanticModel
@@ -38,15 +38,14 @@ def magnitude_scores(weights: Mapping[str, Tensor], groups: Sequence[Group]) -> 
 
 
 def taylor_scores(
-    model: SemanticModel, groups: Sequence[Group], pairs: Sequence[Pair], seed: int
+    model: nn.Module, groups: Sequence[Group], losses: Iterable[Callable[[], Tensor]]
 ) -> dict[Group, Tensor]:
-    """Squared first-order change of the cross-entropy, summed over batches of the training set.
+    """Squared first-order change of losses, summed over them.
 
     Args:
         model: in inference mode; left so, and without gradients.
         groups: its groups.
-        pairs: the training set.
-        seed: of the batches.
+        losses: each a loss of the model as it is.
 
     Returns:
         ``[units] float64`` for every group.
@@ -54,11 +53,9 @@ def taylor_scores(
     parameters = dict(model.named_parameters())
     found = {group: torch.zeros(group.count, dtype=torch.float64) for group in groups}
     model.requires_grad_(True)
-    for step in range(BATCHES):
-        chosen = [pairs[place] for place in batch_places(lengths_of(pairs), _BATCH, seed, step)]
-        batch = batch_of(chosen, model.config.stop_token)
+    for loss in losses:
         model.zero_grad(set_to_none=True)
-        functional.cross_entropy(batch_logits(model, batch), batch.predicted).backward()
+        loss().backward()
         with torch.no_grad():
             for group in groups:
                 change = torch.zeros(group.count, dtype=torch.float64)
@@ -69,3 +66,17 @@ def taylor_scores(
     model.zero_grad(set_to_none=True)
     model.requires_grad_(False)
     return found
+
+
+def cross_entropies(model: SemanticModel, pairs: Sequence[Pair], seed: int) -> Iterator[Callable[[], Tensor]]:
+    """The cross-entropy of batches of the training set.
+
+    Args:
+        model: whose.
+        pairs: the training set.
+        seed: of the batches.
+    """
+    for step in range(BATCHES):
+        chosen = [pairs[place] for place in batch_places(lengths_of(pairs), _BATCH, seed, step)]
+        batch = batch_of(chosen, model.config.stop_token)
+        yield lambda batch=batch: functional.cross_entropy(batch_logits(model, batch), batch.predicted)

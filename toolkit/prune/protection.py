@@ -51,5 +51,10 @@ def verify_protected(before: Mapping[str, Tensor], after: Mapping[str, Tensor], 
     return len(names)
 
 
+def is_protected(name: str, protect: Sequence[str]) -> bool:
+    """Whether a tensor must stay as it is."""
+    return _protecting(name, protect) is not None
+
+
 def _protecting(name: str, protect: Sequence[str]) -> str | None:
     return next((glob for glob in protect if fnmatchcase(name, glob)), None)

@@ -9,6 +9,48 @@ import torch
 from torch import Tensor
 
 from toolkit.prune.groups import Group
+from toolkit.recipe.shrinking import Pruning
+
+
+def units_to_keep(
+    scores: Mapping[Group, Tensor], settings: Pruning, number: int, *, inners: Sequence[int], heads: int
+) -> dict[Group, Tensor]:
+    """What stays after a round.
+
+    Args:
+        scores: of every group of the model the round before left, feed-forward blocks in the order of their layers.
+        settings: shares of the whole model, and of it in a round.
+        number: of the round, from 1.
+        inners: channels each layer had when nothing was cut.
+        heads: heads every layer had then.
+
+    Returns:
+        Places of the units that stay, ascending, for every group that loses some.
+    """
+    gone = number * settings.round_ratio
+    mlp, least = min(settings.mlp_ratio, gone), heads_left(settings, number, heads)
+    blocks = {group: score for group, score in scores.items() if group.kind == "mlp"}
+    attentions = {group: score for group, score in scores.items() if group.kind == "heads"}
+    keeps: dict[Group, Tensor] = {}
+    if mlp:
+        keeps |= channels_to_keep(
+            blocks,
+            round(sum(inners) * (1.0 - mlp)),
+            multiple=settings.channel_multiple,
+            smallest={
+                group.place: math.ceil(count * settings.smallest_ratio)
+                for group, count in zip(blocks, inners, strict=True)
+            },
+        )
+    if any(group.count > least for group in attentions):
+        keeps |= heads_to_keep(attentions, least)
+    return keeps
+
+
+def heads_left(settings: Pruning, number: int, heads: int) -> int:
+    """Heads every layer has after a round, of so many when nothing was cut."""
+    gone = min(settings.heads_ratio, number * settings.round_ratio)
+    return max(1, math.ceil(round(heads * (1.0 - gone), 9)))
 
 
 def channels_to_keep(

@@ -54,12 +54,12 @@ def prune_encoder(checkpoint: Checkpoint, settings: Prune) -> PrunedEncoder:
     stacks = checkpoint.sovits.stacks
     groups = encoder_groups(stacks)
     refuse_protected(groups, settings.protect)
-    left = {name: _left(stack.filter_channels, settings) for name, stack in stacks.items()}
+    left = {name: _left(stack.inners[0], settings) for name, stack in stacks.items()}
     scores = magnitude_scores(checkpoint.weights, groups)
     keeps = {group: most_important(score, left[group.place.split(".")[1]]) for group, score in scores.items()}
     weights = cut(checkpoint.weights, keeps)
     protected = verify_protected(checkpoint.weights, weights, settings.protect)
-    channels = {name: (stack.filter_channels, left[name]) for name, stack in stacks.items()}
+    channels = {name: (stack.inners[0], left[name]) for name, stack in stacks.items()}
     return PrunedEncoder(weights=weights, channels=channels, protected=protected)
 
 

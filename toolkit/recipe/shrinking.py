@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, V
 from toolkit.errors import RecipeError
 from toolkit.recipe.changes import apply_change
 
-_Settings = TypeVar("_Settings", "Distil", "DistilParallel", "DistilVoice", "Prune")
+_Settings = TypeVar("_Settings", "Distil", "DistilParallel", "DistilVoice", "Prune", "PruneVoice")
 PROTECTED: tuple[str, ...] = ("flow.*", "dec.*")
 """The flow and the VAE's decoder: errors there add up and are heard."""
 
@@ -173,7 +173,7 @@ predictor, or but the decoder.
 """
 
 
-class Prune(_Strict):
+class Pruning(_Strict):
     """Channels of feed-forward blocks and attention heads are taken out, a few a round, with training in between."""
 
     mlp_ratio: float = Field(
@@ -181,9 +181,6 @@ class Prune(_Strict):
     )
     heads_ratio: float = Field(
         0.0, ge=0.0, lt=1.0, description="share of the heads to take out, the same in every layer"
-    )
-    encoder_ratio: float = Field(
-        0.05, ge=0.0, le=0.3, description="SoVITS files: share of the text encoder's feed-forward channels"
     )
     round_ratio: float = Field(0.05, gt=0.0, le=1.0, description="share of the original that goes in a round")
     importance: Literal["taylor", "magnitude"] = Field(
@@ -195,13 +192,55 @@ class Prune(_Strict):
     smallest_ratio: float = Field(
         0.125, gt=0.0, le=1.0, description="no layer keeps less than this share of its channels"
     )
-    cross_entropy_rise_max: float = Field(0.1, ge=0.0, description="quality gate, nats on held-out sentences")
     protect: tuple[str, ...] = Field(PROTECTED, description="globs over tensor names that must stay as they are")
+    seed: int = 0
+
+
+class Prune(Pruning):
+    """A checkpoint of GPT-SoVITS is pruned."""
+
+    encoder_ratio: float = Field(
+        0.05, ge=0.0, le=0.3, description="SoVITS files: share of the text encoder's feed-forward channels"
+    )
+    cross_entropy_rise_max: float = Field(0.1, ge=0.0, description="quality gate, nats on held-out sentences")
     training: Training = Training(steps=40, learning_rate=3e-4)
     teaching: Teaching | None = Field(
         Teaching(), description="GPT: the model given teaches in every round; null trains on the data alone"
     )
-    seed: int = 0
+
+
+class VoiceLoss(_Strict):
+    """How much a stage of a voice may lose against the one before; of the first, against the voice given."""
+
+    mos_drop_max: float = Field(0.3, ge=0.0, description="gate, points of DistillMOS, mean over held-out sentences")
+    speaker_cosine_loss_max: float = Field(
+        0.06, ge=0.0, le=2.0, description="gate, how much resemblyzer's cosine to the voice given may fall"
+    )
+
+
+class PruneVoice(Pruning, VoiceLoss):
+    """A VITS voice's text encoder is pruned; the voice given teaches what is left, and every round is held to it."""
+
+    mlp_ratio: float = Field(
+        0.3, ge=0.0, lt=1.0, description="share of the feed-forward channels to take out in the end"
+    )
+    mos_drop_max: float = Field(
+        0.1, ge=0.0, description="gate, points of DistillMOS below the voice given, mean over held-out sentences"
+    )
+    speaker_cosine_loss_max: float = Field(
+        0.02, ge=0.0, le=2.0, description="gate, how far resemblyzer's cosine to the voice given may be below 1"
+    )
+    prior_snr_db_min: float = Field(
+        12.0, description="gate, dB of the prior's mean over its distance to that of the voice given"
+    )
+    frames_error_max: float = Field(
+        0.5, ge=0.0, description="gate, frames a phoneme's duration may be off the voice given, mean"
+    )
+    sentences: PositiveInt = Field(400, description="sentences the voice given is asked about")
+    utterances: int = Field(
+        12, ge=0, description="held-out sentences every round is heard on; none: it is held to the prior and durations"
+    )
+    training: Training = Training(steps=60, batch=12, learning_rate=2e-4, dropout=0.0)
 
 
 def checked(kind: type[_Settings], values: dict[str, Any]) -> _Settings:
@@ -219,7 +258,7 @@ def checked(kind: type[_Settings], values: dict[str, Any]) -> _Settings:
             f"{path}: {first['msg']} (found {first['input']!r})",
             code="recipe/out-of-range",
             where=f"{kind.__name__.lower()} → {path}",
-            hint="toolkit prune --help" if kind is Prune else "toolkit distil --help",
+            hint="toolkit prune --help" if issubclass(kind, Pruning) else "toolkit distil --help",
         ) from error
 
 
@@ -264,3 +303,23 @@ def student_of_voice(
     for change in changes:
         apply_change(data, change)
     return checked(DistilVoice, data)
+
+
+def pruning_of_voice(
+    changes: tuple[str, ...] = (), given: dict[str, Any] | None = None, training: dict[str, Any] | None = None
+) -> PruneVoice:
+    """Settings of a voice's pruning.
+
+    Args:
+        changes: ``dotted.key=value``, as recipes are changed.
+        given: fields a command has options for.
+        training: fields of ``training``, likewise.
+
+    Raises:
+        RecipeError: a change the schema does not accept.
+    """
+    data = PruneVoice().model_dump(mode="json") | (given or {})
+    data["training"] |= training or {}
+    for change in changes:
+        apply_change(data, change)
+    return checked(PruneVoice, data)

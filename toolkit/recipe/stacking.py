@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
-from toolkit.recipe.shrinking import Distil, DistilVoice, Prune
+from toolkit.recipe.shrinking import Distil, DistilVoice, Prune, PruneVoice, VoiceLoss
 
 StackFamily = Literal["t2s", "voice"]
 
@@ -59,15 +59,6 @@ class Stack(_Strict):
         return self
 
 
-class VoiceLoss(_Strict):
-    """How much a stage of a voice may lose against the one before; of the first, against the voice given."""
-
-    mos_drop_max: float = Field(0.3, ge=0.0, description="gate, points of DistillMOS, mean over held-out sentences")
-    speaker_cosine_loss_max: float = Field(
-        0.06, ge=0.0, le=2.0, description="gate, how much resemblyzer's cosine to the voice given may fall"
-    )
-
-
 class DistilStage(VoiceLoss):
     """The first stage of a voice."""
 
@@ -88,10 +79,7 @@ class VoiceStackGates(_Strict):
 
 
 class VoiceStack(_Strict):
-    """Stages of a voice that follow each other; distillation that is left out is skipped.
-
-    There is no pruning: what takes channels out of a voice's encoder is the student, which is narrower.
-    """
+    """Stages of a voice that follow each other; distillation and pruning that are left out are skipped."""
 
     version: Literal[1] = Field(1, alias="schema")
     family: Literal["voice"] = Field(description="kind of model the stages are for")
@@ -99,15 +87,19 @@ class VoiceStack(_Strict):
     description: str = ""
     utterances: PositiveInt = Field(12, description="held-out sentences every stage is judged on")
     distil: DistilStage | None = None
+    prune: PruneVoice | None = Field(
+        None, description="of the text encoder; see toolkit prune. Its gates hold every round, and then the stage"
+    )
     quantise: QuantiseVoice
     gates: VoiceStackGates = VoiceStackGates()
 
     @model_validator(mode="after")
     def _judged_alike(self) -> Self:
-        own = self.distil.student if self.distil is not None else None
-        if own is not None and "utterances" in own.model_fields_set and own.utterances != self.utterances:
-            raise ValueError(
-                f"distil.student.utterances is {own.utterances}: all stages are judged on the same sentences, whose "
-                "number is the stack's own utterances"
-            )
+        stages = {"distil.student": self.distil and self.distil.student, "prune": self.prune}
+        for name, own in stages.items():
+            if own is not None and "utterances" in own.model_fields_set and own.utterances != self.utterances:
+                raise ValueError(
+                    f"{name}.utterances is {own.utterances}: all stages are judged on the same sentences, whose number "
+                    "is the stack's own utterances"
+                )
         return self

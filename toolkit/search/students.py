@@ -155,8 +155,8 @@ def _recipe_of(voice: Voice) -> str:
 
     kind = kind_of_decoder(voice.config.generator).name
     timed = voice.config.durations is not None
-    if kind == "narrow" and not timed:
-        return "vits-voice-narrow"
+    if kind == "narrow":
+        return "vits-voice-small-narrow" if timed else "vits-voice-narrow"
     if kind != "hifigan":
         return "vits-voice-small-light" if timed else "vits-voice-light"
     return "vits-voice-small" if timed else ""

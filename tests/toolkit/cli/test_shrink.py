@@ -9,6 +9,9 @@ from toolkit.cli.app import outcome
 from toolkit.models.gpt_sovits.checkpoint import read_checkpoint
 from toolkit.models.gpt_sovits.seeded import small_config, write_sovits
 from toolkit.models.gpt_sovits.semantic_file import write_semantic
+from toolkit.models.seeded import seeded_voice
+from toolkit.models.voice_file import read_voice, write_voice
+from toolkit.pipeline import listening
 from toolkit.pipeline.gpt_sovits import semantic_model
 from toolkit.quality.semantic import judge_semantic
 
@@ -94,6 +97,71 @@ def test_prune_of_a_sovits_file_spares_flow_and_decoder(tmp_path, capsys):
     assert "unchanged" in capsys.readouterr().out
     assert _run("prune", path, "--protect", "enc_p.*", "--out", tmp_path / "other", "--quiet") == 2
     assert "error[prune/protected]" in capsys.readouterr().err
+
+
+VOICE = ["--mlp", "0.5", "--round", "0.25", "--batch", "4", "--rate", "0.001", "--set", "sentences=40",
+         "--set", "utterances=0", "--quiet"]  # fmt: skip
+
+
+def test_prune_of_a_voice_writes_an_ordinary_smaller_voice(tmp_path, capsys):
+    given, out = write_voice(tmp_path / "v.safetensors", seeded_voice()), tmp_path / "out"
+    command = ["prune", given, *VOICE, "--steps", 10, "--out", out, "--cache", tmp_path / "teachers"]
+    assert _run(*command, "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    voice, first = read_voice(out / "pruned.safetensors"), read_voice(given)
+    assert sum(voice.config.encoder.inners) == 64 == sum(result["pruned"]["inners"])
+    assert voice.float32_bytes == result["pruned"]["float32_bytes"] < first.float32_bytes
+    assert voice.teacher is not None and voice.teacher.sources == first.sources
+    assert result["kept_round"] == 2 and result["fidelity"] == result["rounds"][1]["quality"]
+    assert result["protected_tensors_unchanged"] == sum(len(first.modules[p].state_dict()) for p in ("flow", "decoder"))
+    assert result["heard"].startswith("not judged"), "and no opinion is made up"
+    assert _run("inspect", out / "pruned.safetensors") == 0
+    assert "student of random-voice" in capsys.readouterr().out
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "teachers").rglob("*.npz")}
+    assert kept and _run(*command) == 0
+    assert kept == {path: path.stat().st_mtime_ns for path in (tmp_path / "teachers").rglob("*.npz")}, "asked once"
+    assert "held to the target" in capsys.readouterr().out
+
+
+def test_prune_of_a_voice_that_hurts_at_once_writes_nothing_and_exits_with_1(tmp_path, capsys):
+    given = write_voice(tmp_path / "v.safetensors", seeded_voice())
+    command = ["prune", given, *VOICE, "--steps", 0, "--out", tmp_path / "out"]
+    assert _run(*command, "--set", "prior_snr_db_min=150") == 1
+    assert "error[prune/no-round]" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        (["--protect", "enc_p.*"], "error[prune/protected]"),
+        (["--set", "mlp=0.5"], "error[recipe/out-of-range]"),
+        (["--set", "mos_drop_max=-1"], "error[recipe/out-of-range]"),
+        (["--max-rise", "0.1"], "--max-rise does nothing for a voice"),
+        (["--control"], "--control does nothing for a voice"),
+        (["--no-teacher"], "--teacher does nothing for a voice"),
+        (["--data", "absent.txt"], "error[data/"),
+        (["--teacher-voice", "absent.onnx"], "error[input/"),
+    ],
+)
+def test_what_a_voice_cannot_be_pruned_with_is_one_error(tmp_path, capsys, options, said):
+    given = write_voice(tmp_path / "v.safetensors", seeded_voice())
+    assert _run("prune", given, *VOICE, *options, "--out", tmp_path / "out") == 2
+    assert said in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_rounds_that_nobody_can_hear_are_refused_and_not_waved_through(tmp_path, capsys, monkeypatch):
+    given = write_voice(tmp_path / "v.safetensors", seeded_voice())
+    monkeypatch.setattr(listening, "available", lambda module: module != "distillmos")
+    assert _run("prune", given, *VOICE, "--set", "utterances=1", "--out", tmp_path / "out") == 2
+    said = capsys.readouterr().err
+    assert "distillmos is not installed" in said and "utterances=0" in said and not (tmp_path / "out").exists()
+
+
+def test_options_of_a_voice_do_nothing_for_a_checkpoint(tmp_path, files, capsys):
+    model, data = files
+    for option in (["--set", "utterances=0"], ["--teacher-voice", "x.onnx"], ["--encoder", "0.1"]):
+        assert _run("prune", model, "--data", data, *option, "--out", tmp_path / "out", "--quiet") == 2
+        assert f"{option[0]} does nothing for a" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

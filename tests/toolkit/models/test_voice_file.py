@@ -44,7 +44,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_voice(tmp_path_factory.mktemp("voice") / "student.safetensors", student())
 
 
-@pytest.mark.parametrize("make", [seeded_voice, student])
+@pytest.mark.parametrize("make", [seeded_voice, student, lambda: pruned()])
 def test_a_voice_says_the_same_after_its_file(make: Callable[[], Voice], tmp_path: Path) -> None:
     voice = make()
     path = write_voice(tmp_path / "voice.safetensors", voice)
@@ -55,6 +55,27 @@ def test_a_voice_says_the_same_after_its_file(make: Callable[[], Voice], tmp_pat
     before = path.read_bytes()
     assert write_voice(tmp_path / "again.safetensors", found).read_bytes() == before
     assert [each.name for each in tmp_path.iterdir() if each.name.startswith(".")] == []
+
+
+def pruned() -> Voice:
+    """The seeded voice with other channels in each layer, and one of its two heads."""
+    voice = seeded_voice()
+    sizes = replace(voice.config.encoder, filter_channels=(24, 40), heads=1, attention=16)
+    config = replace(voice.config, encoder=sizes)
+    torch.manual_seed(0)
+    return replace(voice, config=config, modules={**voice.modules, "encoder": parts.build(config)["encoder"]})
+
+
+def test_a_file_from_before_a_size_was_there_reads_and_stays_the_same(file: Path, tmp_path: Path) -> None:
+    """Only what pruning left needs the size; twin: without it, such a file's tensors do not fit."""
+    header = json.loads(read_safetensors(file).metadata[METADATA_KEY])
+    assert "attention" not in header["encoder"] and read_voice(file).config.encoder.attention_width == 32
+    stored = read_safetensors(write_voice(tmp_path / "pruned.safetensors", pruned()))
+    header = json.loads(stored.metadata[METADATA_KEY])
+    assert header["encoder"].pop("attention") == 16 and header["encoder"]["filter_channels"] == [24, 40]
+    path = write_safetensors(tmp_path / "x.safetensors", stored.tensors, {METADATA_KEY: json.dumps(header)})
+    with pytest.raises(InputError, match="wants float32 of shape"):
+        read_voice(path)
 
 
 def test_one_changed_weight_is_heard(file: Path, tmp_path: Path) -> None:
@@ -83,6 +104,12 @@ HEADERS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "heads that do not divide": (lambda h: h["encoder"].update(heads=3), "do not fit together"),
     "no heads": (lambda h: h["encoder"].update(heads=0), "do not fit together"),
     "stride without its padding": (lambda h: h["decoder"].update(up_paddings=[0, 1, 1]), "do not fit together"),
+    "a layer too few": (lambda h: h["encoder"].update(filter_channels=[64]), "do not fit together"),
+    "channels that are no number": (
+        lambda h: h["encoder"].update(filter_channels=[64, "x"]),
+        "encoder.filter_channels",
+    ),
+    "an odd width of heads": (lambda h: h["encoder"].update(attention=31), "do not fit together"),
     "other width": (lambda h: h["flow"].update(hidden=16), "wants float32 of shape"),
     "widths of two parts": (lambda h: h["durations"].update(channels=31), "must be equal"),
     "ids outside the table": (lambda h: h["phoneme_id_map"].update(a=[999]), "phoneme_id_map: ids"),

@@ -34,7 +34,7 @@ class Voices:
 def _quiet(monkeypatch):
     voices = Voices()
     monkeypatch.setattr(listening, "speak", voices.speak)
-    monkeypatch.setattr(listening, "_available", lambda module: False)  # pitch alone, which needs nothing installed
+    monkeypatch.setattr(listening, "available", lambda module: False)  # pitch alone, which needs nothing installed
     monkeypatch.setattr(hearing, "shipped_runners", lambda shipped: {"decoder": {}})
     monkeypatch.setattr(hearing, "_with_decoder", lambda reference, voice: voice)
     return voices
@@ -76,7 +76,7 @@ def test_a_search_judges_it_once_over_all_its_versions(monkeypatch, tmp_path):
 def test_a_students_teacher_is_judged_once(monkeypatch):
     _quiet(monkeypatch)
     asked = []
-    monkeypatch.setattr(listening, "_available", lambda module: module == "distillmos")
+    monkeypatch.setattr(listening, "available", lambda module: module == "distillmos")
     monkeypatch.setattr(mos, "mean_opinion", lambda waves, rate_hz: [asked.append(w) or float(w[0]) for w in waves])
     none = DurationErrors(
         sentences=0, frames_per_phoneme=0, drawn_frames_per_phoneme=0,

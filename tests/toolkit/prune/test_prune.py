@@ -8,9 +8,10 @@ import torch
 from tests.toolkit.train.small_semantic import CODES, CONFIG, small_corpus, trained_model
 from toolkit.errors import GateFailed, RecipeError
 from toolkit.prune.groups import semantic_groups
-from toolkit.prune.importance import magnitude_scores, taylor_scores
+from toolkit.prune.importance import cross_entropies, magnitude_scores, taylor_scores
 from toolkit.prune.protection import refuse_protected, verify_protected
-from toolkit.prune.semantic import planned_rounds, prune_semantic, unpruned_control
+from toolkit.prune.rounds import planned_rounds
+from toolkit.prune.semantic import prune_semantic, unpruned_control
 from toolkit.quality.semantic import judge_semantic
 from toolkit.recipe.shrinking import Prune, checked
 
@@ -117,7 +118,7 @@ def test_the_important_are_not_the_idle(importance):
         layer.linear1.bias[list(idle)] = 0.0
     groups = semantic_groups(CONFIG)
     scores = (
-        taylor_scores(model, groups, small_corpus().training, 0)
+        taylor_scores(model, groups, cross_entropies(model, small_corpus().training, 0))
         if importance == "taylor"
         else magnitude_scores(model.state_dict(), groups)
     )
@@ -130,7 +131,7 @@ def test_the_important_are_not_the_idle(importance):
 def test_the_least_important_hurt_least():
     """Taking out the most important channels instead costs far more: the ranking means something."""
     model, corpus = trained_model(), small_corpus()
-    scores = taylor_scores(model, semantic_groups(CONFIG), corpus.training, 0)
+    scores = taylor_scores(model, semantic_groups(CONFIG), cross_entropies(model, corpus.training, 0))
     losses = []
     for descending in (False, True):
         hurt = trained_model()

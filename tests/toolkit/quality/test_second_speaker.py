@@ -90,7 +90,7 @@ def heard(clips):
 
 
 def only(monkeypatch, *modules):
-    monkeypatch.setattr(listening, "_available", lambda module: module in modules)
+    monkeypatch.setattr(listening, "available", lambda module: module in modules)
 
 
 @needs_package

@@ -35,7 +35,8 @@ def test_a_stack_of_another_kind_is_refused(name, family):
         ("distil.student.utterances=3", "stack's own utterances"),
         ("family=other", "family"),
         ("quantise.mos_drop_max=-1", "quantise.mos_drop_max"),
-        ("prune={}", "prune"),
+        ("prune={utterances: 3}", "stack's own utterances"),
+        ("prune.mlp_ratio=1.0", "prune.mlp_ratio"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(change, said):

@@ -238,8 +238,9 @@ def _encoder_layer(path: str, layer: int, stack: EncoderConfig) -> dict[str, tup
         shapes |= _conv(f"{attention}.conv_{letter}", hidden, hidden, 1)
     for name in ("emb_rel_k", "emb_rel_v"):
         shapes[f"{attention}.{name}"] = (1, 2 * stack.window + 1, hidden // stack.heads)
-    shapes |= _conv(f"{feed}.conv_1", stack.filter_channels, hidden, stack.kernel)
-    shapes |= _conv(f"{feed}.conv_2", hidden, stack.filter_channels, stack.kernel)
+    inner = stack.inners[layer]
+    shapes |= _conv(f"{feed}.conv_1", inner, hidden, stack.kernel)
+    shapes |= _conv(f"{feed}.conv_2", hidden, inner, stack.kernel)
     for norm in ("norm_layers_1", "norm_layers_2"):
         shapes |= {f"{path}.{norm}.{layer}.{name}": (hidden,) for name in ("gamma", "beta")}
     return shapes

@@ -19,18 +19,20 @@ class RelativeAttention(nn.Module):
     """Self-attention over phonemes; keys and values get an embedding of their distance to the query.
 
     Args:
-        channels: input and output channels; also of queries, keys and values.
-        heads: number of heads, a divisor of ``channels``.
+        channels: input and output channels.
+        heads: number of heads, a divisor of ``width``.
         window: largest distance that has its own embedding.
+        width: channels of queries, keys and values; ``channels`` where no head was taken out.
     """
 
-    def __init__(self, channels: int, heads: int, window: int) -> None:
+    def __init__(self, channels: int, heads: int, window: int, width: int | None = None) -> None:
         super().__init__()
-        self.heads, self.head_channels, self.window = heads, channels // heads, window
-        self.conv_q = nn.Linear(channels, channels)
-        self.conv_k = nn.Linear(channels, channels)
-        self.conv_v = nn.Linear(channels, channels)
-        self.conv_o = nn.Linear(channels, channels)
+        width = channels if width is None else width
+        self.heads, self.head_channels, self.window = heads, width // heads, window
+        self.conv_q = nn.Linear(channels, width)
+        self.conv_k = nn.Linear(channels, width)
+        self.conv_v = nn.Linear(channels, width)
+        self.conv_o = nn.Linear(width, channels)
         scale = self.head_channels**-0.5
         self.emb_rel_k = nn.Parameter(torch.randn(1, 2 * window + 1, self.head_channels) * scale)
         self.emb_rel_v = nn.Parameter(torch.randn(1, 2 * window + 1, self.head_channels) * scale)
@@ -48,7 +50,7 @@ class RelativeAttention(nn.Module):
         Raises:
             ValueError: ``time`` is shorter than the window; buckets never are.
         """
-        batch, time, channels = x.shape
+        batch, time, _ = x.shape
         if time <= 2 * self.window:
             raise ValueError(f"{time} phonemes are fewer than the attention window of {2 * self.window + 1}")
         query = self._split(self.conv_q(x) * (1.0 / math.sqrt(self.head_channels)), batch, time)
@@ -63,7 +65,7 @@ class RelativeAttention(nn.Module):
 
         near = self._square_to_band(weights, time) * inside
         mixed = torch.matmul(weights, value) + torch.matmul(near, self.emb_rel_v.unsqueeze(1))
-        return self.conv_o(mixed.transpose(1, 2).reshape(batch, time, channels))
+        return self.conv_o(mixed.transpose(1, 2).reshape(batch, time, self.heads * self.head_channels))
 
     def _split(self, x: Tensor, batch: int, time: int) -> Tensor:
         """``[batch, time, channels]`` to ``[batch, heads, time, head_channels]``."""

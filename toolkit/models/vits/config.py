@@ -14,22 +14,35 @@ class EncoderConfig:
     Attributes:
         vocabulary: number of phoneme ids.
         hidden: channels of the transformer.
-        filter_channels: channels inside the feed-forward blocks.
-        heads: attention heads.
+        filter_channels: channels inside the feed-forward blocks; layer by layer where they differ, as in a pruned one.
+        heads: attention heads, a divisor of ``attention_width``.
         layers: transformer layers.
         kernel: width of the feed-forward convolutions.
         window: relative positions reach ``window`` phonemes to each side.
         inter: channels of ``m_p`` and ``logs_p``.
+        attention: channels of all heads together where they are not ``hidden``: a voice some heads were taken from.
     """
 
     vocabulary: int
     hidden: int = 192
-    filter_channels: int = 768
+    filter_channels: int | tuple[int, ...] = 768
     heads: int = 2
     layers: int = 6
     kernel: int = 3
     window: int = 4
     inter: int = 192
+    attention: int | None = None
+
+    @property
+    def inners(self) -> tuple[int, ...]:
+        """Channels inside the feed-forward block, layer by layer."""
+        inner = self.filter_channels
+        return (inner,) * self.layers if isinstance(inner, int) else inner
+
+    @property
+    def attention_width(self) -> int:
+        """Channels of all heads together."""
+        return self.hidden if self.attention is None else self.attention
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

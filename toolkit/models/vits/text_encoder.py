@@ -50,11 +50,11 @@ class Encoder(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         layers = range(config.layers)
-        self.attn_layers = nn.ModuleList(RelativeAttention(config.hidden, config.heads, config.window) for _ in layers)
-        self.norm_layers_1 = nn.ModuleList(ChannelNorm(config.hidden) for _ in layers)
-        self.ffn_layers = nn.ModuleList(
-            FeedForward(config.hidden, config.filter_channels, config.kernel) for _ in layers
+        self.attn_layers = nn.ModuleList(
+            RelativeAttention(config.hidden, config.heads, config.window, config.attention_width) for _ in layers
         )
+        self.norm_layers_1 = nn.ModuleList(ChannelNorm(config.hidden) for _ in layers)
+        self.ffn_layers = nn.ModuleList(FeedForward(config.hidden, inner, config.kernel) for inner in config.inners)
         self.norm_layers_2 = nn.ModuleList(ChannelNorm(config.hidden) for _ in layers)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:

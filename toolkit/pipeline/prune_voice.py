@@ -1,0 +1,216 @@
+"""``toolkit prune`` on a VITS voice: a run directory with the voice whose text encoder is smaller."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from converters.errors import ExtraMissing
+from toolkit.data import load_manifest
+from toolkit.errors import DataError, GateFailed
+from toolkit.models.threads import threads_of
+from toolkit.pipeline import listening
+from toolkit.pipeline.events import Listener, StageClock
+from toolkit.pipeline.run_directory import building, refuse_foreign_directory, resume_folder, teachers_folder
+from toolkit.pipeline.shrink_semantic import Shrunk, held_or_not
+from toolkit.pipeline.shrink_voice import DEFAULT_VOICE, NOT_HEARD, judged, taught_ids, weights_of
+from toolkit.pipeline.sources import Request, open_voice
+from toolkit.pipeline.train_semantic import write_manifest
+from toolkit.quality.judgements import Judgements
+from toolkit.recipe.schema import Quality
+from toolkit.recipe.shrinking import PruneVoice
+
+if TYPE_CHECKING:
+    from toolkit.models.voice import Voice
+    from toolkit.prune.rounds import Round
+    from toolkit.prune.voice_fidelity import Hear, VoiceFidelity
+
+PRUNED: Final = "pruned"
+
+
+def prune_voice_file(
+    model: str,
+    settings: PruneVoice,
+    out: Path,
+    listener: Listener,
+    *,
+    data: Path | None = None,
+    teacher: Path | None = None,
+    cache: Path | None = None,
+    threads: int = 1,
+) -> Shrunk:
+    """Prunes a voice's text encoder round by round and writes the smallest voice that passed the gates.
+
+    Args:
+        model: ``joe``, a Piper ``.onnx`` or a voice file.
+        settings: how much, how, and the gates.
+        out: run directory; it appears whole or not at all. An interrupted run goes on when it is asked again.
+        listener: told about every stage.
+        data: text file of IPA, a sentence a line, to teach with; English made by `toolkit.train.voice_texts` otherwise.
+        teacher: of a student, the voice it was made of, where it is not found by itself.
+        cache: directory of teachers' outputs; ``.teachers`` beside ``out`` by default.
+        threads: of torch.
+
+    Raises:
+        InputError: the voice is missing or damaged, or ``out`` holds something else.
+        DataError: the voice is not English and there is no data, or the data holds too little.
+        RecipeError: something protected would be cut.
+        ExtraMissing: it is to be heard, and a judge is not installed.
+        GateFailed: not even the first round passed, or something protected changed; nothing is written.
+    """
+    from toolkit.models.voice_file import SUFFIX, write_voice
+    from toolkit.prune.voice import prune_voice
+
+    refuse_foreign_directory(out)
+    clock, resume = StageClock(listener), resume_folder(out)
+    with threads_of(threads):
+        with clock.stage("open voice") as stage:
+            source = open_voice(Request(model="" if model == DEFAULT_VOICE else model, teacher=teacher))
+            reference, voice = source.judged_against, source.voice
+            if voice is None or reference is None:
+                raise DataError(f"{model} is no voice", where=model)
+            sentences = taught_ids(voice, data, settings.sentences, settings.seed, settings.training.batch)
+            stage.fact = f"{voice.label}; {len(sentences):,} sentences"
+        with clock.stage("pruning") as stage:
+            done = prune_voice(
+                voice,
+                settings,
+                sentences,
+                [voice.phoneme_ids(sentence.phonemes) for sentence in load_manifest().split("evaluation")],
+                hear=_hearing(voice, settings.utterances, listener) if settings.utterances else None,
+                cache=cache or teachers_folder(out),
+                checkpoint_dir=resume,
+                on_teacher=lambda n, of: listener.progress("pruning", n, of, "sentences known"),
+                on_round=lambda fact, total: listener.warning(_round_line(fact, total)),
+                on_step=lambda step, of, loss: listener.progress("pruning", step, of, f"loss {loss:.4f}"),
+            )
+            stage.fact = f"round {done.best} of {len(done.rounds)} kept"
+        if not done.best:
+            raise GateFailed(
+                f"the first round did not hold: {_said(done.rounds[0].quality)}",
+                code="prune/no-round",
+                where=model,
+                hint="train more each round (--set training.steps=N), cut less (--round), or allow more (--set GATE=X)",
+            )
+        pruned, kept = done.model, done.rounds[done.best - 1]
+        with clock.stage("judgement in float") as stage:
+            heard = None
+            if settings.utterances:
+                heard = judged(
+                    pruned, reference, settings.utterances,
+                    lambda n, of, note: listener.progress("judgement in float", n, of, note),
+                )  # fmt: skip
+            found = heard.found if heard else NOT_HEARD
+            stage.fact = found["heard"]
+    result: dict[str, Any] = {
+        "settings": settings.model_dump(mode="json"),
+        "against": reference.name,
+        "given": {"float32_bytes": voice.float32_bytes, "weights": weights_of(voice), **_sizes(voice)},
+        "rounds": [asdict(each) for each in done.rounds],
+        "kept_round": done.best,
+        "pruned": {"float32_bytes": pruned.float32_bytes, "weights": weights_of(pruned), **_sizes(pruned)},
+        "fidelity": asdict(kept.quality),
+        "protected_tensors_unchanged": _protected(voice, settings),
+        "passed": done.rounds[-1].passed,
+        **found,
+    }
+    path = out / f"{PRUNED}{SUFFIX}"
+    with building(out) as directory:
+        write_voice(directory.path / path.name, pruned)
+        if heard is not None:
+            listening.write_clips(
+                directory, heard.reference, heard.student, heard.sentences, pruned.sample_rate_hz
+            )  # fmt: skip
+        result["file_bytes"] = (directory.path / path.name).stat().st_size
+        directory.write_json(f"{PRUNED}.json", result)
+        write_manifest(directory, dict(source.inputs))
+    shutil.rmtree(resume, ignore_errors=True)
+    return Shrunk(path=path, result=result, verdict=_verdict(path, result, settings), passed=result["passed"])
+
+
+def _hearing(given: Voice, utterances: int, listener: Listener) -> Hear:
+    """Listens to held-out sentences of a voice in the time of the one given, which is heard once.
+
+    Raises:
+        ExtraMissing: a judge is not installed.
+    """
+    from toolkit.models.voice import Buckets
+
+    for package in ("distillmos", "resemblyzer"):
+        if not listening.available(package):
+            raise ExtraMissing(
+                f"{package} is not installed, and rounds are to be heard",
+                where="prune → utterances",
+                hint="`make env`; or --set utterances=0, which holds rounds to the prior and durations alone",
+            )
+    settings, buckets = Quality(), Buckets(phonemes=(256, 512), frames=(512,))
+    sentences = load_manifest().split("evaluation")[:utterances]
+    judgements, said = Judgements(), dict[str, listening.Spoken]()
+
+    def spoken(voice: Voice, like: listening.Spoken | None) -> listening.Spoken:
+        return listening.speak(
+            voice, voice.torch_runners(buckets), sentences, settings,
+            lambda n, of, note: listener.progress("pruning", n, of, f"listening: {note}"), like=like,
+        )  # fmt: skip
+
+    def hear(voice: Voice) -> tuple[float | None, float | None]:
+        if "given" not in said:
+            said["given"] = spoken(given, None)
+        found = listening.judge_timing(
+            said["given"], spoken(voice, said["given"]), given.sample_rate_hz, judgements
+        )  # fmt: skip
+        return found.mos_drop, found.speaker_cosine
+
+    return hear
+
+
+def _protected(voice: Voice, settings: PruneVoice) -> int:
+    """How many tensors are protected; every round has compared them bit for bit."""
+    from toolkit.prune.protection import is_protected
+
+    names = [name for part in voice.part_names for name in voice.modules[part].state_dict()]
+    return sum(is_protected(name, settings.protect) for name in names)
+
+
+def _sizes(voice: Voice) -> dict[str, Any]:
+    encoder = voice.config.encoder
+    return {"inners": list(encoder.inners), "heads": encoder.heads}
+
+
+def _said(found: VoiceFidelity) -> str:
+    heard = "" if found.mos_drop is None else f", distillmos {-found.mos_drop:+.3f}"
+    heard += "" if found.speaker_cosine is None else f", resemblyzer_cosine {found.speaker_cosine:.3f}"
+    return f"prior {found.prior_snr_db:.1f} dB, durations {found.frames_error:.2f} frames off{heard}"
+
+
+def _round_line(fact: Round[VoiceFidelity], total: int) -> str:
+    return (
+        f"round {fact.number} of {total}: {sum(fact.inners):,} channels, {fact.heads} heads, cut "
+        f"{fact.cut.prior_snr_db:.1f} dB, trained: {_said(fact.quality)}, {held_or_not(fact.passed)}"
+    )
+
+
+def _verdict(path: Path, result: dict[str, Any], settings: PruneVoice) -> str:
+    given, pruned, rounds = result["given"], result["pruned"], result["rounds"]
+    kept = "held to the target" if result["passed"] else f"round {len(rounds)} did not hold; the one before is kept"
+    fidelity = result["fidelity"]
+    heard = (
+        ""
+        if fidelity["mos_drop"] is None
+        else f", distillmos {-fidelity['mos_drop']:+.3f} (gate -{settings.mos_drop_max}), resemblyzer_cosine "
+        f"{fidelity['speaker_cosine']:.3f} (gate {1.0 - settings.speaker_cosine_loss_max:.3f})"
+    )
+    return "\n".join((
+        f"{path}  {result['file_bytes']:,} bytes in float32; encoder {pruned['weights']['encoder']:,} weights of "
+        f"{given['weights']['encoder']:,}",
+        f"  channels {sum(pruned['inners']):,} of {sum(given['inners']):,} "
+        f"({', '.join(map(str, pruned['inners']))}), heads {pruned['heads']} of {given['heads']} a layer",
+        f"  protected {result['protected_tensors_unchanged']} tensors of {', '.join(settings.protect)} unchanged",
+        f"  beside the voice given: prior {fidelity['prior_snr_db']:.1f} dB (gate {settings.prior_snr_db_min}), "
+        f"durations {fidelity['frames_error']:.2f} frames off (gate {settings.frames_error_max}){heard}",
+        f"  {kept}",
+        f"  against {result['against']}: {result['heard']}",
+        *(f"  not measured: {reason}" for reason in result["not_measured"]),
+    ))  # fmt: skip
