@@ -19,6 +19,7 @@ from converters.errors import InputError, UnsupportedOp
 from converters.int32_interface import int32_interface
 from converters.onnx_graph import name_nodes
 from converters.onnx_graph.graph import Graph
+from converters.resting_weights import rest
 from converters.spec import PartSpec, TensorSpec
 
 OPSET = 17
@@ -46,6 +47,7 @@ def export(module: Any, spec: PartSpec) -> Any:
         model = _export_program(module, spec)
     else:
         model = _export_module(module, samples, spec)
+        rest(module)
     _restate_interface(model, spec)
     graph = Graph.from_model(model)
     del model  # the graph has its weights
