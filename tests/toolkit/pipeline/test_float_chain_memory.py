@@ -18,7 +18,7 @@ from toolkit.pipeline.float_chain import FloatPart, convert_float
 from toolkit.pipeline.sources import SourcePart
 from toolkit.recipe.load import load
 
-MOST_COPIES = 3.8  # measured 3.3: Keras' weights, the file's, and the file while it is written
+MOST_COPIES = 3.8  # measured 3.2: Keras' weights, the file's, and the file while it is written
 
 
 def part(width: int, layers: int) -> SourcePart:
