@@ -17,7 +17,6 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from converters.resting_weights import move_to_file
 from toolkit.errors import CheckpointError
 from toolkit.models.gpt_sovits.archive import Archive
 from toolkit.models.gpt_sovits.inert_pickle import TensorRecord
@@ -106,9 +105,7 @@ def filled_module(module: nn.Module, weights: Mapping[str, Tensor], where: Path)
             )
         with torch.no_grad():
             parameter.copy_(value)
-    module = module.eval().requires_grad_(False)
-    move_to_file(module)
-    return module
+    return module.eval().requires_grad_(False)
 
 
 def shape_of(weights: Mapping[str, Tensor], name: str, rank: int, where: Path) -> tuple[int, ...]:
