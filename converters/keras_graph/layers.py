@@ -94,7 +94,8 @@ class UnaryMath(_Configured):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         if self.function == "clip":
-            return tf.clip_by_value(inputs, self.low, self.high)
+            raised = inputs if self.low is None else tf.maximum(inputs, self.low)
+            return raised if self.high is None else tf.minimum(raised, self.high)
         owner = tf.math if hasattr(tf.math, self.function) else tf.nn
         return getattr(owner, self.function)(inputs)
 

@@ -28,6 +28,8 @@ _SEARCHED_MODEL = "gates={output_snr_db_min: 20}"
 _LATEST, _SEARCHED = Path("runs/latest"), Path("runs/search")
 DEFAULT_RECIPE = {"voice": "vits-voice", "model": "any-model", "gpt-sovits": "gpt-sovits",
                   "student": "gpt-sovits-nar"}  # fmt: skip
+NPU_RECIPE = {**DEFAULT_RECIPE, "voice": "vits-voice-npu", "gpt-sovits": "gpt-sovits-npu"}
+"""For NPUs with integers only: what makes sound is whole in 8 bits."""
 
 
 def convert(
@@ -130,8 +132,10 @@ def convert(
                   "--keep-keras": keep_keras, "--teacher": teacher}  # fmt: skip
         _refuse_unused([option for option, given in others.items() if given], "a GPT-SoVITS model")
         listeners = {"ssl": ssl, "bert": bert, "sv": sv}
+        whole = len(models) > 1 and delegate == "qnn"  # a GPT alone makes no sound
+        name = recipe or (NPU_RECIPE if whole else DEFAULT_RECIPE)["gpt-sovits"]
         return _convert_pair(
-            models, recipe, chosen, out, voice, listeners, asked, dry_run=dry_run, quiet=quiet, as_json=as_json
+            models, name, chosen, out, voice, listeners, asked, dry_run=dry_run, quiet=quiet, as_json=as_json
         )
     theirs = {"--voice": voice, "--ssl": ssl, "--bert": bert, "--sv": sv}
     _refuse_unused([option for option, given in theirs.items() if given], "anything but a GPT-SoVITS model")
@@ -142,7 +146,7 @@ def convert(
     kind = sources.kind_of(request)
     if kind == "model":
         _refuse_unused(["--teacher"] if teacher else [], "anything but a voice file")
-    name = recipe or ("vits-voice-npu" if (kind, delegate) == ("voice", "qnn") else DEFAULT_RECIPE[kind])
+    name = recipe or (NPU_RECIPE if delegate == "qnn" else DEFAULT_RECIPE)[kind]
     # The limits are a trained voice's; random weights are held to parity, precision and placement only.
     lenient = ["gates={}"] if random_voice and not recipe else []
     if searching and kind == "model" and not recipe:
@@ -261,7 +265,7 @@ def _convert_pair(
     quiet: bool,
     as_json: bool,
 ) -> int:
-    settings = recipes.load(recipe or DEFAULT_RECIPE["gpt-sovits"], changes)
+    settings = recipes.load(recipe, changes)
     if settings.delegate.device:
         from toolkit.estimate.devices import find_device
 

@@ -188,8 +188,8 @@ def _accelerators() -> Iterator[Finding]:
         area,
         "QNN libraries",
         place,
-        "Qualcomm's NPU: inspect --compile, bench --delegate qnn --qnn-libraries DIR",
-        "Qualcomm AI Runtime SDK, under Qualcomm's licence, never part of this project; "
+        "Qualcomm's NPU: convert --delegate qnn, inspect --compile, bench --delegate qnn --qnn-libraries DIR",
+        "Qualcomm AI Runtime SDK, or PyPI's onnxruntime-qnn, under Qualcomm's licence, never part of this project; "
         f"{LIBRARIES_VARIABLE} names its libraries, QAIRT_SDK_ROOT its place",
     )
 

@@ -7,12 +7,13 @@ therefore traced to the torch layer it stems from, by the names TensorFlow gives
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from converters.tflite_graph.names import layers_of
 from converters.tflite_graph.read import TfliteGraph, TfliteOp, read_tflite
+from toolkit.compress.levels import LEVELS_REASON
 from toolkit.compress.precision import LayerPrecision, PrecisionPlan
 from toolkit.compress.realised import WIDENING, Realisation, Realised
 from toolkit.errors import AuditError
@@ -51,6 +52,10 @@ class Difference:
     reason: str
 
 
+def _in_float(rows: Iterable[PrecisionOp]) -> list[PrecisionOp]:
+    return [row for row in rows if row.realised not in INTEGER]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditReport:
     """Every operator of a file with what was asked and what it has.
@@ -74,10 +79,12 @@ class AuditReport:
     def float_macs_ratio(self) -> float:
         """Share of the multiply-adds that run in float; 0 for a file without any.
 
-        Beside int8 weights the kernels round their input to int8 first, so that those are not counted.
+        Beside int8 weights the kernels round their input to int8 first, so that those are not counted. Nor are
+        convolutions of loud parts (`toolkit/compress/levels.py`): they repeat work, which must not shrink the share.
         """
-        left = sum(row.macs or 0 for row in self.rows if row.realised not in INTEGER)
-        return left / self.macs if self.macs else 0.0
+        once = [row for row in self.rows if row.because != LEVELS_REASON]
+        left, whole = (sum(row.macs or 0 for row in rows) for rows in (_in_float(once), once))
+        return left / whole if whole else 0.0
 
 
 def audit(

@@ -20,13 +20,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from converters import frameworks, parity
-from converters.keras_graph.run import keras_runner
+from converters import frameworks
 from converters.spec import Arrays, Interface
 from toolkit.compress import rewire
+from toolkit.compress.exact_split import chosen_layers, proven
 from toolkit.compress.observe import run_layers, target_inputs
-from toolkit.compress.torch_globs import select, torch_path
-from toolkit.errors import RecipeError
+from toolkit.compress.torch_globs import torch_path
 
 if TYPE_CHECKING:
     import tf_keras
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
     from toolkit.recipe.schema import PrincipalSplit
 
 PRINCIPAL_REASON = "principal directions of an 8-bit convolution's input, kept in float so that the rest rounds finer"
-_SPLITTABLE = frozenset({"Conv2D", "Conv2DTranspose"})
-_MIN_SNR_DB = 90.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +77,7 @@ def split_principal(
         RecipeError: a glob matches nothing, or names what cannot be split.
         ParityError: the split part computes something else.
     """
-    chosen = _chosen(relayered, splits, f"part {part!r}, compress.principal")
+    chosen = chosen_layers(relayered, splits, f"part {part!r}, compress.principal", _too_many)
     model = relayered.model
     moments = second_moments(
         model, relayered.interface, calibration, {rewire.producers(model.get_layer(name))[0].name for name in chosen}
@@ -102,7 +99,7 @@ def split_principal(
         relayered=result,
         layers=tuple(chosen),
         range_ratios=ratios,
-        snr_db=_proven(relayered, result, calibration[0], part),
+        snr_db=proven(relayered, result, calibration[0], f"part {part!r}, principal split"),
     )
 
 
@@ -132,34 +129,8 @@ def principal_directions(moments: np.ndarray, rank: int) -> np.ndarray:
     return (directions * np.where(largest < 0.0, -1.0, 1.0)).astype(np.float32)
 
 
-def _chosen(relayered: RelayeredModel, splits: Sequence[PrincipalSplit], where: str) -> dict[str, PrincipalSplit]:
-    """Layer name to how it is split, in the order of the graph."""
-    layers = rewire.computing_layers(relayered.model)
-    nodes = {layer.name: relayered.torch_names.get(layer.name, layer.name) for layer in layers}
-    chosen: dict[str, PrincipalSplit] = {}
-    for split in splits:
-        names = set(select(split.match, nodes.values(), where=where, what="split"))
-        for layer in layers:
-            if nodes[layer.name] not in names:
-                continue
-            channels = _channels(layer)
-            if channels is None or split.rank >= channels:
-                kind = type(layer).__name__
-                raise RecipeError(
-                    f"{nodes[layer.name]!r} ({kind}, {channels or 'no'} input channels) cannot keep {split.rank} "
-                    "directions in float",
-                    where=where,
-                    hint="name ungrouped convolutions, with fewer directions than they have input channels",
-                )
-            chosen[layer.name] = split
-    return {layer.name: chosen[layer.name] for layer in layers if layer.name in chosen}
-
-
-def _channels(layer: Any) -> int | None:
-    if type(layer).__name__ not in _SPLITTABLE or getattr(layer, "groups", 1) != 1:
-        return None
-    linear = getattr(layer.activation, "__name__", "linear") == "linear"
-    return int(rewire.layer_inputs(layer)[0].shape[-1]) if linear and layer.use_bias else None
+def _too_many(split: PrincipalSplit, channels: int) -> str | None:
+    return None if split.rank < channels else f"cannot keep {split.rank} directions in float: it has no more"
 
 
 def _rebuild(
@@ -204,10 +175,3 @@ def _pointwise(name: str, channels: int) -> Any:
 
 def _set_kernel(layer: Any, matrix: np.ndarray) -> None:
     layer.set_weights([matrix[None, None], np.zeros(matrix.shape[1], np.float32)])
-
-
-def _proven(before: RelayeredModel, after: RelayeredModel, arrays: Arrays, part: str) -> float:
-    expected = keras_runner(before.model, before.interface)(arrays)
-    report = parity.compare(expected, keras_runner(after.model, after.interface)(arrays))
-    parity.check(report, min_snr_db=_MIN_SNR_DB, hop=f"part {part!r}, principal split")
-    return report.worst_snr_db

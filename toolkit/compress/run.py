@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +14,10 @@ from toolkit.compress.calibrate import HEADROOM_FACTORS, TensorStatistics, obser
 from toolkit.compress.channel_gains import GAIN_REASON, INTO
 from toolkit.compress.equalise import equalise
 from toolkit.compress.finetune import Finetuned, finetune
+from toolkit.compress.float_functions import restore_float_functions
 from toolkit.compress.keras_qat import Ranges, wrap
 from toolkit.compress.keras_sparsity import SparseModel, prune
+from toolkit.compress.levels import LEVELS_REASON, split_levels
 from toolkit.compress.pointless_rounding import without_pointless_rounding
 from toolkit.compress.precision import LayerPrecision, PrecisionPlan, plan_precision
 from toolkit.compress.principal import PRINCIPAL_REASON, split_principal
@@ -31,7 +33,8 @@ if TYPE_CHECKING:
     from toolkit.recipe.schema import Compression, Precision, PrecisionPolicy
 
 Progress = Callable[[str, int, int, str], None]
-"""``on_progress(stage, done, total, fact)``; stages: prune, streamline, equalise, principal, finetune, export."""
+"""``on_progress(stage, done, total, fact)``; stages: prune, streamline, equalise, principal, levels,
+finetune, export."""
 
 _TRAINED = frozenset({"int8", "int8-weights"})
 _ENTRY_REASON = "channel scales of the input, applied before it is rounded to 8 bits"
@@ -164,6 +167,11 @@ def quantise(
         tell("equalise", 1, 1, f"{freed.predicted_gain_db:.1f} dB less with gains where 8 bits meet float")
     elif settings.principal:
         statistics = observe_statistics(relayered, list(calibration)[::2], with_gain=True, seed=seed)
+    if settings.levels:
+        apart = split_levels(relayered, settings.levels, plan, statistics, calibration)
+        relayered, plan = _known(apart.relayered, plan, LEVELS_REASON, integer=apart.added)
+        statistics = observe_statistics(relayered, list(calibration)[::2], with_gain=True, seed=seed)
+        tell("levels", 1, 1, f"{len(apart.layers)} convolutions split, equal to {apart.snr_db:.0f} dB")
     rounded = quantised_tensors(relayered.model, plan)
     ranges = choose_ranges(relayered, calibration, statistics, rounded.activations, filled=settings.channel_gains)
     ranges |= {name: (r * ranges[name][0], r * ranges[name][1]) for name, r in _rounded(narrower, ranges).items()}
@@ -213,7 +221,8 @@ def export_int8(relayered: RelayeredModel, plan: PrecisionPlan, ranges: dict[str
     """The int8 file of a part: fake quantisation is folded, float layers keep their float weights exactly."""
     wrapped = wrap(relayered.model, plan, ranges)
     content = to_tflite(wrapped, relayered.interface, TfliteOptions(quantization="qat_int8"))
-    content = without_pointless_rounding(restore_floats(content, relayered.model, plan), plan)
+    content = restore_float_functions(restore_floats(content, relayered.model, plan), plan)
+    content = without_pointless_rounding(content, plan)
     return _stored(content, plan, relayered)
 
 
@@ -273,16 +282,20 @@ def store_float16(content: bytes, plan: PrecisionPlan, relayered: RelayeredModel
 
 
 def _known(
-    relayered: RelayeredModel, plan: PrecisionPlan, because: str, precision: Precision = "float32"
+    relayered: RelayeredModel,
+    plan: PrecisionPlan,
+    because: str,
+    precision: Precision = "float32",
+    integer: Collection[str] = (),
 ) -> tuple[RelayeredModel, PrecisionPlan]:
-    """Enters layers that compression added into the plan."""
+    """Enters layers that compression added into the plan; those in ``integer`` want 8 bits."""
     asked = plan.by_layer()
     added = tuple(
         LayerPrecision(
             layer=layer.name,
             torch_name=layer.name,
             op="",
-            asked=precision,
+            asked="int8" if layer.name in integer else precision,
             because=because,
             multiplies=type(layer).__name__ in WEIGHTED,
         )

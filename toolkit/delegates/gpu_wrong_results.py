@@ -19,6 +19,11 @@ _MEASURED = "measured on the LiteRT 2.3.0 GPU accelerator"
 _FILE = "ml_drift_delegate/tflite/model_builder.cc"
 _SLICE = 4
 """Channels a GPU texture keeps together; what fills the last ones is not always left out."""
+_WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+_SPARSE = (
+    "weights the CPU unpacks from a sparse constant (DENSIFY): wrong on the GPU in both of MediaPipe's sparse models "
+    "(-6 dB SNR; not finite)"
+)
 _RANK_BROADCASTS = ("ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE")
 
 Rule = Callable[[OpView], str]
@@ -32,10 +37,27 @@ def wrong_result(view: OpView, *, classic: bool = False) -> Refusal | None:
     if classic and kind not in _CLASSIC_TOO:
         return None
     message = (rule(view) if rule else "") or ("" if classic else _int8_ranks(view))
+    if not message and not classic and _sparse_weights(view):
+        return Refusal(kind="wrong_sparse_weights", message=_SPARSE, source=_MEASURED)
     if not message:
         return None
     source = f"{_FILE}:{line}@{commit(gpu_table())}" if line else _MEASURED
     return Refusal(kind=f"wrong_{kind.lower()}", message=message, source=source)
+
+
+def _sparse_weights(view: OpView) -> bool:
+    """Whether weights are unpacked from a sparse constant, which the delegate leaves to the CPU."""
+    if view.op.kind not in _WEIGHTED or len(view.op.inputs) < 2 or view.is_const("input1"):
+        return False
+    wanted = view.op.inputs[1]
+    for _ in range(2):  # DEQUANTIZE, then DENSIFY
+        maker = next((op for op in view.graph.ops if wanted in op.outputs), None)
+        if maker is None or not maker.inputs or maker.kind not in ("DENSIFY", "DEQUANTIZE"):
+            return False
+        if maker.kind == "DENSIFY":
+            return True
+        wanted = maker.inputs[0]
+    return False
 
 
 def same_padding_agrees(length: int, kernel: int, stride: int) -> bool:

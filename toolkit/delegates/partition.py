@@ -181,6 +181,25 @@ def partition(
     return epochs(mixed, kept, edges)
 
 
+def runs(graph: TfliteGraph, supported: Collection[int]) -> tuple[Epoch, ...]:
+    """Split by LiteRT's compilers for NPUs: what follows one another in the file, whatever could be computed earlier.
+
+    Source: ``litert/compiler/plugin/algo.cc`` (400-458), its default strategy, for plugins that give all operators one
+    partition, as Qualcomm's does.
+
+    Args:
+        graph: the graph.
+        supported: accepted operators.
+    """
+    parts: list[Epoch] = []
+    for op in graph.ops:
+        if parts and (op.index in supported) is parts[-1].delegated:
+            parts[-1] = Epoch(delegated=parts[-1].delegated, nodes=(*parts[-1].nodes, op.index))
+        else:
+            parts.append(Epoch(delegated=op.index in supported, nodes=(op.index,)))
+    return tuple(parts)
+
+
 def transitions(graph: TfliteGraph, parts: Sequence[Epoch]) -> tuple[int, int]:
     """Crossings between the delegate and the CPU: how many tensors, and how many bytes they hold."""
     side = {index: part.delegated for part in parts for index in part.nodes}

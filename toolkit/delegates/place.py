@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from converters.tflite_graph.read import TfliteGraph, read_tflite
+from converters.tflite_graph.read import TfliteGraph, TfliteOp, read_tflite
 from toolkit.delegates import coreml, gpu, nnapi, qnn, xnnpack
 from toolkit.delegates.hints import hint
 from toolkit.delegates.levels import DEFAULT_LEVEL, DEPRECATION_NOTE, level_title
 from toolkit.delegates.op_view import OpView, float16_constants, view
-from toolkit.delegates.partition import Epoch, Keeping, partition, transitions
+from toolkit.delegates.partition import Epoch, Keeping, partition, runs, transitions
 from toolkit.delegates.tables import commit, coreml_table, gpu_table, nnapi_table
+from toolkit.delegates.unsized import SOURCE as UNSIZED_SOURCE
+from toolkit.delegates.unsized import STATIC_SIZES_ONLY, first_unsized
 from toolkit.delegates.verdict import Refusal, Verdict
 from toolkit.errors import DelegateError
 from toolkit.results import DelegateName, OpPlacement, Placement
@@ -23,10 +26,20 @@ ANDROID: tuple[DelegateName, ...] = ("nnapi", "gpu_classic", "gpu_litert", "xnnp
 _NNAPI_LIMITS_LINE = 6752
 _NOT_KEPT = "accepted, but in a smaller partition than the delegate keeps"
 _NOT_STARTED = "accepted, but the delegate fails to start"
+_NOT_SIZED = "accepted, but the delegate takes no graph with a size that is known only when it runs"
 _LOOPS = ("IF", "WHILE")
 """Their tensors have no size before they run; LiteRT's GPU accelerator then fails to start (executed: Failed to modify
 graph with delegate)."""
 _FOLDED = "float16 constant: the delegate reads it directly"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """Why accepted operators are left on the CPU, by which line, and the kind of rule for the advice."""
+
+    reason: str
+    source: str
+    rule: str
 
 
 def place(
@@ -75,6 +88,8 @@ def place_graph(graph: TfliteGraph, part: str, delegate: DelegateName, *, level:
         left = xnnpack.left_packed(graph)
         folded = xnnpack.unpacking(graph) - set(left)
         return _placement(graph, part, delegate, level, lambda v: left.get(v.op.index) or judge(v), keeping, {}, folded)
+    if delegate == "qnn":  # its compiler reads no float16 constant in place of the operator that widens it
+        return _placement(graph, part, delegate, level, judge, keeping, {}, set())
     folded = {op for _, op in constants.values()}
     return _placement(graph, part, delegate, level, judge, keeping, constants, folded)
 
@@ -129,17 +144,22 @@ def _placement(
     taken = {i for i, verdict in verdicts.items() if verdict.accepted or verdict.fails_at_start}
     if delegate == "xnnpack":
         parts = partition(graph, taken, keeping, {})
+    elif delegate == "qnn":
+        parts = runs(graph, taken)
     else:
         parts = partition(graph, taken - folded, keeping, constants)
     fatal = {i for part in parts if part.delegated for i in part.nodes if verdicts[i].fails_at_start}
     if delegate == "gpu_litert":
         fatal |= {op.index for op in graph.ops if op.kind in _LOOPS}
-    if fatal:
+    unsized = first_unsized(graph) if delegate in STATIC_SIZES_ONLY else None
+    if fatal or unsized:
         parts = partition(graph, set(), keeping, {})
     number = _partition_numbers(parts)
-    left = _NOT_STARTED if fatal else _NOT_KEPT
+    left = Left(reason=_NOT_STARTED if fatal else _NOT_KEPT, source=keeping.source, rule="not_kept")
+    if unsized:
+        left = Left(reason=_NOT_SIZED, source=f"{UNSIZED_SOURCE}@{commit(gpu_table())}", rule="not_sized")
     ops = tuple(
-        _op(views[op.index], verdicts[op.index], number.get(op.index), left, keeping.source, folded=op.index in folded)
+        _op(views[op.index], verdicts[op.index], number.get(op.index), left, folded=op.index in folded)
         for op in graph.ops
     )
     wrong = tuple(_warned(views[i], warning) for i, verdict in verdicts.items() for warning in verdict.warnings)
@@ -157,7 +177,11 @@ def _placement(
         delegated_macs_ratio=sum(op.macs or 0 for op in ops if op.partition is not None) / macs if macs else None,
         transitions=max(0, len(parts) - 1),
         transition_bytes=transitions(graph, parts)[1],
-        notes=(*_fails_to_start(views, sorted(fatal)), *_notes(delegate, bool(constants), parts, counted)),
+        notes=(
+            *_fails_to_start(views, sorted(fatal)),
+            *_not_sized(unsized),
+            *_notes(delegate, bool(constants), parts, counted),
+        ),
         wrong_results=wrong,
     )
 
@@ -169,18 +193,28 @@ def _fails_to_start(views: dict[int, OpView], fatal: list[int]) -> tuple[str, ..
     return (f"The delegate takes {names} and then fails to start: nothing is delegated until it is rewritten.",)
 
 
+def _not_sized(op: TfliteOp | None) -> tuple[str, ...]:
+    if op is None:
+        return ()
+    where = f"{op.kind} {op.name}".strip()
+    return (
+        f"The size of {where} is known only when the graph runs: the delegate cannot be applied to the graph at all.",
+    )
+
+
 def _partition_numbers(parts: tuple[Epoch, ...]) -> dict[int, int]:
     delegated = [part for part in parts if part.delegated]
     return {index: number for number, part in enumerate(delegated) for index in part.nodes}
 
 
-def _op(seen: OpView, verdict: Verdict, number: int | None, left: str, source: str, *, folded: bool) -> OpPlacement:
+def _op(seen: OpView, verdict: Verdict, number: int | None, left: Left, *, folded: bool) -> OpPlacement:
     first: Refusal | None = verdict.refusals[0] if verdict.refusals else None
     reason = "; ".join(dict.fromkeys(r.message for r in verdict.refusals))
     if folded:
         reason = _FOLDED
     elif first is None and number is None:
-        return _placed(seen, reason=left, source=source, advice=hint(seen.op.kind, "not_kept"), accepted=True)
+        advice = hint(seen.op.kind, left.rule)
+        return _placed(seen, reason=left.reason, source=left.source, advice=advice, accepted=True)
     advice = hint(seen.op.kind, first.kind) if first else ""
     source = first.source if first else ""
     placed = _placed(seen, reason=reason, source=source, advice=advice, accepted=first is None)

@@ -1,7 +1,7 @@
 """Asks what is known of Qualcomm's NPU compiler about one operator, for NPUs with integers only (Snapdragon 7 Gen 3).
 
-What LiteRT's Qualcomm plugin translates is read from its own table; what QNN then refuses for SM7550 was measured once
-with its ahead-of-time compiler. ``toolkit inspect FILE --delegate qnn --compile`` asks the compiler itself, where the
+What LiteRT's Qualcomm plugin translates is read from its own table; what QNN then refuses for SM7550 was measured with
+its ahead-of-time compiler. ``toolkit inspect FILE --delegate qnn --compile`` asks the compiler itself, where the
 user has installed QNN's libraries.
 """
 
@@ -22,12 +22,17 @@ def judge_op(view: OpView) -> Verdict:
     if kind not in table["ops"]:
         message = f"the compiler translates no {kind}"
         return _refused("unmapped", message, f"{table['source']['file']}@{commit(table)}")
-    if kind not in _EDGES and any(
-        t is not None and t.data is None and t.dtype in _FLOATS for t in (*view.inputs, *view.outputs)
+    edge = kind in _EDGES and view.dtype("input0") != "FLOAT16"
+    if (
+        not edge
+        and kind not in table["float_accepted"]
+        and any(t is not None and t.data is None and t.dtype in _FLOATS for t in (*view.inputs, *view.outputs))
     ):
         return _refused("float_on_npu", table["float_refusal"], table["socs"]["SM7550"]["source"] + f"@{commit(table)}")
     if kind in table["refused_int8"]:
         return _refused("npu_refuses", table["refused_int8"][kind], table["measured"])
+    if kind == "STRIDED_SLICE" and view.shape("output0") == ():
+        return _refused("npu_refuses", table["refused_scalar_slice"], table["measured"])
     stride = max(int(view.option("stride_h")), int(view.option("stride_w"))) if kind == "TRANSPOSE_CONV" else 0
     if stride >= table["transpose_conv_stride_refused"]:
         message = f"stride {stride}: QNN's validation fails (measured at {table['transpose_conv_stride_refused']})"

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from converters.errors import InputError
+from converters.tflite_graph.read import read_tflite
 from toolkit.delegates.last_words import last_words
 from toolkit.errors import DelegateError
 
@@ -26,6 +28,10 @@ _DRIVERS = (
     Path("/usr/share/vulkan/icd.d/vk_swiftshader_icd.json"),
 )
 _TIMEOUT_SECONDS = 600.0
+_SLOWEST_MULTIPLY_ADDS_PER_SECOND = 40e6
+"""Of a software GPU and the reference kernels together, on a crowded machine."""
+_LARGE_MULTIPLY_ADDS = 1_000_000_000
+"""From here on the accelerator is given all the time it wants before its outputs are read."""
 _WRONG_BELOW_DB = 40.0
 _INEXACT_BELOW_DB = 60.0
 
@@ -119,9 +125,9 @@ def software_driver() -> Path | None:
 
 
 def execute_on_gpu(
-    model: Path, *, signature: str = "", seed: int = 0, arrays: Path | None = None, timeout: float = _TIMEOUT_SECONDS
+    model: Path, *, signature: str = "", seed: int = 0, arrays: Path | None = None, timeout: float | None = None
 ) -> Executed:
-    """Runs a file on the accelerator and on the reference kernels, with the same inputs; see `GpuJob`.
+    """Runs a file on the accelerator and on the reference kernels, with the same inputs; see `execute_all`.
 
     Raises:
         DelegateError: no software GPU is installed, or its process ended without an answer, or the reference kernels
@@ -130,7 +136,7 @@ def execute_on_gpu(
     found = execute_all([GpuJob(model=model, signature=signature, seed=seed, arrays=arrays)], timeout=timeout)[0]
     if isinstance(found, str):
         raise DelegateError(
-            f"the process with the GPU accelerator: {found}",
+            f"it was not executed: {found}",
             code="delegate/software-gpu-failed",
             where=str(model),
             hint="the static placement needs no GPU: toolkit inspect FILE --delegate gpu",
@@ -138,12 +144,13 @@ def execute_on_gpu(
     return found
 
 
-def execute_all(jobs: Sequence[GpuJob], *, timeout: float = _TIMEOUT_SECONDS) -> list[Executed | str]:
+def execute_all(jobs: Sequence[GpuJob], *, timeout: float | None = None) -> list[Executed | str]:
     """Runs many files in one process; it is started again when one of them ends it.
 
     Args:
         jobs: the files.
-        timeout: seconds without an answer after which a file counts as having ended the process.
+        timeout: seconds without an answer after which a file counts as having ended the process; ten minutes and more
+            for a file with much to compute, when left out.
 
     Returns:
         What became of each; a sentence in place of a file that gave no answer.
@@ -161,10 +168,13 @@ def execute_all(jobs: Sequence[GpuJob], *, timeout: float = _TIMEOUT_SECONDS) ->
         )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "jobs").write_text(json.dumps([_written(job) for job in jobs]), encoding="utf-8")
+        sizes = {path: multiply_adds(path) for path in {job.model for job in jobs}}
+        written = [_written(job, large=sizes[job.model] > _LARGE_MULTIPLY_ADDS) for job in jobs]
+        (folder / "jobs").write_text(json.dumps(written), encoding="utf-8")
+        slowest = max(sizes.values(), default=0) / _SLOWEST_MULTIPLY_ADDS_PER_SECOND
         environment = {**os.environ, "VK_ICD_FILENAMES": str(driver), "XDG_RUNTIME_DIR": name}
         while any(not (folder / f"{number}.json").exists() for number in range(len(jobs))):
-            ended = _process(folder, environment, timeout)
+            ended = _process(folder, environment, timeout or _TIMEOUT_SECONDS + slowest)
             current = folder / "current"
             number = int(current.read_text(encoding="utf-8")) if current.exists() else 0
             lost = folder / f"{number}.json"
@@ -173,8 +183,18 @@ def execute_all(jobs: Sequence[GpuJob], *, timeout: float = _TIMEOUT_SECONDS) ->
         return [_read(folder / f"{number}.json") for number in range(len(jobs))]
 
 
-def _written(job: GpuJob) -> dict[str, Any]:
+def multiply_adds(model: Path) -> int:
+    """Of a file's first graph; none of one that cannot be read, which is for the process to refuse."""
+    try:
+        graph = read_tflite(model)
+    except InputError:
+        return 0
+    return sum(graph.multiply_adds(op) for op in graph.ops)
+
+
+def _written(job: GpuJob, *, large: bool) -> dict[str, Any]:
     return {
+        "large": large,
         "model": str(job.model),
         "signature": job.signature,
         "seed": job.seed,

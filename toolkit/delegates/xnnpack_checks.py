@@ -58,8 +58,13 @@ def is_constant(view: OpView, reference: str, *, unpacked: bool) -> bool:
         return True
     if not unpacked or index >= len(side):
         return False
-    makers = [op for op in view.graph.ops if side[index] in op.outputs and op.kind in UNPACKED_BY]
-    return any(view.graph.tensors[i].data is not None for op in makers for i in op.inputs[:1] if i >= 0)
+    found = {side[index]}
+    for _ in UNPACKED_BY:  # sparse float16 constants are unpacked twice: DENSIFY, then DEQUANTIZE
+        makers = [op for op in view.graph.ops if found & set(op.outputs) and op.kind in UNPACKED_BY]
+        found = {op.inputs[0] for op in makers if op.inputs and op.inputs[0] >= 0}
+        if any(view.graph.tensors[i].data is not None for i in found):
+            return True
+    return False
 
 
 def _rank(c: Check, v: OpView) -> bool:

@@ -103,6 +103,7 @@ def assemble(found: Findings) -> RunResult:
         runtimes=runtime_needs(found.directory / "bundle"),
         sentence=judged.sentence,
         gpu_executions=judged.gpu_executions,
+        npu_compilations=judged.npu_compilations,
         latency=judged.measured.latency,
         comparisons=judged.measured.comparisons,
         estimates=judged.estimates,

@@ -114,4 +114,5 @@ def _globs(settings: Part) -> list[tuple[str, str, str]]:
     if settings.compress.sparsity is not None:
         found.append(("compress.sparsity.match", "sparsity glob", settings.compress.sparsity.match))
     found += [("compress.principal", "split", split.match) for split in settings.compress.principal]
+    found += [("compress.levels", "split", split.match) for split in settings.compress.levels]
     return found

@@ -23,6 +23,7 @@ from toolkit.pipeline.gates import Evidence, judge_gates
 from toolkit.pipeline.gpu_execution import GpuFindings, execute_parts
 from toolkit.pipeline.hearing import listen
 from toolkit.pipeline.listening import OwnTiming
+from toolkit.pipeline.npu_compilation import NpuFindings, compile_parts
 from toolkit.pipeline.reuse import Reuse
 from toolkit.pipeline.run_directory import RunDirectory
 from toolkit.pipeline.shipping import Shipped, file_stem
@@ -34,6 +35,7 @@ from toolkit.results import (
     Gate,
     GpuExecution,
     LatencyEstimate,
+    NpuCompilation,
     PartSize,
     Placement,
     Quality,
@@ -67,6 +69,7 @@ class Judged:
     own_timing: OwnTiming | None = None
     sentence: Sentence | None = None
     gpu_executions: tuple[GpuExecution, ...] = ()
+    npu_compilations: tuple[NpuCompilation, ...] = ()
 
 
 def judge_run(
@@ -102,13 +105,14 @@ def judge_run(
                 lambda done, total, note: clock.listener.progress("benchmark on the host CPU", done, total, note),
             )
             stage.fact = ", ".join(f"{c.part} ×{c.ratio:.2f}" for c in measured.comparisons if c.threads == best)
+    main = "decoder" if source.voice is not None else "model"
     on_gpu = execute_parts(parts, recipe, clock) if benchmark else GpuFindings()
+    on_npu = compile_parts(parts, asked, main, recipe, clock) if benchmark else NpuFindings()
     estimates = estimate_run(run, recipe, clock)
     size = _size(source, floats, shipped, run, recipe)
     heard = listen(source, shipped, recipe, manifest, run, clock, reuse or Reuse())
     # Where nobody judged the sound, the parts' own outputs are what is known of the result.
     output_snr_db = _output_snr(floats, shipped) if heard.quality is None else None
-    main = "decoder" if source.voice is not None else "model"
     evidence = Evidence(
         quality=heard.quality,
         missing_quality=heard.missing.get("quality", ""),
@@ -132,10 +136,11 @@ def judge_run(
         quality=heard.quality,
         whole_voice=heard.whole,
         own_timing=heard.own_timing,
-        missing={**heard.missing, **untimed, **(on_gpu.missing or {})},
+        missing={**heard.missing, **untimed, **(on_gpu.missing or {}), **on_npu.missing},
         clips=heard.clips,
-        gates=(*judge_gates(recipe.gates, rows, evidence), *on_gpu.gates),
+        gates=(*judge_gates(recipe.gates, rows, evidence), *on_gpu.gates, *on_npu.gates),
         gpu_executions=on_gpu.executions,
+        npu_compilations=on_npu.compilations,
         output_snr_db=output_snr_db,
         estimates=estimates,
     )

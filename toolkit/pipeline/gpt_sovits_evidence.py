@@ -20,6 +20,7 @@ from toolkit.pipeline.gpt_sovits_precision import Fidelity
 from toolkit.pipeline.gpt_sovits_sentence import MeasuredSentence
 from toolkit.pipeline.gpu_execution import execute_parts
 from toolkit.pipeline.hearing import Heard
+from toolkit.pipeline.npu_compilation import compile_parts
 from toolkit.pipeline.run_directory import RunDirectory
 from toolkit.pipeline.shipping import Shipped
 from toolkit.recipe.schema import Recipe
@@ -137,6 +138,7 @@ def judge_pair(
             kind = "t2s" if size.part.startswith("t2s_") else size.part.partition("@")[0]
             largest[kind] = max(largest.get(kind, 0), size.total_bytes)
     on_gpu = execute_parts(parts, recipe, clock)
+    on_npu = compile_parts(parts, asked, MAIN_PART, recipe, clock)
     estimates = estimate_run(run, recipe, clock)
     size = total_size(run, sizes, sum(largest.values()), recipe.gates.total_bytes_max)
     shipped = [graph.shipped for graph in graphs]
@@ -166,11 +168,13 @@ def judge_pair(
             **heard.missing,
             **({"sentence": said.missing} if said.missing else {}),
             **(on_gpu.missing or {}),
+            **on_npu.missing,
         },
         sentence=said.sentence,
         clips=heard.clips,
-        gates=(*judge_gates(recipe.gates, rows, evidence), *on_gpu.gates),
+        gates=(*judge_gates(recipe.gates, rows, evidence), *on_gpu.gates, *on_npu.gates),
         gpu_executions=on_gpu.executions,
+        npu_compilations=on_npu.compilations,
         output_snr_db=worst,
         estimates=estimates,
     )

@@ -219,5 +219,5 @@ def _trains(compress: Compression) -> bool:
 
 def _plain(compress: Compression, compressed: CompressedPart) -> bool:
     """Whether layers still mean what they meant in the float part; scales move only where activations are 8-bit."""
-    moved = "int8" in compressed.plan.precisions() and (compress.equalise or compress.principal)
+    moved = "int8" in compressed.plan.precisions() and (compress.equalise or compress.principal or compress.levels)
     return not (moved or compressed.dropped_masks)

@@ -10,10 +10,17 @@ from pathlib import Path
 
 import numpy as np
 
-from converters.tflite_graph.read import read_tflite
 from toolkit.delegates.float16_emulation import Float16Error, OpError, emulate_float16
 from toolkit.delegates.place import place
-from toolkit.delegates.software_gpu import LABEL, Executed, GpuJob, OutputError, execute_all, software_driver
+from toolkit.delegates.software_gpu import (
+    LABEL,
+    Executed,
+    GpuJob,
+    OutputError,
+    execute_all,
+    multiply_adds,
+    software_driver,
+)
 from toolkit.pipeline.benchmark import BenchPart
 from toolkit.pipeline.events import StageClock
 from toolkit.recipe.schema import Recipe
@@ -47,7 +54,7 @@ def execute_parts(parts: Sequence[BenchPart], recipe: Recipe, clock: StageClock)
         return GpuFindings(gates=gates((), NOT_INSTALLED), missing={"gpu_execution": NOT_INSTALLED})
     with clock.stage("execute on a software GPU") as stage, tempfile.TemporaryDirectory() as folder:
         files = [(part, variant, path) for part in parts for variant, path in part.files.items()]
-        small = [one for one in files if _multiply_adds(one[2]) <= MOST_MULTIPLY_ADDS]
+        small = [one for one in files if multiply_adds(one[2]) <= MOST_MULTIPLY_ADDS]
         jobs = []
         for number, (part, _, path) in enumerate(small):
             arrays = Path(folder) / f"{number}.npz"
@@ -58,8 +65,11 @@ def execute_parts(parts: Sequence[BenchPart], recipe: Recipe, clock: StageClock)
         stage.fact = ", ".join(
             f"{row.part} {row.gpu_ops}/{row.gpu_ops + row.cpu_ops}" for row in rows if row.variant == "float32"
         )
-    left = sorted({part.key for part, _, path in files if _multiply_adds(path) > MOST_MULTIPLY_ADDS})
-    why = f"over {MOST_MULTIPLY_ADDS // 10**9} billion multiply-adds, too many for a software GPU: {', '.join(left)}"
+    left = sorted({part.key for part, _, path in files if multiply_adds(path) > MOST_MULTIPLY_ADDS})
+    why = (
+        f"over {MOST_MULTIPLY_ADDS // 10**9} billion multiply-adds take a software GPU minutes "
+        f"(toolkit inspect float32/FILE --delegate gpu --execute does it): {', '.join(left)}"
+    )
     return GpuFindings(executions=rows, gates=gates(rows, why), missing={"gpu_execution": why} if left else None)
 
 
@@ -90,11 +100,6 @@ def gates(rows: Sequence[GpuExecution], absent: str) -> tuple[Gate, ...]:
             skipped_because=absent,
         ),
     )
-
-
-def _multiply_adds(path: Path) -> int:
-    graph = read_tflite(path)
-    return sum(graph.multiply_adds(op) for op in graph.ops)
 
 
 def _inputs(part: BenchPart) -> dict[str, np.ndarray]:

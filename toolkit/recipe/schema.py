@@ -78,6 +78,13 @@ class PrincipalSplit(_Strict):
     )
 
 
+class LevelSplit(_Strict):
+    """Convolutions whose input is rounded in two parts, so that pauses are not rounded in the steps of the peaks."""
+
+    match: str = Field(description="glob over torch layer names, e.g. 'dec.resblocks.8.*'")
+    begin: float = Field(gt=0.0, lt=1.0, description="where loud begins, over the largest magnitude calibration saw")
+
+
 class Finetune(_Strict):
     """Quantisation-aware fine-tuning against the float model's own outputs."""
 
@@ -99,6 +106,7 @@ class Compression(_Strict):
     channel_gains: bool = Field(
         False, description="a float gain per channel wherever 8 bits meet float, so that each channel uses its 8 bits"
     )
+    levels: tuple[LevelSplit, ...] = Field((), description="exact rewrite; the last that matches wins")
     sparsity: Sparsity | None = None
     finetune: Finetune = Finetune()
 

@@ -1,11 +1,12 @@
-"""Operators and stages as a trace for https://ui.perfetto.dev or chrome://tracing.
+"""Timed operators as a trace for https://ui.perfetto.dev or chrome://tracing; stages where no operator was timed.
 
 Format: the JSON object format of Google's "Trace Event Format"
 (docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU): complete events (``ph: X``) with ``ts`` and
 ``dur`` in microseconds, names as metadata events (``ph: M``).
 
 No tool recorded these timelines. An operator's time is measured, its beginning is not: operators are laid end to end in
-execution order, and every event says how its time was measured.
+execution order, and every event says how its time was measured. Stages take minutes where operators take microseconds:
+on one time line the operators would be a hair's breadth, so both never stand in one file (the page lists stages too).
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def _processes(result: RunResult) -> dict[str, dict[str, Iterable[Span]]]:
                 for op in latency.ops
             ]
             found.setdefault(f"{latency.part}, {latency.where}", {})[f"{latency.variant}, {latency.delegate}"] = spans
-    if result.stages:
+    if result.stages and not found:
         spans = [(stage.name, "stage", 1000.0 * stage.seconds, dict(stage.facts)) for stage in result.stages]
         found["conversion"] = {"stages": spans}
     return found

@@ -32,6 +32,7 @@ from toolkit.results.measurement import (
     Size,
     Sparsity,
 )
+from toolkit.results.npu import NpuCompilation
 from toolkit.results.phone import Applied, PhoneBench, PhoneDelegate, PhoneLatency, PhoneOp, PhoneState, PhoneTiming
 from toolkit.results.provenance import Artifact, Device, Environment, Host, Origin, Run, Stage
 from toolkit.results.record import to_json
@@ -61,6 +62,7 @@ __all__ = [
     "Memory",
     "Metric",
     "MetricValue",
+    "NpuCompilation",
     "OpPlacement",
     "OpRun",
     "OpTime",

@@ -12,6 +12,7 @@ from toolkit.results.estimate import LatencyEstimate
 from toolkit.results.fidelity import Clip, Parity, PrecisionOp, PrecisionOverride, Quality, TensorError, Tried
 from toolkit.results.gpu import GpuExecution
 from toolkit.results.measurement import Latency, LatencyComparison, Memory, OpRun, OpTime, Point, Size, Sparsity
+from toolkit.results.npu import NpuCompilation
 from toolkit.results.phone import PhoneBench
 from toolkit.results.provenance import Artifact, Environment, Origin, Run, Stage
 from toolkit.results.record import Record, load_record, save_record
@@ -39,6 +40,7 @@ class RunResult(Record):
     runtimes: tuple[RuntimeNeed, ...] = ()
     sentence: Sentence | None = None
     gpu_executions: tuple[GpuExecution, ...] = ()
+    npu_compilations: tuple[NpuCompilation, ...] = ()
     latency: tuple[Latency, ...] = ()
     comparisons: tuple[LatencyComparison, ...] = ()
     estimates: tuple[LatencyEstimate, ...] = ()

@@ -246,3 +246,19 @@ def test_place_all_covers_the_four_delegates():
 def test_unknown_delegate_is_refused():
     with pytest.raises(DelegateError, match="hexagon"):
         place(vocoder_like(), "p", "hexagon")
+
+
+@pytest.mark.parametrize("sparse", [True, False])
+def test_weights_from_sparse_constants_are_flagged_wrong_on_the_gpu(sparse):
+    """Executed: the sparse models of MediaPipe 0.10.14 come out wrong when the CPU unpacks and the GPU convolves."""
+    kernel = {"dtype": "FLOAT16", "data": np.ones((8, 1, 1, 4), np.float16), "is_sparse": sparse}
+    tensors = [tensor(0), tensor(1, (8, 1, 1, 4), **kernel), tensor(2, (8, 1, 1, 4), "FLOAT16")]
+    tensors += [tensor(3, (8, 1, 1, 4)), tensor(4, (8,), data=np.ones(8, np.float32)), tensor(5, (1, 1, 8, 8))]
+    unpacked = [op(0, "DENSIFY", (1,), (2,)), op(1, "DEQUANTIZE", (2,), (3,))] if sparse else []
+    unpacked += [] if sparse else [op(0, "DEQUANTIZE", (1,), (3,))]
+    first = len(unpacked)
+    options = {"padding": "SAME", "stride_h": 1, "stride_w": 1, "dilation_h_factor": 1, "dilation_w_factor": 1}
+    made = graph(tensors, [*unpacked, op(first, "CONV_2D", (0, 3, 4), (5,), **options)])
+    placement = place_graph(made, "p", "gpu_litert")
+    assert [w.op for w in placement.wrong_results] == ["CONV_2D"] * sparse
+    assert not sparse or (placement.wrong_results[0].hint and "DENSIFY" in placement.wrong_results[0].reason)

@@ -7,7 +7,7 @@ import pytest
 
 from tests.toolkit.delegates.small_graphs import convert, weights
 from toolkit.cli.app import outcome
-from toolkit.delegates import software_gpu
+from toolkit.delegates import software_gpu, software_gpu_probe
 from toolkit.delegates.place import place
 from toolkit.delegates.software_gpu import execute_on_gpu
 from toolkit.errors import DelegateError
@@ -104,3 +104,29 @@ def test_inspect_shows_it_with_its_label(tmp_path, capsys):
 def test_execution_is_of_the_gpu_only(tmp_path, capsys):
     assert outcome(["inspect", str(tmp_path / "m.tflite"), "--delegate", "nnapi", "--execute"]) == 2
     assert "--execute goes with --delegate gpu" in capsys.readouterr().err
+
+
+def _waited(monkeypatch, used: list[float]) -> int:
+    """How often a wait looks, of a process that has used so many seconds of processor at each look."""
+    looks = iter(used)
+    monkeypatch.setattr(software_gpu_probe.time, "process_time", lambda: next(looks))
+    pauses: list[float] = []
+    software_gpu_probe.wait_until_idle(checks=2, seconds=1.0, pause=pauses.append)
+    return len(pauses)
+
+
+def test_results_are_waited_for_until_the_process_computes_no_more(monkeypatch):
+    assert _waited(monkeypatch, [5.0, 5.0, 5.0]) == 2
+    assert _waited(monkeypatch, [5.0, 6.0, 6.0, 8.0, 8.01, 8.02]) == 5  # one quiet look between two busy ones
+
+
+@needs_gpu
+def test_a_large_file_is_given_its_time_and_a_small_one_is_not(tmp_path, monkeypatch):
+    path = _file(tmp_path, RIGHT["product"])
+    written = []
+    keep = software_gpu._written
+    monkeypatch.setattr(software_gpu, "_written", lambda job, **size: written.append(size) or keep(job, **size))
+    execute_on_gpu(path)
+    monkeypatch.setattr(software_gpu, "_LARGE_MULTIPLY_ADDS", -1)
+    found = execute_on_gpu(path)
+    assert written == [{"large": False}, {"large": True}] and found.accepted and min(found.snr_db.values()) > 90

@@ -339,6 +339,20 @@ def test_constants_are_unpacked_for_readers_that_are_all_delegated(dtype, reader
     assert placement.ops[0].accepted is ("POW" not in readers or dtype == "UINT8")
 
 
+@pytest.mark.parametrize("sparse", [True, False])
+def test_a_constant_may_be_unpacked_twice(sparse):
+    """Sparse float16 weights, as MediaPipe's models have them: DENSIFY, then DEQUANTIZE, then a convolution."""
+    kernel = {"dtype": "FLOAT16", "data": np.ones((8, 1, 1, 4), np.float16), "is_sparse": sparse}
+    tensors = [tensor(0), tensor(1, (8, 1, 1, 4), **kernel), tensor(2, (8, 1, 1, 4), "FLOAT16")]
+    tensors += [tensor(3, (8, 1, 1, 4)), tensor(4, (8,), data=np.ones(8, np.float32)), tensor(5, (1, 1, 8, 8))]
+    options = {"padding": "SAME", "stride_h": 1, "stride_w": 1, "dilation_h_factor": 1, "dilation_w_factor": 1}
+    ops = [op(0, "DENSIFY", (1,), (2,)), op(1, "DEQUANTIZE", (2,), (3,)), op(2, "CONV_2D", (0, 3, 4), (5,), **options)]
+    placement = place_graph(graph(tensors, ops), "p", "xnnpack")
+    # Real files (face_detection_full_range_sparse, pose_detection) are one partition in LiteRT 2.3.0 too.
+    assert [seen.folded for seen in placement.ops] == [sparse, sparse, False]
+    assert (placement.delegated_ops == placement.total_ops) is sparse
+
+
 def partitions(model):
     from ai_edge_litert.interpreter import Interpreter
 

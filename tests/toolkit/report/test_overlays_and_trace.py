@@ -110,9 +110,16 @@ def test_trace_follows_the_format_and_adds_up():
     assert found["displayTimeUnit"] == "ms"
     spans = [e for e in found["traceEvents"] if e["ph"] == "X" and e["cat"] == "operator"]
     assert sum(e["dur"] for e in spans) / 1000 == pytest.approx(sum(run.ms for run in RESULT.op_runs))
+    assert {e.get("cat") for e in found["traceEvents"]} == {None, "operator"}  # stages would dwarf them
+    assert "beginnings are not" in found["otherData"]["beginnings"]
+
+
+def test_trace_holds_the_stages_where_no_operator_was_timed():
+    found = json.loads(json.dumps(trace(RESULT.model_copy(update={"op_runs": (), "phone": None}))))
+    assert trace_faults(found) == []
     stages = [e for e in found["traceEvents"] if e.get("cat") == "stage"]
     assert [e["name"] for e in stages] == [stage.name for stage in RESULT.stages]
-    assert "beginnings are not" in found["otherData"]["beginnings"]
+    assert sum(e["dur"] for e in stages) == pytest.approx(sum(1e6 * stage.seconds for stage in RESULT.stages))
 
 
 @pytest.mark.parametrize(

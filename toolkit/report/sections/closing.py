@@ -40,7 +40,7 @@ def reproduce(result: RunResult) -> Section:
     facts.append(("raw samples and every number of this page", "results.json, beside it"))
     facts.append(("model card", card.FILE))
     if result.op_runs or result.stages or result.phone:
-        facts.append(("operators and stages as a trace for ui.perfetto.dev", trace.FILE))
+        facts.append(("operators (or stages, where none was timed) as a trace for ui.perfetto.dev", trace.FILE))
     if names := overlays.overlays(result):
         facts.append(("node data for Model Explorer", f"{overlays.FOLDER}/: {', '.join(names)}"))
     blocks.append(Facts(items=tuple(facts), mono=True))

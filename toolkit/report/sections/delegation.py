@@ -8,7 +8,7 @@ from toolkit.report import charts
 from toolkit.report import selection as pick
 from toolkit.report.blocks import Block, Cell, Column, Figure, Folded, Heading, Legend, Note, Section, Table
 from toolkit.report.format import count, percent, size
-from toolkit.report.sections import gpu_execution
+from toolkit.report.sections import gpu_execution, npu_compilation
 from toolkit.report.sections.verdict import unit_class
 from toolkit.results import OpPlacement, Placement, RunResult
 
@@ -28,6 +28,7 @@ def build(result: RunResult) -> Section:
     methods = sorted({p.method for p in result.delegation})
     blocks: list[Block] = [_overview(result)]
     blocks += gpu_execution.blocks(result)
+    blocks += npu_compilation.blocks(result)
     blocks += [_ribbon(p) for p in shown]
     blocks += _fallbacks(result)
     blocks += _wrong(result)

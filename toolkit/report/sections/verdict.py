@@ -46,6 +46,7 @@ def sentence(result: RunResult) -> str:
         whose = f" of the {pick.base(placement.part)}" if result.sentence is not None else ""
         words.append(
             f"{name} takes {placement.delegated_ops} of {placement.total_ops} operators{whose} in {partitions}"
+            + (" by static rules" if placement.method.startswith("static") else "")
         )
     if result.size is not None and result.size.baseline_bytes:
         words.append(f"{size(result.size.total_bytes)} on disk instead of {size(result.size.baseline_bytes)}")
