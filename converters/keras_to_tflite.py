@@ -70,10 +70,15 @@ def to_tflite(model: tf_keras.Model, interface: Interface, options: TfliteOption
             hint="pass real inputs of the part as representative_dataset",
         )
     release_unused_memory(4 * model.count_params())
+    return dump(_written(model, interface, options))
+
+
+def _written(model: tf_keras.Model, interface: Interface, options: TfliteOptions) -> Any:
+    """The whole file as a ``ModelT``."""
     written = _write(model, interface, options)
     layers = [tensor._keras_history.layer.name for tensor in model.outputs]
     normalise(written, interface, options.signature, layers)
-    return dump(written)
+    return written
 
 
 def _write(model: tf_keras.Model, interface: Interface, options: TfliteOptions) -> Any:
@@ -85,6 +90,7 @@ def _write(model: tf_keras.Model, interface: Interface, options: TfliteOptions) 
         written = load(_converted(model, interface, options, weights))
         if not weights:
             return written
+        release_unused_memory(4 * model.count_params())  # the traced function, which is full of cycles
         refused = bind_weights(written, {item.name: item.value() for item in weights})
         if not refused:
             return written

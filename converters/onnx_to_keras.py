@@ -25,6 +25,7 @@ from converters.keras_graph import segments
 from converters.keras_graph.onnx2tf_patches import patched, quiet
 from converters.keras_graph.onnx_constants import without_constant_nodes
 from converters.memory import release_unused_memory
+from converters.onnx_graph.weights_size import weights_bytes
 from converters.spec import Arrays, Interface, Layout
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class StagePiece:
         segment: what it covers; tensors by ONNX name.
         model: functional model, inputs and outputs in the order of the segment's.
         tensors: Keras tensor of every ONNX tensor computed inside, by ONNX name.
-        nodes: ONNX node that computes each of those tensors.
+        nodes: ONNX node that computes each of those tensors; copies, for a node of a model keeps all of it in memory.
     """
 
     segment: segments.Segment
@@ -62,7 +63,6 @@ class KerasStage:
         interface: the part's interface; signals ``[N, 1, T, C]``, images ``[N, H, W, C]``, the rest as in ONNX.
         pieces: the segments it is composed of, in order.
         channels_last: ONNX tensors that Keras stores channels-last, of all segments.
-        onnx_model: the graph that was converted.
         names: Keras layer name to ONNX node name, for layers that compute an ONNX tensor.
     """
 
@@ -70,7 +70,6 @@ class KerasStage:
     interface: Interface
     pieces: tuple[StagePiece, ...]
     channels_last: frozenset[str]
-    onnx_model: onnx.ModelProto
     names: Mapping[str, str]
 
 
@@ -91,19 +90,25 @@ def to_keras(
         UnsupportedOp: an operator onnx2tf does not know.
         ShapeNotStatic: a tensor's shape is not known.
     """
-    release_unused_memory(model.ByteSize())
+    release_unused_memory(weights_bytes(model))
     model = without_constant_nodes(model)
     shapes = segments.tensor_shapes(model)
     layouts = segments.node_layouts(model, shapes)
     cuts = segments.cut(model, layouts)
     log = io.StringIO()
     try:
-        pieces = tuple(_convert(segments.extract(model, cut, shapes), cut, log, exact_operators) for cut in cuts)
+        pieces = []
+        for number, cut in enumerate(cuts):
+            alone = segments.extract(model, cut, shapes)
+            if number == len(cuts) - 1:
+                del model  # what is left of it is in ``alone``; where the caller does not keep it, its weights go
+            pieces.append(_convert(alone, cut, log, exact_operators))
+            del alone
     finally:
         if log_path is not None:
             log_path.write_text(log.getvalue(), encoding="utf-8")
     last = {name for piece in cuts if piece.layout == segments.CHANNELS_LAST for name in piece.outputs}
-    last |= _inputs_stored_last(model, cuts, interface, shapes)
+    last |= _inputs_stored_last(cuts, interface, shapes)
     target = _interface(interface, frozenset(last))
     names = {
         tensor._keras_history.layer.name: piece.nodes[name].name
@@ -112,17 +117,16 @@ def to_keras(
         if hasattr(tensor, "_keras_history")
     }
     return KerasStage(
-        model=_compose(model, pieces, target, last),
+        model=_compose(pieces, target, last),
         interface=target,
-        pieces=pieces,
+        pieces=tuple(pieces),
         channels_last=frozenset(last),
-        onnx_model=model,
         names=names,
     )
 
 
 def _inputs_stored_last(
-    model: onnx.ModelProto, cuts: list[segments.Segment], interface: Interface, shapes: Mapping[str, tuple[int, ...]]
+    cuts: list[segments.Segment], interface: Interface, shapes: Mapping[str, tuple[int, ...]]
 ) -> set[str]:
     """Graph inputs that Keras stores channels-last: signals, and images that a channels-last segment reads."""
     read_last = {name for cut in cuts if cut.layout == segments.CHANNELS_LAST for name in cut.inputs}
@@ -146,11 +150,14 @@ def _interface(interface: Interface, last: frozenset[str]) -> Interface:
 
 
 def _convert(model: onnx.ModelProto, segment: segments.Segment, log: io.StringIO, exact: bool) -> StagePiece:
-    nodes = {name: node for node in model.graph.node for name in node.output if name}
+    """Converts a segment's own model, which is used up."""
+    nodes = _nodes(model)
+    names = [node.name for node in model.graph.node]
+    shapes = {v.name: segments.static_shape(v) for v in (*model.graph.input, *model.graph.output)}
     keep = [] if segment.layout == segments.CHANNELS_LAST else list(segment.inputs)
     keep += [value.name for value in model.graph.input if len(value.type.tensor_type.shape.dim) != 4]
     captured: dict[str, Any] = {}
-    safe, renamed = _with_safe_names(model, segment)
+    renamed = _give_safe_names(model)
     start = log.tell()
     absolute = segment.layout == segments.ABSOLUTE
     operators = {node.op_type for node in model.graph.node}
@@ -162,7 +169,7 @@ def _convert(model: onnx.ModelProto, segment: segments.Segment, log: io.StringIO
 
             stack.enter_context(patched(onnx2tf.onnx2tf, captured, operators, absolute=absolute, exact=exact))
             keras_model = onnx2tf.convert(
-                onnx_graph=safe,
+                onnx_graph=model,
                 output_folder_path=scratch,
                 keep_shape_absolutely_input_names=[renamed[name] for name in keep] or None,
                 not_use_onnxsim=True,
@@ -175,34 +182,45 @@ def _convert(model: onnx.ModelProto, segment: segments.Segment, log: io.StringIO
             )
     except (Exception, SystemExit) as error:  # noqa: BLE001 (always re-raised, as our own)
         log.seek(start)
-        _raise_foreign(error, model, renamed, log.read())
+        _raise_foreign(error, names, log.read())
     tensors = {name: captured[renamed[name]]["tf_node"] for name in nodes if renamed[name] in captured}
-    _check_shapes(keras_model, segment, model)
+    _check_shapes(keras_model, segment, shapes)
     return StagePiece(segment=segment, model=keras_model, tensors=tensors, nodes=nodes)
 
 
-def _with_safe_names(model: onnx.ModelProto, segment: segments.Segment) -> tuple[onnx.ModelProto, dict[str, str]]:
-    """A copy whose tensors and nodes have names TensorFlow accepts as scopes: onnx2tf turns them into layer names."""
-    onnx = frameworks.onnx()
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    names = [value.name for value in copy.graph.input] + [n for node in copy.graph.node for n in node.output if n]
+def _nodes(model: onnx.ModelProto) -> dict[str, onnx.NodeProto]:
+    """The node that computes each tensor, with the names of the part."""
+    found = {}
+    for node in model.graph.node:
+        copy = frameworks.onnx().NodeProto()
+        copy.CopyFrom(node)
+        found.update(dict.fromkeys((name for name in node.output if name), copy))
+    return found
+
+
+def _give_safe_names(model: onnx.ModelProto) -> dict[str, str]:
+    """Gives tensors and nodes names TensorFlow accepts as scopes, for onnx2tf turns them into layer names; in place.
+
+    Returns:
+        Former tensor name to the new one.
+    """
+    names = [value.name for value in model.graph.input] + [n for node in model.graph.node for n in node.output if n]
     renamed = {name: f"t{index}" for index, name in enumerate(dict.fromkeys(names))}
-    for value in (*copy.graph.input, *copy.graph.output, *copy.graph.value_info):
+    for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
         value.name = renamed.get(value.name, value.name)
-    for index, node in enumerate(copy.graph.node):
+    for index, node in enumerate(model.graph.node):
         node.name = f"n{index}_{node.op_type}"
         for names_of_side in (node.input, node.output):
             for position, name in enumerate(names_of_side):
                 names_of_side[position] = renamed.get(name, name)
-    return copy, renamed
+    return renamed
 
 
-def _raise_foreign(error: BaseException, model: onnx.ModelProto, renamed: dict[str, str], text: str) -> None:
+def _raise_foreign(error: BaseException, nodes: list[str], text: str) -> None:
     where = ""
     failed = str(getattr(error, "onnx_op_name", "") or "")
     if failed.startswith("n") and failed[1:].partition("_")[0].isdigit():
-        where = model.graph.node[int(failed[1:].partition("_")[0])].name
+        where = nodes[int(failed[1:].partition("_")[0])]
     if isinstance(error, ModuleNotFoundError) and str(error.name or "").startswith("onnx2tf.ops."):
         raise UnsupportedOp(
             f"onnx2tf has no translation of the ONNX operator {error.name.rpartition('.')[2]}",
@@ -220,10 +238,10 @@ def _raise_foreign(error: BaseException, model: onnx.ModelProto, renamed: dict[s
     ) from error
 
 
-def _check_shapes(keras_model: tf_keras.Model, segment: segments.Segment, model: onnx.ModelProto) -> None:
+def _check_shapes(
+    keras_model: tf_keras.Model, segment: segments.Segment, shapes: Mapping[str, tuple[int, ...]]
+) -> None:
     """onnx2tf may drop or re-lay an output; its contract here is exact, so a difference is a failure."""
-    values = (*model.graph.input, *model.graph.output)
-    shapes = {v.name: tuple(d.dim_value for d in v.type.tensor_type.shape.dim) for v in values}
     for names, tensors in ((segment.inputs, keras_model.inputs), (segment.outputs, keras_model.outputs)):
         if len(names) != len(tensors):
             raise ForeignToolFailed(
@@ -239,9 +257,7 @@ def _check_shapes(keras_model: tf_keras.Model, segment: segments.Segment, model:
                 )
 
 
-def _compose(
-    model: onnx.ModelProto, pieces: tuple[StagePiece, ...], interface: Interface, last: set[str]
-) -> tf_keras.Model:
+def _compose(pieces: list[StagePiece], interface: Interface, last: set[str]) -> tf_keras.Model:
     """One functional model out of the pieces, with explicit transposes between layouts."""
     tf, keras = frameworks.tensorflow(), frameworks.tf_keras()
     types = {"float32": tf.float32, "int32": tf.int32}

@@ -125,6 +125,28 @@ def plain_attention() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def weights_apart() -> Iterator[dict[str, Any]]:
+    """Lets an export without parameters tell what it left out; with them torch holds four copies of the weights.
+
+    Yields:
+        Name of a graph input that stands for a weight, to the tensor; filled once the export has run.
+    """
+    utils = frameworks.load("torch.onnx._internal.torchscript_exporter.utils")
+    original, weights = utils._model_to_graph, {}
+
+    def model_to_graph(*arguments: Any, **options: Any) -> tuple[Any, dict[str, Any], Any]:
+        graph, parameters, result = original(*arguments, **options)
+        weights.update(parameters)
+        return graph, parameters, result
+
+    utils._model_to_graph = model_to_graph
+    try:
+        yield weights
+    finally:
+        utils._model_to_graph = original
+
+
+@contextlib.contextmanager
 def native_output() -> Iterator[list[str]]:
     """Takes what native code writes to standard output; torch prints the whole graph when an export fails.
 

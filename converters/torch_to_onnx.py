@@ -11,7 +11,7 @@ import io
 import logging
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from converters import frameworks, torch_patches
@@ -19,6 +19,7 @@ from converters.errors import InputError, UnsupportedOp
 from converters.int32_interface import int32_interface
 from converters.onnx_graph import name_nodes
 from converters.onnx_graph.graph import Graph
+from converters.resting_weights import rest
 from converters.spec import PartSpec, TensorSpec
 
 OPSET = 17
@@ -46,6 +47,7 @@ def export(module: Any, spec: PartSpec) -> Any:
         model = _export_program(module, spec)
     else:
         model = _export_module(module, samples, spec)
+        rest(module)
     _restate_interface(model, spec)
     graph = Graph.from_model(model)
     del model  # the graph has its weights
@@ -136,12 +138,13 @@ def _export_module(module: Any, samples: tuple[Any, ...], spec: PartSpec) -> Any
     with warnings.catch_warnings(), torch.no_grad(), torch_patches.exportable(module) as plain:
         warnings.simplefilter("ignore")
         try:
-            with torch_patches.native_output() as printed:
+            with torch_patches.native_output() as printed, torch_patches.weights_apart() as weights:
                 torch.onnx.export(
                     plain,
                     samples,
                     buffer,
                     dynamo=False,
+                    export_params=False,
                     opset_version=OPSET,
                     do_constant_folding=False,
                     input_names=[t.name for t in spec.inputs],
@@ -152,7 +155,21 @@ def _export_module(module: Any, samples: tuple[Any, ...], spec: PartSpec) -> Any
         except (RuntimeError, TypeError, ValueError, IndexError, AttributeError, AssertionError, KeyError) as error:
             _run(module, samples)  # raises InputError when it is forward() itself that refuses
             raise _unsupported(error, spec, "".join(printed)) from error
-    return onnx.load_model_from_string(buffer.getvalue())
+    model = onnx.load_model_from_string(buffer.getvalue())
+    _put_in(model, weights)
+    return model
+
+
+def _put_in(model: Any, weights: Mapping[str, Any]) -> None:
+    """Turns the inputs that stand for weights into initialisers, in their order."""
+    helper = frameworks.onnx().numpy_helper
+    inputs = list(model.graph.input)
+    for value in inputs:
+        if value.name in weights:
+            array = weights[value.name].detach().cpu().contiguous().numpy()
+            model.graph.initializer.add().CopyFrom(helper.from_array(array, value.name))
+    del model.graph.input[:]
+    model.graph.input.extend(value for value in inputs if value.name not in weights)
 
 
 def _export_program(program: Any, spec: PartSpec) -> Any:

@@ -38,8 +38,8 @@ class WeightInput:
     variable: Any
 
     def value(self) -> np.ndarray:
-        """The weight as Keras lays it out."""
-        return np.asarray(self.variable.numpy())
+        """The weight as Keras lays it out, where TensorFlow holds it: not to be written to."""
+        return np.asarray(memoryview(self.variable.read_value()))
 
 
 def weight_inputs(model: tf_keras.Model, min_bytes: int, leave: frozenset[str] = frozenset()) -> list[WeightInput]:

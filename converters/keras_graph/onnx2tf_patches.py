@@ -16,7 +16,7 @@ import io
 import os
 import random
 from collections.abc import Callable, Iterator
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -53,6 +53,7 @@ def patched(
     * the inference of the whole graph on all-ones inputs does not run (it guides guesses the segments leave no room
       for); onnx2tf treats its failure as "no hints";
     * the test images it downloads when an input has three channels are not fetched;
+    * the graph it was given is not written anew, weights and all, for that inference; onnx2tf goes on with the first;
     * with ``exact``, operators of `_EXACT` (`_EXACT_LAST` in channels-last segments) follow their definition;
     * with ``absolute``, no tensor counts as moved to channels-last.
     """
@@ -72,6 +73,7 @@ def patched(
         put(module, "get_tf_model_outputs", outputs_and_capture)
         put(module, "dummy_onnx_inference", _no_inference)
         put(module, "download_test_image_data", _no_download)
+        put(module, "gs", SimpleNamespace(**{**vars(module.gs), "export_onnx": _no_export}))
         for name in sorted(operators):
             try:
                 operator = importlib.import_module(f"{module.__package__}.ops.{name}")
@@ -90,6 +92,10 @@ def patched(
 
 def _no_inference(**_: object) -> list[np.ndarray]:
     raise RuntimeError("whole-graph inference is switched off")
+
+
+def _no_export(*_: object, **__: object) -> None:
+    raise RuntimeError("the graph is not needed a second time")
 
 
 def _no_download() -> np.ndarray:

@@ -14,11 +14,13 @@ if TYPE_CHECKING:
 
 
 def without_constant_nodes(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy of ``model`` whose ``Constant`` nodes are initialisers.
+    """A copy of ``model`` whose ``Constant`` nodes are initialisers; ``model`` itself when it has none.
 
     Raises:
         UnsupportedOp: a constant of a kind that is no tensor (sparse, string).
     """
+    if all(node.op_type != "Constant" for node in model.graph.node):
+        return model
     onnx = frameworks.onnx()
     copy = onnx.ModelProto()
     copy.CopyFrom(model)

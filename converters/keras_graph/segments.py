@@ -12,12 +12,15 @@ The transposes between segments are explicit, and cancelled later where they are
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from converters import frameworks
 from converters.errors import ShapeNotStatic, UnsupportedOp
+from converters.onnx_graph.graph import MOST_SHAPE_DATA
+from converters.onnx_graph.run import without_initializers
 
 if TYPE_CHECKING:
     import onnx
@@ -75,8 +78,7 @@ def tensor_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
     Raises:
         ShapeNotStatic: a tensor's shape is not known.
     """
-    onnx = frameworks.onnx()
-    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    inferred = _inferred(model)
     shapes = {item.name: tuple(item.dims) for item in model.graph.initializer}
     for value in (*inferred.graph.input, *inferred.graph.value_info, *inferred.graph.output):
         if not value.type.tensor_type.HasField("shape"):
@@ -93,6 +95,11 @@ def tensor_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
                     hint="declare every input shape, batch included, and avoid ops whose output shape depends on data",
                 )
     return shapes
+
+
+def static_shape(value: onnx.ValueInfoProto) -> tuple[int, ...]:
+    """Sizes of a tensor of a static graph."""
+    return tuple(d.dim_value for d in value.type.tensor_type.shape.dim)
 
 
 def node_layouts(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
@@ -193,7 +200,6 @@ def extract(model: onnx.ModelProto, segment: Segment, shapes: Mapping[str, tuple
         "segment",
         [info(name) for name in segment.inputs],
         [info(name) for name in segment.outputs],
-        [item for item in model.graph.initializer if item.name in used],
         value_info=[
             info(name)
             for node in nodes
@@ -201,12 +207,26 @@ def extract(model: onnx.ModelProto, segment: Segment, shapes: Mapping[str, tuple
             if name and name not in segment.outputs and name in types
         ],
     )
-    return onnx.helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
+    found = onnx.helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
+    # Last: a message that is put into another is copied, and these are the weights.
+    found.graph.initializer.extend(item for item in model.graph.initializer if item.name in used)
+    return found
 
 
 def _element_types(model: onnx.ModelProto) -> dict[str, int]:
-    onnx = frameworks.onnx()
-    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    inferred = _inferred(model).graph
     values = (*inferred.input, *inferred.value_info, *inferred.output)
     types = {value.name: value.type.tensor_type.elem_type for value in values}
     return types | {item.name: item.data_type for item in model.graph.initializer}
+
+
+def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with inferred shapes; in place of large constants it has inputs, for all it is given is copied."""
+    onnx = frameworks.onnx()
+    stub = without_initializers(model)
+    for item in model.graph.initializer:
+        if math.prod(item.dims) <= MOST_SHAPE_DATA:
+            stub.graph.initializer.add().CopyFrom(item)
+        else:
+            stub.graph.input.append(onnx.helper.make_tensor_value_info(item.name, item.data_type, list(item.dims)))
+    return onnx.shape_inference.infer_shapes(stub, data_prop=True)

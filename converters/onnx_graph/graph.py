@@ -15,7 +15,7 @@ import numpy as np
 from converters.errors import UnsupportedOp
 from converters.frameworks import onnx as load_onnx
 
-_SHAPE_DATA_LIMIT = 64  # constants up to this size may steer shapes and are kept when shapes are inferred
+MOST_SHAPE_DATA = 64  # constants up to this size may steer shapes and are kept when shapes are inferred
 
 
 @dataclass(slots=True, eq=False)
@@ -153,14 +153,9 @@ class Graph:
         onnx = load_onnx()
         helper = onnx.helper
         used = {name for node in self.nodes for name in node.inputs} | set(self.outputs)
-        initialisers, stand_ins = [], []
-        for name, array in self.constants.items():
-            if name not in used:
-                continue
-            if large_constants or array.size <= _SHAPE_DATA_LIMIT:
-                initialisers.append(onnx.numpy_helper.from_array(np.asarray(array, order="C"), name))
-            else:
-                stand_ins.append(self._info(name, array.shape, array.dtype))
+        constants = {name: array for name, array in self.constants.items() if name in used}
+        large = {name for name, a in constants.items() if not large_constants and a.size > MOST_SHAPE_DATA}
+        stand_ins = [self._info(n, a.shape, a.dtype) for n, a in constants.items() if n in large]
         nodes = []
         for node in self.nodes:
             proto = helper.make_node(node.op, node.inputs, node.outputs, node.name, **node.attributes)
@@ -173,7 +168,6 @@ class Graph:
             "main",
             [self._info(n, self.shapes.get(n), self.dtypes.get(n)) for n in self.inputs] + stand_ins,
             [self._info(n, self.shapes.get(n), self.dtypes.get(n)) for n in outputs],
-            initialisers,
             value_info=[
                 self._info(o, self.shapes[o], self.dtypes[o])
                 for node in self.nodes
@@ -185,6 +179,11 @@ class Graph:
             graph, opset_imports=[helper.make_opsetid("", self.opset)], producer_name="converters"
         )
         model.ir_version = 10
+        # Last, one by one: a message that is put into another is copied, and these are all of the model's weights.
+        for name, array in constants.items():
+            if name not in large:
+                tensor = onnx.numpy_helper.from_array(np.asarray(array, order="C"), name)
+                model.graph.initializer.add().CopyFrom(tensor)
         return model
 
     @staticmethod

@@ -40,6 +40,7 @@ from converters.onnx_graph import (
 from converters.onnx_graph.graph import Graph
 from converters.onnx_graph.pass_types import OnnxPass, PassResult, RewriteOptions
 from converters.onnx_graph.run import graph_runner
+from converters.onnx_graph.stored_model import StoredModel
 from converters.spec import Arrays, Interface, Layout, PartSpec
 
 PASSES: tuple[OnnxPass, ...] = (
@@ -76,16 +77,21 @@ class RewriteResult:
     """A rewritten graph.
 
     Attributes:
-        model: `onnx.ModelProto`.
+        stored: the graph, which waits on disk when it is large.
         interface: the part with the layouts of this graph's inputs and outputs.
         passes: what each pass did, in order.
         parity: agreement with the graph that went in; empty when no probe inputs were given.
     """
 
-    model: Any
+    stored: StoredModel
     interface: Interface
     passes: tuple[PassResult, ...]
     parity: parity.ParityReport
+
+    @property
+    def model(self) -> Any:
+        """`onnx.ModelProto`; keep it no longer than it is needed."""
+        return self.stored.load()
 
 
 def rewrite(
@@ -118,6 +124,7 @@ def rewrite(
     if probes:
         probes.insert(0, random_like(probes[0], seed=0))
     graph = Graph.from_model(model)
+    del model  # the graph has its weights; they go where the caller does not keep it either
     before = (graph.copy(), Interface.torch(spec))
     first = _outputs(*before, probes)
     reference = first[:1]
@@ -139,7 +146,10 @@ def rewrite(
     for expected, found in zip(first, [*reference, *_outputs(graph, interface, probes[1:])], strict=True):
         report = report.combined(parity.compare(expected, found))
     parity.check(report, min_snr_db=MIN_SNR_DB, hop="onnx passes together", max_abs=MAX_ABS)
-    return RewriteResult(model=graph.to_model(), interface=interface, passes=tuple(results), parity=report)
+    del before
+    written = graph.to_model()
+    del graph
+    return RewriteResult(stored=StoredModel(written), interface=interface, passes=tuple(results), parity=report)
 
 
 def random_like(arrays: Arrays, *, seed: int) -> dict[str, np.ndarray]:

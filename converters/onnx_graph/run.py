@@ -10,6 +10,7 @@ import numpy as np
 from converters.errors import InputError
 from converters.frameworks import onnx, onnxruntime
 from converters.onnx_graph.graph import Graph
+from converters.onnx_graph.weights_size import tensor_bytes
 from converters.spec import Arrays, Interface, Runner
 
 _THREADS = 2
@@ -23,10 +24,10 @@ def _session(model: Any) -> Any:
     running it.
     """
     runtime, names, values = onnxruntime(), [], []
-    stub = _without_initializers(model)
+    stub = without_initializers(model)
     for initializer in model.graph.initializer:
         held = stub.graph.initializer.add()
-        if initializer.ByteSize() < _LARGE_BYTES or not initializer.HasField("raw_data"):
+        if tensor_bytes(initializer) < _LARGE_BYTES or not initializer.HasField("raw_data"):
             held.CopyFrom(initializer)
             continue
         names.append(initializer.name)
@@ -55,8 +56,8 @@ def _options() -> Any:
     return options
 
 
-def _without_initializers(model: Any) -> Any:
-    """A copy of a model without the bulk of it."""
+def without_initializers(model: Any) -> Any:
+    """A copy of an ``onnx.ModelProto`` without the bulk of it."""
     stub = onnx().ModelProto()
     for field, value in model.ListFields():
         if field.name != "graph":

@@ -55,7 +55,7 @@ def bind_weights(model: Any, values: Mapping[str, np.ndarray]) -> frozenset[str]
             refused |= names
             continue
         output = int(operator.outputs[0])
-        known[output] = fold(operator, operands).reshape(shape_of(graph, output)).astype(np.float32)
+        known[output] = fold(operator, operands).reshape(shape_of(graph, output)).astype(np.float32, copy=False)
         origin[output] = names
     if refused:
         return refused

@@ -106,7 +106,7 @@ def load(content: bytes, *, where: str = "") -> Any:
         raise InputError("not a TFLite file (its identifier is missing)", where=where, hint="pass a .tflite file")
     try:
         verify(content)
-        model = schema.ModelT.InitFromPackedBuf(bytearray(content), 0)
+        model = schema.ModelT.InitFromPackedBuf(content, 0)
         check(model)
         _read_data_behind_the_graph(model, content)
     except _DAMAGED as error:
@@ -134,7 +134,7 @@ def _read_data_behind_the_graph(model: Any, content: bytes) -> None:
 
 
 def dump(model: Any) -> bytes:
-    """The bytes of a ``ModelT``; the same object gives the same bytes."""
+    """The bytes of a ``ModelT``; equal objects give equal bytes."""
     model.buffers = [_aligned(buffer) for buffer in model.buffers]
     written: dict[Any, int] = {}
     for graph in model.subgraphs:
@@ -144,7 +144,8 @@ def dump(model: Any) -> bytes:
     size = sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None)
     builder = flatbuffers.Builder(size + (1 << 20))
     builder.Finish(model.Pack(builder), _IDENTIFIER)
-    return bytes(builder.Output())
+    del model  # where nobody else holds it, its weights go before the next copy of them is made
+    return bytes(memoryview(builder.Bytes)[builder.Head() :])
 
 
 def _aligned(buffer: Any) -> _AlignedBuffer:
@@ -158,7 +159,8 @@ def _aligned(buffer: Any) -> _AlignedBuffer:
 def add_buffer(model: Any, data: bytes | np.ndarray) -> int:
     """Appends a buffer and returns its index."""
     buffer = schema.BufferT()
-    buffer.data = np.frombuffer(bytes(data), np.uint8)
+    whole = data if isinstance(data, np.ndarray) else np.frombuffer(data, np.uint8)
+    buffer.data = np.ascontiguousarray(whole).reshape(-1).view(np.uint8)
     model.buffers.append(buffer)
     return len(model.buffers) - 1
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from torch import nn
@@ -16,6 +17,7 @@ from converters.spec import Interface, PartSpec, TensorSpec
 from converters.torch_run import torch_runner
 from converters.torch_to_onnx import export, outputs_of
 from tests.model_zoo import BY_ID
+from tests.peak_memory import needs_linux, peak_bytes
 
 SAMPLE = (
     "vits_flow",
@@ -207,3 +209,27 @@ def test_exported_program_takes_the_same_road(name):
     assert report.max_abs <= 1e-5
     paths = {n.name.rpartition("/")[0] for n in model.graph.node if n.op_type in ("Conv", "GRU")}
     assert paths <= {n for n, _ in module.named_modules()} and paths
+
+
+def test_weights_that_were_apart_are_the_modules_own_and_no_inputs():
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4), torch.nn.Linear(4, 2)).eval()
+    spec = PartSpec(
+        name="p", inputs=(TensorSpec(name="x", shape=(1, 3)),), outputs=(TensorSpec(name="y", shape=(1, 2)),)
+    )
+    model = export(module, spec)
+    assert [value.name for value in model.graph.input] == ["x"]
+    stored = {item.name: onnx.numpy_helper.to_array(item) for item in model.graph.initializer}
+    own = {name: value.numpy() for name, value in module.state_dict().items()}
+    assert {"0.weight", "2.weight"} <= stored.keys() & own.keys()
+    assert all(np.array_equal(stored[name], own[name]) for name in stored.keys() & own.keys())
+
+
+@needs_linux
+def test_export_holds_two_copies_of_the_weights_beside_the_modules():
+    module = torch.nn.Sequential(*(torch.nn.Linear(2048, 2048, bias=False) for _ in range(6))).eval()
+    tensor = {"shape": (1, 2048)}
+    spec = PartSpec(name="p", inputs=(TensorSpec(name="x", **tensor),), outputs=(TensorSpec(name="y", **tensor),))
+    export(module[:1], spec)
+    peak = peak_bytes(lambda: export(module, spec))[1]
+    assert peak < 3.2 * 6 * 2048 * 2048 * 4  # torch by itself serialises them: four

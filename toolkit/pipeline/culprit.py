@@ -17,6 +17,7 @@ from toolkit.pipeline.sources import SourcePart
 if TYPE_CHECKING:
     from converters.keras_graph.relayer import RelayeredModel
     from converters.onnx_graph.pipeline import RewriteResult
+    from converters.onnx_graph.stored_model import StoredModel
     from converters.onnx_to_keras import KerasStage
 
 
@@ -27,7 +28,7 @@ class Culprit:
     Attributes:
         part: what is converted.
         repro_dir: where a reproduction goes.
-        exported: ONNX graph as torch wrote it.
+        exported: ONNX graph as torch wrote it; it may wait on disk.
         rewritten: ONNX graph after the passes.
         keras: Keras model as onnx2tf gave it.
         relayered: trainable Keras model.
@@ -36,7 +37,7 @@ class Culprit:
 
     part: SourcePart
     repro_dir: Path
-    exported: Any = None
+    exported: StoredModel | None = None
     rewritten: RewriteResult | None = None
     keras: KerasStage | None = None
     relayered: RelayeredModel | None = None
@@ -68,22 +69,24 @@ class Culprit:
 
     def _first_divergence(self) -> bisect.Divergence | None:
         arrays = self.part.probes[0]
+        exported = None if self.exported is None else self.exported.load()
         if self.rewritten is None:
             interface = Interface.torch(self.part.spec)
             return bisect.first_divergence_torch(
-                self.part.model, self.part.spec, self.exported, interface, arrays, repro_dir=self.repro_dir
+                self.part.model, self.part.spec, exported, interface, arrays, repro_dir=self.repro_dir
             )
         if self.keras is None and self.relayered is None:
-            before = (self.exported, Interface.torch(self.part.spec))
+            before = (exported, Interface.torch(self.part.spec))
             after = (self.rewritten.model, self.rewritten.interface)
             return bisect.first_divergence_onnx(before, after, arrays, repro_dir=self.repro_dir)
-        reference = intermediates(self.rewritten.model, self.rewritten.interface, arrays)
-        order = [node.name for node in self.rewritten.model.graph.node]
-        found = bisect.first_divergence(reference, self._candidate_values(arrays, reference), order=order)
+        model, interface = self.rewritten.model, self.rewritten.interface
+        reference = intermediates(model, interface, arrays)
+        order = [node.name for node in model.graph.node]
+        found = bisect.first_divergence(reference, self._candidate_values(model, arrays, reference), order=order)
         if found is not None:
             bisect.write_onnx_repro(
-                self.rewritten.model,
-                self.rewritten.interface,
+                model,
+                interface,
                 arrays,
                 found.node,
                 self.repro_dir,
@@ -91,7 +94,7 @@ class Culprit:
             )
         return found
 
-    def _candidate_values(self, arrays: Arrays, reference: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def _candidate_values(self, model: Any, arrays: Arrays, reference: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         if self.tflite is not None and self.relayered is not None:
             from converters.tflite_graph.run import tflite_intermediates
 
@@ -104,4 +107,4 @@ class Culprit:
             return {names[layer]: value for layer, value in values.items()}
         from converters.onnx_to_keras import stage_intermediates
 
-        return stage_intermediates(self.keras, self.rewritten.model, reference, arrays)
+        return stage_intermediates(self.keras, model, reference, arrays)

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from converters import parity as parity_of
-from converters.memory import release_unused_memory
+from converters.memory import blocks_given_back, release_unused_memory
 from converters.onnx_graph.pass_types import RewriteOptions
 from converters.onnx_graph.pipeline import RewriteResult, rewrite
 from converters.onnx_graph.run import onnx_runner
+from converters.onnx_graph.stored_model import StoredModel
+from converters.onnx_graph.weights_size import weights_bytes
 from converters.spec import Interface, Runner
 from toolkit.pipeline.culprit import Culprit
 from toolkit.pipeline.early_rules import check_exported
@@ -108,31 +110,43 @@ def convert_float(part: SourcePart, recipe: Recipe, clock: StageClock, repro_dir
         UnsupportedOp: an operator has no faithful translation.
         RecipeError: a glob of the recipe can match nothing of the part.
     """
+    weights_bytes = _weights_bytes(part.model)
+    release_unused_memory(weights_bytes)  # of the part before, whose models are full of cycles
+    with blocks_given_back(weights_bytes):
+        return _through_hops(part, recipe, clock, repro_dir)
+
+
+def _through_hops(part: SourcePart, recipe: Recipe, clock: StageClock, repro_dir: Path) -> FloatPart:
     limits = recipe.parity
     culprit = Culprit(part=part, repro_dir=repro_dir)
     with clock.stage(f"{part.key}: torch to ONNX") as stage:
         runner = reference_runner(part)
         hops = _Hops(part, limits.agreeing_error, [runner(probe) for probe in part.probes])
-        exported = _export(part)
-        check_exported(recipe, part.name, exported)
+        model = _export(part)
+        check_exported(recipe, part.name, model)
+        runner, nodes = onnx_runner(model, Interface.torch(part.spec)), len(model.graph.node)
+        exported = StoredModel(model, leave=not _is_onnx(part.model))
+        del model  # every form of a part holds all its weights; a large graph waits on disk from here on
         culprit = culprit.having(exported=exported)
-        runner = onnx_runner(exported, Interface.torch(part.spec))
         fact = hops.compare("torch", "onnx", runner, limits.onnx_db, culprit)
-        del runner  # its session holds a copy of every weight while the passes make their own
-        release_unused_memory(exported.ByteSize())
-        stage.fact = f"{len(exported.graph.node)} nodes, {fact}"
+        del runner
+        release_unused_memory(exported.size_bytes)
+        stage.fact = f"{nodes} nodes, {fact}"
     with clock.stage(f"{part.key}: rewrite ONNX") as stage:
         accelerator = "gpu" if recipe.delegate.name == "gpu" else "any"
         options = RewriteOptions(transposed_conv=recipe.onnx.transposed_conv, accelerator=accelerator)
         probes = list(part.probes) if recipe.onnx.check_passes else None
-        rewritten = rewrite(exported, part.spec, probes, options=options, repro_dir=repro_dir)
+        rewritten = rewrite(exported.load(), part.spec, probes, options=options, repro_dir=repro_dir)
+        release_unused_memory(exported.size_bytes)
         culprit = culprit.having(rewritten=rewritten)
-        runner = onnx_runner(rewritten.model, rewritten.interface)
+        model = rewritten.model
+        runner, nodes = onnx_runner(model, rewritten.interface), len(model.graph.node)
+        del model
         fact = hops.compare("onnx", "rewritten onnx", runner, limits.onnx_db, culprit)
-        # What has passed and is no longer compared with goes: every representation holds all weights.
+        # What has passed and is no longer compared with goes.
         culprit = culprit.having(exported=None)
         del exported, runner
-        stage.fact = f"{len(rewritten.model.graph.node)} nodes, {fact}"
+        stage.fact = f"{nodes} nodes, {fact}"
     with clock.stage(f"{part.key}: onnx2tf to Keras") as stage:
         keras = _to_keras(rewritten)
         culprit = culprit.having(keras=keras)
@@ -143,11 +157,12 @@ def convert_float(part: SourcePart, recipe: Recipe, clock: StageClock, repro_dir
         from converters.keras_graph.relayer import relayer
 
         relayered = relayer(keras)
-        culprit = culprit.having(relayered=relayered)
+        culprit = culprit.having(relayered=relayered, keras=None)
+        del keras
+        release_unused_memory(rewritten.stored.size_bytes)
         runner = _keras(relayered.model, relayered.interface)
         fact = hops.compare("keras", "trainable keras", runner, limits.relayered_db, culprit)
-        culprit = culprit.having(keras=None)
-        del keras, runner
+        del runner
         stage.fact = f"{relayered.model.count_params():,} weights back, {fact}"
     with clock.stage(f"{part.key}: float32 TFLite") as stage:
         from converters.keras_to_tflite import to_tflite
@@ -157,6 +172,8 @@ def convert_float(part: SourcePart, recipe: Recipe, clock: StageClock, repro_dir
         culprit = culprit.having(tflite=flatbuffer)
         runner = tflite_runner(flatbuffer, relayered.interface)
         fact = hops.compare("trainable keras", "tflite float32", runner, limits.tflite_db, culprit)
+        del runner  # an interpreter keeps every weight a second time, packed
+        release_unused_memory(len(flatbuffer))
         stage.fact = f"{len(flatbuffer):,} bytes, {fact}"
     return FloatPart(
         source=part,
@@ -166,6 +183,12 @@ def convert_float(part: SourcePart, recipe: Recipe, clock: StageClock, repro_dir
         reference=tuple(hops.reference),
         parity=tuple(hops.rows),
     )
+
+
+def _weights_bytes(model: Any) -> int:
+    if _is_onnx(model):
+        return weights_bytes(model)
+    return sum(tensor.numel() * tensor.element_size() for tensor in model.parameters())
 
 
 def _export(part: SourcePart) -> Any:

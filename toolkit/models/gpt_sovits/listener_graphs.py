@@ -1,4 +1,7 @@
-"""The graphs that listen and read for a voice: HuBERT, BERT and the speaker encoder, with inputs to prove them on."""
+"""The graphs that listen and read for a voice: HuBERT, BERT and the speaker encoder, with inputs to prove them on.
+
+Their weights move into a mapped file: a conversion needs them at its beginning, and each is converted for itself.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from converters.resting_weights import move_to_file
 from toolkit.engine.buckets import bias, filled, presence
 from toolkit.engine.fbank import log_mel_energies
 from toolkit.engine.listening import speaker_feeds
@@ -35,6 +39,7 @@ class ListenerBuckets:
 
 def ssl_graphs(model: Hubert, samples: tuple[int, ...], *, seed: int = 0) -> tuple[PhoneGraph, ...]:
     """HuBERT for each length."""
+    move_to_file(model)
     found = []
     for room in samples:
         spec, lengths = ssl_spec(model.config, room), model.config.lengths(room)
@@ -50,6 +55,7 @@ def ssl_graphs(model: Hubert, samples: tuple[int, ...], *, seed: int = 0) -> tup
 
 def speaker_graphs(model: SpeakerEncoder, frames: tuple[int, ...], *, seed: int = 0) -> tuple[PhoneGraph, ...]:
     """The speaker encoder for each length."""
+    move_to_file(model)
     found = []
     embedding = model.fuse34.local_att[4].num_features * BINS // 8
     for room in frames:
@@ -63,6 +69,7 @@ def speaker_graphs(model: SpeakerEncoder, frames: tuple[int, ...], *, seed: int 
 
 def bert_graphs(model: Bert, tokens: tuple[int, ...], *, seed: int = 0) -> tuple[PhoneGraph, ...]:
     """BERT for each length that its positions allow."""
+    move_to_file(model)
     found = []
     for room in sorted({min(room, model.config.positions) for room in tokens}):
         probes = []
