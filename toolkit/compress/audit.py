@@ -52,8 +52,15 @@ class Difference:
     reason: str
 
 
-def _in_float(rows: Iterable[PrecisionOp]) -> list[PrecisionOp]:
-    return [row for row in rows if row.realised not in INTEGER]
+def float_share(rows: Iterable[PrecisionOp]) -> float | None:
+    """Share of the multiply-adds that run in float; ``None`` without any.
+
+    Beside int8 weights the kernels round their input to int8 first, so that those are not counted. Nor are
+    convolutions of loud parts (`toolkit/compress/levels.py`): they repeat work, which must not shrink the share.
+    """
+    once = [row for row in rows if row.macs and row.because != LEVELS_REASON]
+    whole = sum(row.macs or 0 for row in once)
+    return sum(row.macs or 0 for row in once if row.realised not in INTEGER) / whole if whole else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,14 +84,8 @@ class AuditReport:
 
     @property
     def float_macs_ratio(self) -> float:
-        """Share of the multiply-adds that run in float; 0 for a file without any.
-
-        Beside int8 weights the kernels round their input to int8 first, so that those are not counted. Nor are
-        convolutions of loud parts (`toolkit/compress/levels.py`): they repeat work, which must not shrink the share.
-        """
-        once = [row for row in self.rows if row.because != LEVELS_REASON]
-        left, whole = (sum(row.macs or 0 for row in rows) for rows in (_in_float(once), once))
-        return left / whole if whole else 0.0
+        """`float_share` of the file; 0 for one without multiply-adds."""
+        return float_share(self.rows) or 0.0
 
 
 def audit(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from converters import parity as parity_of
 from converters.tflite_graph.read import read_tflite
 from converters.tflite_graph.run import tflite_runner
-from toolkit.compress.audit import INTEGER
+from toolkit.compress.audit import float_share
 from toolkit.data import Manifest
 from toolkit.delegates.levels import parse_level
 from toolkit.delegates.place import place_all
@@ -199,15 +199,8 @@ def _output_snr(floats: Sequence[FloatPart], shipped: Sequence[Shipped]) -> floa
 
 
 def float_macs(shipped: Sequence[Shipped], main: str) -> float | None:
-    """Share of the main part's multiply-adds that run in float, None without any.
-
-    Matrices stored as ``int8-weights`` are multiplied in int8: the kernels round their input row by row first.
-    """
-    rows = [row for part in shipped if part.name == main for row in part.audit if row.macs]
-    total = sum(row.macs or 0 for row in rows)
-    if not total:
-        return None
-    return sum(row.macs or 0 for row in rows if row.realised not in INTEGER) / total
+    """Share of the main part's multiply-adds that run in float, None without any (`float_share`)."""
+    return float_share(row for part in shipped if part.name == main for row in part.audit)
 
 
 def op_counts(shipped: Sequence[Shipped], parts: Sequence[str] = _SHUFFLED_PARTS) -> dict[str, int]:
