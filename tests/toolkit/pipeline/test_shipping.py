@@ -14,7 +14,7 @@ def _marked(recipe):
     return [row.name for row in tried_configurations(DEFAULT_VOICE, recipe) if row.chosen]
 
 
-@pytest.mark.parametrize("name", ["vits-voice", "vits-voice-int8"])
+@pytest.mark.parametrize("name", ["vits-voice", "vits-voice-int8", "vits-voice-fast"])
 def test_the_row_of_the_recipe_is_marked(name):
     (row,) = _marked(load(name))
     assert row.startswith(f"recipe {name}: ")
