@@ -77,23 +77,24 @@ def split_principal(
         RecipeError: a glob matches nothing, or names what cannot be split.
         ParityError: the split part computes something else.
     """
-    chosen = chosen_layers(relayered, splits, f"part {part!r}, compress.principal", _too_many)
+    chosen = chosen_layers(relayered, splits, f"part {part!r}, compress.principal", _without_directions)
     model = relayered.model
     moments = second_moments(
         model, relayered.interface, calibration, {rewire.producers(model.get_layer(name))[0].name for name in chosen}
     )
     branches: dict[tuple[str, int], _Branch] = {}
     ratios: dict[str, float] = {}
+    ranks = {name: _rank(model.get_layer(name), split) for name, split in chosen.items()}
     for name, split in chosen.items():
-        source = rewire.producers(model.get_layer(name))[0].name
-        if (source, split.rank) not in branches:
-            directions = principal_directions(moments[source], split.rank)
-            branches[source, split.rank] = _Branch(prefix=f"{torch_path(name)}.principal", directions=directions)
+        source, rank = rewire.producers(model.get_layer(name))[0].name, ranks[name]
+        if (source, rank) not in branches:
+            directions = principal_directions(moments[source], rank)
+            branches[source, rank] = _Branch(prefix=f"{torch_path(name)}.principal", directions=directions)
         ratios[name] = split.range_ratio
         # Convolutions that share a rest cannot clip it differently: the one that wants most room has it.
-        rest = f"{branches[source, split.rank].prefix}/Rest"
+        rest = f"{branches[source, rank].prefix}/Rest"
         ratios[rest] = max(ratios.get(rest, 0.0), split.range_ratio)
-    built = _rebuild(model, {name: split.rank for name, split in chosen.items()}, branches)
+    built = _rebuild(model, ranks, branches)
     result = replace(relayered, model=built)
     return Split(
         relayered=result,
@@ -129,8 +130,13 @@ def principal_directions(moments: np.ndarray, rank: int) -> np.ndarray:
     return (directions * np.where(largest < 0.0, -1.0, 1.0)).astype(np.float32)
 
 
-def _too_many(split: PrincipalSplit, channels: int) -> str | None:
-    return None if split.rank < channels else f"cannot keep {split.rank} directions in float: it has no more"
+def _without_directions(split: PrincipalSplit, channels: int) -> str | None:
+    return None if channels > 1 else "has no directions to choose from"
+
+
+def _rank(layer: Any, split: PrincipalSplit) -> int:
+    """Directions a convolution keeps: as many as the recipe says, in narrower voices at most half of its channels."""
+    return min(split.rank, int(rewire.layer_inputs(layer)[0].shape[-1]) // 2)
 
 
 def _rebuild(

@@ -69,7 +69,9 @@ class PrincipalSplit(_Strict):
     """Convolutions whose input keeps its principal directions in float; 8 bits round what is left."""
 
     match: str = Field(description="glob over torch layer names, e.g. 'dec.resblocks.8.*'")
-    rank: PositiveInt = Field(description="directions kept in float; each costs its share of the multiply-adds")
+    rank: PositiveInt = Field(
+        description="directions kept in float, at most half of the channels; each costs its share of the multiply-adds"
+    )
     range_ratio: float = Field(
         1.0,
         gt=0.0,

@@ -64,8 +64,8 @@ def test_writing_a_graph_copies_its_weights_once() -> None:
     graph = stack()
     model, peak = peak_bytes(graph.to_model)
     assert model.ByteSize() > MATRICES * MATRIX_BYTES
-    # The model's own copy, and one matrix on its way into it, three times over.
-    assert peak < (MATRICES + 4) * MATRIX_BYTES
+    # The model's own copy, and one matrix on its way into it, four times over at most.
+    assert peak < (MATRICES + 5) * MATRIX_BYTES
 
 
 @needs_linux
