@@ -13,8 +13,8 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from converters import frameworks
-from converters.errors import InputError
 from converters.memory import LARGE_MODEL_BYTES
+from converters.temporary_room import no_room
 
 _ALIGNMENT_BYTES = 64
 _FILES: WeakKeyDictionary[Any, mmap.mmap] = WeakKeyDictionary()
@@ -45,12 +45,7 @@ def move_to_file(module: Any, *, min_bytes: int = LARGE_MODEL_BYTES) -> None:
         try:
             _reserve(file, ends[-1])
         except OSError as error:
-            raise InputError(
-                f"weights of {ends[-1]:,} bytes have no room in the folder of temporary files: {error.strerror}",
-                code="output/not-writable",
-                where=tempfile.gettempdir(),
-                hint="make room there, or name another folder in TMPDIR",
-            ) from error
+            raise no_room(f"weights of {ends[-1]:,} bytes have", error) from error
         mapped = mmap.mmap(file.fileno(), ends[-1])
     for tensor, start in zip(tensors, ends[:-1], strict=True):
         if not tensor.numel():

@@ -6,10 +6,10 @@ import tempfile
 from typing import Any
 
 from converters import frameworks
-from converters.errors import InputError
 from converters.memory import LARGE_MODEL_BYTES
 from converters.onnx_graph.run import without_initializers
 from converters.onnx_graph.weights_size import weights_bytes
+from converters.temporary_room import no_room
 
 
 class StoredModel:
@@ -42,12 +42,7 @@ class StoredModel:
             self._file.flush()
         except OSError as error:
             self._file.close()
-            raise InputError(
-                f"a graph of {self.size_bytes:,} bytes has no room in the folder of temporary files: {error.strerror}",
-                code="output/not-writable",
-                where=tempfile.gettempdir(),
-                hint="make room there, or name another folder in TMPDIR",
-            ) from error
+            raise no_room(f"a graph of {self.size_bytes:,} bytes has", error) from error
 
     def load(self) -> Any:
         """The graph; read anew each time when it is on disk."""

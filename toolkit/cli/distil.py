@@ -9,6 +9,7 @@ from typing import Literal
 import typer
 
 from toolkit.cli.render import Terminal
+from toolkit.cli.unused_options import refuse_unused
 from toolkit.recipe.shrinking import Distil, checked, parallel_student, student_of_voice
 
 
@@ -89,7 +90,7 @@ def distil(
 
         if is_voice(model):
             raise typer.BadParameter("--student nar is a student of a GPT checkpoint, not of a voice")
-        _refuse({"layers": layers, "heads": heads, "inner": inner, "start": start, "decoder": decoder,
+        refuse_unused({"layers": layers, "heads": heads, "inner": inner, "start": start, "decoder": decoder,
                  "teacher": teacher}, "--student nar; give --set, e.g. frame_blocks=4")  # fmt: skip
         told = {"width": width, "temperature": temperature, "alpha": alpha, "cross_entropy_rise_max": max_rise}
         shape = parallel_student(tuple(change), {name: value for name, value in told.items() if value is not None},
@@ -100,7 +101,7 @@ def distil(
                 cache=cache, threads=threads,
             )  # fmt: skip
     elif is_voice(model):
-        _refuse({**theirs, "max-rise": max_rise}, "a voice; give --set, e.g. text_training.steps=400")
+        refuse_unused({**theirs, "max-rise": max_rise}, "a voice; give --set, e.g. text_training.steps=400")
         asked = student_of_voice(student or ("decoder" if decoder else "small"), tuple(change), seed, decoder)
         with Terminal(quiet=quiet) as listener:
             done = distil_voice_file(
@@ -109,7 +110,9 @@ def distil(
     else:
         from toolkit.pipeline.shrink_semantic import DEFAULT_CORPUS, DEFAULT_MODEL, distil_checkpoint
 
-        _refuse({"student": student, "decoder": decoder, "teacher": teacher, "set": change or None}, "a GPT checkpoint")
+        refuse_unused(
+            {"student": student, "decoder": decoder, "teacher": teacher, "set": change or None}, "a GPT checkpoint"
+        )
         given = {name: value for name, value in theirs.items()
                  if value is not None and name not in ("steps", "batch", "rate")}  # fmt: skip
         settings = checked(Distil, {**given, "cross_entropy_rise_max": max_rise, "seed": seed, "training": training_of})
@@ -120,10 +123,3 @@ def distil(
             )  # fmt: skip
     typer.echo(json.dumps(done.result, indent=1) if as_json else done.verdict)
     return 0 if done.passed else 1
-
-
-def _refuse(given: dict[str, object], what: str) -> None:
-    """An option that would be ignored is an error."""
-    for name, value in given.items():
-        if value is not None:
-            raise typer.BadParameter(f"--{name} does nothing for {what}")

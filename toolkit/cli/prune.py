@@ -9,6 +9,7 @@ from typing import Any, Literal
 import typer
 
 from toolkit.cli.render import Terminal
+from toolkit.cli.unused_options import refuse_unused
 from toolkit.recipe.shrinking import PROTECTED, Prune, checked, pruning_of_voice
 
 
@@ -94,17 +95,17 @@ def prune(
         "protect": list(protect), "seed": seed,
     }  # fmt: skip
     if voice:
-        _refuse("a voice", encoder=encoder, teacher=teacher, temperature=temperature, alpha=alpha,
-                max_rise=max_rise, control=control or None)  # fmt: skip
+        refuse_unused({"encoder": encoder, "teacher": teacher, "temperature": temperature, "alpha": alpha,
+                       "max-rise": max_rise, "control": control or None}, "a voice")  # fmt: skip
         asked = pruning_of_voice(tuple(change), shared, training)
         with Terminal(quiet=quiet) as listener:
             done = prune_voice_file(
                 str(model), asked, out, listener, data=data, teacher=teacher_voice, cache=cache, threads=threads
             )
     else:
-        _refuse("a checkpoint of GPT-SoVITS", set=change or None, teacher_voice=teacher_voice)
+        refuse_unused({"set": change or None, "teacher-voice": teacher_voice}, "a checkpoint of GPT-SoVITS")
         if not sovits:
-            _refuse("a GPT checkpoint", encoder=encoder)
+            refuse_unused({"encoder": encoder}, "a GPT checkpoint")
         if told and teacher is False:
             raise typer.BadParameter(f"--{next(iter(told))} does nothing with --no-teacher")
         settings = checked(Prune, {
@@ -133,9 +134,3 @@ def prune(
 def _given(**values: Any) -> dict[str, Any]:
     """What was given on the command line; the rest keeps its default."""
     return {name: value for name, value in values.items() if value is not None}
-
-
-def _refuse(what: str, **values: object) -> None:
-    """An option that would be ignored is an error."""
-    for name in _given(**values):
-        raise typer.BadParameter(f"--{name.replace('_', '-')} does nothing for {what}")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import typer
 
+from toolkit.cli.unused_options import refuse_unused
+
 
 def speak(
     bundle: Path = typer.Argument(help="The bundle/ folder of a run (or the run itself)."),
@@ -31,13 +33,14 @@ def speak(
 
     folder = bundle_folder(bundle)
     if not is_bundle(folder):
-        given = {"--user": user, "--phones": phones, "--language": language, "--delegate": delegate}
-        _refuse({**given, "--speed": "" if speed == 1 else f"{speed}"}, "a VITS voice")
+        texts = {"user": user, "phones": phones, "language": language, "delegate": delegate}
+        given = {name: value or None for name, value in texts.items()}
+        refuse_unused({**given, "speed": None if speed == 1 else speed}, "a VITS voice")
         from toolkit.pipeline.speech import speak_to_file
 
         typer.echo(speak_to_file(bundle, text=text, phonemes=phonemes, out=out, threads=threads, seed=seed))
         return
-    _refuse({"--phonemes": phonemes}, "a GPT-SoVITS bundle; give --phones")
+    refuse_unused({"phonemes": phonemes or None}, "a GPT-SoVITS bundle; give --phones")
     from toolkit.cli.render import Terminal
     from toolkit.pipeline.engine_speech import EngineSettings, speak_as_user
 
@@ -63,10 +66,3 @@ def speak(
         )
     for line in lines:
         typer.echo(line)
-
-
-def _refuse(given: dict[str, str], what: str) -> None:
-    """An option that would be ignored is an error."""
-    for option, value in given.items():
-        if value:
-            raise typer.BadParameter(f"{option} does nothing for {what}")

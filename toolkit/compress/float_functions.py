@@ -37,14 +37,13 @@ def restore_float_functions(content: bytes, plan: PrecisionPlan) -> bytes:
     """
     model = load(content)
     (graph,) = model.subgraphs
-    asked = operators_asking(content, plan, "int8")
-    unasked = {
+    rounded = {
         index
         for index, operator in enumerate(graph.operators)
         if kind_of(model, operator) in _FIXED_SCALE
-        and index not in asked
         and graph.tensors[operator.outputs[0]].type == schema.TensorType.INT8
     }
+    unasked = rounded - operators_asking(content, plan, "int8") if rounded else rounded
     if not unasked:
         return content
     operators: list[Any] = []

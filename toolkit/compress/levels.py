@@ -80,22 +80,23 @@ def split_levels(
     from converters.keras_graph.layers import UnaryMath
 
     keras = frameworks.tf_keras().layers
-    made: dict[tuple[str, float], tuple[Any, Any]] = {}
+    made: dict[str, dict[float, tuple[Any, Any]]] = {}
     loud_names = {name: f"{torch_path(name)}.loud/Conv" for name in chosen}
 
     def parts(source: str, value: Any, begin: float) -> tuple[Any, Any]:
-        if (source, begin) not in made:
+        known = made.setdefault(source, {})
+        if begin not in known:
             low, high = float(statistics[source].low.min()), float(statistics[source].high.max())
             loud = begin * max(-low, high)
-            suffix = f"_{len([known for known, _ in made if known == source])}".replace("_0", "")
+            suffix = f"_{len(known)}" if known else ""
             ends = {
                 "low": -loud if -low > _SHORT * loud else None,
                 "high": loud if high > _SHORT * loud else None,
             }
             quiet = UnaryMath(function="clip", **ends, name=f"{source}/quiet{suffix}")
             held = quiet(value)
-            made[source, begin] = (held, keras.Subtract(name=f"{source}/loud{suffix}")([value, held]))
-        return made[source, begin]
+            known[begin] = (held, keras.Subtract(name=f"{source}/loud{suffix}")([value, held]))
+        return known[begin]
 
     def visit(layer: Any, inputs: list[Any], copy: Any) -> Any:
         if layer.name not in chosen:

@@ -110,9 +110,9 @@ def convert_float(part: SourcePart, recipe: Recipe, clock: StageClock, repro_dir
         UnsupportedOp: an operator has no faithful translation.
         RecipeError: a glob of the recipe can match nothing of the part.
     """
-    weights_bytes = _weights_bytes(part.model)
-    release_unused_memory(weights_bytes)  # of the part before, whose models are full of cycles
-    with blocks_given_back(weights_bytes):
+    size_bytes = _weights_bytes(part.model)
+    release_unused_memory(size_bytes)  # of the part before, whose models are full of cycles
+    with blocks_given_back(size_bytes):
         return _through_hops(part, recipe, clock, repro_dir)
 
 

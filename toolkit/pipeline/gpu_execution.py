@@ -54,7 +54,8 @@ def execute_parts(parts: Sequence[BenchPart], recipe: Recipe, clock: StageClock)
         return GpuFindings(gates=gates((), NOT_INSTALLED), missing={"gpu_execution": NOT_INSTALLED})
     with clock.stage("execute on a software GPU") as stage, tempfile.TemporaryDirectory() as folder:
         files = [(part, variant, path) for part in parts for variant, path in part.files.items()]
-        small = [one for one in files if multiply_adds(one[2]) <= MOST_MULTIPLY_ADDS]
+        large = {path for _, _, path in files if multiply_adds(path) > MOST_MULTIPLY_ADDS}
+        small = [one for one in files if one[2] not in large]
         jobs = []
         for number, (part, _, path) in enumerate(small):
             arrays = Path(folder) / f"{number}.npz"
@@ -65,7 +66,7 @@ def execute_parts(parts: Sequence[BenchPart], recipe: Recipe, clock: StageClock)
         stage.fact = ", ".join(
             f"{row.part} {row.gpu_ops}/{row.gpu_ops + row.cpu_ops}" for row in rows if row.variant == "float32"
         )
-    left = sorted({part.key for part, _, path in files if multiply_adds(path) > MOST_MULTIPLY_ADDS})
+    left = sorted({part.key for part, _, path in files if path in large})
     why = (
         f"over {MOST_MULTIPLY_ADDS // 10**9} billion multiply-adds take a software GPU minutes "
         f"(toolkit inspect float32/FILE --delegate gpu --execute does it): {', '.join(left)}"

@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from converters.errors import ExtraMissing
 from toolkit.data import load_manifest
-from toolkit.errors import DataError, GateFailed
+from toolkit.errors import GateFailed
 from toolkit.models.threads import threads_of
 from toolkit.pipeline import listening
 from toolkit.pipeline.events import Listener, StageClock
-from toolkit.pipeline.run_directory import building, refuse_foreign_directory, resume_folder, teachers_folder
+from toolkit.pipeline.run_directory import refuse_foreign_directory, resume_folder, teachers_folder
 from toolkit.pipeline.shrink_semantic import Shrunk, held_or_not
-from toolkit.pipeline.shrink_voice import DEFAULT_VOICE, NOT_HEARD, judged, taught_ids, weights_of
-from toolkit.pipeline.sources import Request, open_voice
-from toolkit.pipeline.train_semantic import write_manifest
+from toolkit.pipeline.shrink_voice import NOT_HEARD, judged, opened, taught_ids, weights_of, write_voice_run
 from toolkit.quality.judgements import Judgements
 from toolkit.recipe.schema import Quality
 from toolkit.recipe.shrinking import PruneVoice
@@ -60,17 +58,13 @@ def prune_voice_file(
         ExtraMissing: it is to be heard, and a judge is not installed.
         GateFailed: not even the first round passed, or something protected changed; nothing is written.
     """
-    from toolkit.models.voice_file import SUFFIX, write_voice
     from toolkit.prune.voice import prune_voice
 
     refuse_foreign_directory(out)
     clock, resume = StageClock(listener), resume_folder(out)
     with threads_of(threads):
         with clock.stage("open voice") as stage:
-            source = open_voice(Request(model="" if model == DEFAULT_VOICE else model, teacher=teacher))
-            reference, voice = source.judged_against, source.voice
-            if voice is None or reference is None:
-                raise DataError(f"{model} is no voice", where=model)
+            source, voice, reference = opened(model, teacher)
             sentences = taught_ids(voice, data, settings.sentences, settings.seed, settings.training.batch)
             stage.fact = f"{voice.label}; {len(sentences):,} sentences"
         with clock.stage("pruning") as stage:
@@ -96,12 +90,7 @@ def prune_voice_file(
             )
         pruned, kept = done.model, done.rounds[done.best - 1]
         with clock.stage("judgement in float") as stage:
-            heard = None
-            if settings.utterances:
-                heard = judged(
-                    pruned, reference, settings.utterances,
-                    lambda n, of, note: listener.progress("judgement in float", n, of, note),
-                )  # fmt: skip
+            heard = judged(pruned, reference, settings.utterances, listener)
             found = heard.found if heard else NOT_HEARD
             stage.fact = found["heard"]
     result: dict[str, Any] = {
@@ -116,16 +105,7 @@ def prune_voice_file(
         "passed": done.rounds[-1].passed,
         **found,
     }
-    path = out / f"{PRUNED}{SUFFIX}"
-    with building(out) as directory:
-        write_voice(directory.path / path.name, pruned)
-        if heard is not None:
-            listening.write_clips(
-                directory, heard.reference, heard.student, heard.sentences, pruned.sample_rate_hz
-            )  # fmt: skip
-        result["file_bytes"] = (directory.path / path.name).stat().st_size
-        directory.write_json(f"{PRUNED}.json", result)
-        write_manifest(directory, dict(source.inputs))
+    path = write_voice_run(out, PRUNED, pruned, result, heard, source)
     shutil.rmtree(resume, ignore_errors=True)
     return Shrunk(path=path, result=result, verdict=_verdict(path, result, settings), passed=result["passed"])
 

@@ -16,7 +16,7 @@ from toolkit.pipeline import listening
 from toolkit.pipeline.events import Listener, StageClock
 from toolkit.pipeline.run_directory import building, refuse_foreign_directory, resume_folder, teachers_folder
 from toolkit.pipeline.shrink_semantic import Shrunk
-from toolkit.pipeline.sources import Request, open_voice
+from toolkit.pipeline.sources import Request, Source, open_voice
 from toolkit.pipeline.train_semantic import write_manifest
 from toolkit.quality.judgements import Judgements
 from toolkit.recipe.schema import Quality
@@ -70,17 +70,12 @@ def distil_voice_file(
         RecipeError: a student that is larger than the teacher.
     """
     from toolkit.distil.voice import distil_voice
-    from toolkit.models.voice_file import SUFFIX, write_voice
 
     refuse_foreign_directory(out)
     clock, resume = StageClock(listener), resume_folder(out)
     with threads_of(threads):
         with clock.stage("open voice") as stage:
-            source = open_voice(Request(model="" if model == DEFAULT_VOICE else model, teacher=teacher))
-            reference = source.judged_against
-            voice = source.voice
-            if voice is None or reference is None:
-                raise DataError(f"{model} is no voice", where=model)
+            source, voice, reference = opened(model, teacher)
             least = settings.text_training.batch if settings.durations else 2
             sentences = taught_ids(voice, data, settings.sentences, settings.seed, least)
             stage.fact = f"{voice.label}; {len(sentences):,} sentences"
@@ -105,26 +100,54 @@ def distil_voice_file(
                 "teacher_asked_sentences": dict(done.asked),
                 "losses": {name: [each[0], each[-1]] for name, each in done.losses.items() if each},
             }
-            heard = None
-            if settings.utterances:
-                heard = judged(
-                    student, reference, settings.utterances,
-                    lambda n, of, note: listener.progress("judgement in float", n, of, note),
-                )  # fmt: skip
+            heard = judged(student, reference, settings.utterances, listener)
             result |= heard.found if heard else NOT_HEARD
             stage.fact = result["heard"]
-    path = out / f"{STUDENT}{SUFFIX}"
-    with building(out) as directory:
-        write_voice(directory.path / path.name, student)
-        if heard is not None:
-            listening.write_clips(
-                directory, heard.reference, heard.student, heard.sentences, student.sample_rate_hz
-            )  # fmt: skip
-        result["file_bytes"] = (directory.path / path.name).stat().st_size
-        directory.write_json(f"{STUDENT}.json", result)
-        write_manifest(directory, dict(source.inputs))
+    path = write_voice_run(out, STUDENT, student, result, heard, source)
     shutil.rmtree(resume, ignore_errors=True)
     return Shrunk(path=path, result=result, verdict=_verdict(path, result), passed=True)
+
+
+def opened(model: str, teacher: Path | None) -> tuple[Source, Voice, Voice]:
+    """A voice that is to become smaller: where it comes from, itself, and what the result is judged against.
+
+    Raises:
+        InputError: the voice is missing or damaged.
+        DataError: it is no voice.
+    """
+    source = open_voice(Request(model="" if model == DEFAULT_VOICE else model, teacher=teacher))
+    if source.voice is None or source.judged_against is None:
+        raise DataError(f"{model} is no voice", where=model)
+    return source, source.voice, source.judged_against
+
+
+def write_voice_run(
+    out: Path, name: str, voice: Voice, result: dict[str, Any], heard: HeardStudent | None, source: Source
+) -> Path:
+    """Writes the run directory of a smaller voice, whole or not at all; ``result`` gets the size of its file.
+
+    Args:
+        out: the directory.
+        name: of the voice's file and of the results beside it.
+        voice: the smaller one.
+        result: what was asked, done and found.
+        heard: its sound, where it was judged.
+        source: what it was made of.
+
+    Returns:
+        The voice's file.
+    """
+    from toolkit.models.voice_file import SUFFIX, write_voice
+
+    path = out / f"{name}{SUFFIX}"
+    with building(out) as directory:
+        write_voice(directory.path / path.name, voice)
+        if heard is not None:
+            listening.write_clips(directory, heard.reference, heard.student, heard.sentences, voice.sample_rate_hz)
+        result["file_bytes"] = (directory.path / path.name).stat().st_size
+        directory.write_json(f"{name}.json", result)
+        write_manifest(directory, dict(source.inputs))
+    return path
 
 
 def taught_ids(voice: Voice, data: Path | None, count: int, seed: int, least: int) -> list[np.ndarray]:
@@ -185,10 +208,18 @@ class HeardStudent:
     student: listening.Spoken
 
 
-def judged(student: Voice, teacher: Voice, utterances: int, on_progress: Any) -> HeardStudent:
-    """The float student against its teacher on the held-out sentences: in the teacher's time, and in its own."""
+def judged(student: Voice, teacher: Voice, utterances: int, listener: Listener) -> HeardStudent | None:
+    """The float student against its teacher on held-out sentences: in the teacher's time, and in its own.
+
+    ``None`` where no sentence was asked for.
+    """
+    if not utterances:
+        return None
     from toolkit.distil.voice_quality import duration_errors
     from toolkit.models.voice import Buckets
+
+    def on_progress(done: int, total: int, note: str) -> None:
+        listener.progress("judgement in float", done, total, note)
 
     settings, buckets = Quality(), Buckets(phonemes=(256, 512), frames=(512,))
     sentences = load_manifest().split("evaluation")[:utterances]
