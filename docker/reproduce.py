@@ -6,7 +6,8 @@
 As root, with Debian's buildah, mmdebstrap and util-linux. What is done, each line printed as it begins and ends:
 
 1. the Dockerfiles pass hadolint;
-2. the base image, made of Debian packages, is the one that base.lock pins;
+2. the base image, made of Debian packages, is the one that base.lock pins; of Debian's mirrors, or, where those have
+   moved on, of snapshot.debian.org;
 3. two builds of each image, nothing reused, have the same id; where they have not, the files that differ are listed;
 4. each image runs as user 10001, and its bill of materials (CycloneDX) lists exactly what is installed in it;
 5. the embedded default voice converted inside the convert image, without a network, and outside: every file of both
@@ -30,6 +31,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -127,20 +129,38 @@ class Protocol:
         archive = self._folder / "base" / "base.tar"
         archive.parent.mkdir(exist_ok=True)
         with self._progress.step("base of Debian packages") as step:
-            if not archive.exists():
-                base_image.make_archive(archive)
             if self._given.renew_base:
-                LOCK.write_text(base_image.lock_text(archive), encoding="utf-8")
-            base_image.check(archive, LOCK)
-            step.result = "as base.lock pins it"
+                base_image.make_archive(archive)
+                LOCK.write_text(base_image.lock_text(archive, datetime.now(tz=UTC)), encoding="utf-8")
+            elif not archive.exists():
+                base_image.make_archive(archive)
+            step.result = self._pinned(archive)
         built = self._step(
             "base image",
             {"lock": LOCK.read_text(encoding="utf-8")},
             lambda: base_image.build_base(self._store, archive),
             lambda kept: self._store.known_id(base_image.TAG) == kept,
         )
-        self._record["base"] = {"id": built, "lock_first_line": LOCK.read_text(encoding="utf-8").splitlines()[0]}
+        self._record["base"] = {"id": built, "lock": LOCK.read_text(encoding="utf-8").splitlines()[:2]}
         return built
+
+    def _pinned(self, archive: Path) -> str:
+        """Leaves the archive that base.lock pins; today's packages are only tried first, being nearer."""
+        try:
+            base_image.check(archive, LOCK)
+        except base_image.LockDiffers as moved:
+            mirrors = base_image.snapshot_mirrors(LOCK)
+            if not mirrors:
+                raise base_image.LockDiffers(
+                    f"{moved}\n  Debian has moved on, and snapshot.debian.org, which keeps what is pinned, cannot be "
+                    f"asked from here\n  hint: pin what there is now, which gives images of other ids: "
+                    f"docker/reproduce.py --python {self._given.python} --renew-base"
+                ) from moved
+            self._progress.detail("Debian has moved on: taken from snapshot.debian.org instead")
+            base_image.make_archive(archive, mirrors)
+            base_image.check(archive, LOCK)
+            return "as base.lock pins it, from snapshot.debian.org"
+        return "as base.lock pins it"
 
     def _image(self, name: str, base: str) -> str:
         settings, dockerfile = index_settings.pip_settings(), ROOT / f"docker/{name}.Dockerfile"

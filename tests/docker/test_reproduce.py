@@ -1,9 +1,12 @@
 """Builds really made: the same twice, and one made to differ is caught. Skipped where buildah is missing."""
 
+import io
 import json
 import os
 import shutil
+import subprocess
 import types
+from datetime import UTC, datetime
 
 import base_image
 import conversions
@@ -169,7 +172,7 @@ def pretended(tmp_path, monkeypatch):
     monkeypatch.setattr(reproduce, "Store", Pretended)
     monkeypatch.setattr(reproduce, "call", lambda command: "")
     monkeypatch.setattr(index_settings, "pip_settings", dict)
-    monkeypatch.setattr(base_image, "make_archive", lambda out: out.write_text("archive"))
+    monkeypatch.setattr(base_image, "make_archive", lambda out, mirrors=(): out.write_text("archive"))
     monkeypatch.setattr(base_image, "check", lambda archive, lock: None)
     monkeypatch.setattr(base_image, "build_base", lambda store, archive: store.build(None, base_image.TAG, None))
     monkeypatch.setattr(
@@ -313,6 +316,8 @@ def test_an_interrupted_protocol_says_so_and_keeps_its_store(pretended, monkeypa
     assert (tmp_path / "store").exists()
 
 
+CHECK = base_image.check
+MADE = datetime(2026, 11, 29, 17, 50, tzinfo=UTC)
 STATUS = """Package: apt
 Status: install ok installed
 Version: {apt}
@@ -339,7 +344,8 @@ def _archive(folder, apt):
 def test_the_pinned_base_is_accepted_and_a_newer_package_named(tmp_path):
     lock = tmp_path / "base.lock"
     pinned = _archive(tmp_path, "2.6.1")
-    lock.write_text(base_image.lock_text(pinned))
+    lock.write_text(base_image.lock_text(pinned, MADE))
+    assert lock.read_text().startswith("snapshot=20261129T175000Z\nsha256:")
     assert "apt=2.6.1\ndash=0.5\n" in lock.read_text()
     base_image.check(pinned, lock)
     with pytest.raises(base_image.LockDiffers) as caught:
@@ -347,6 +353,66 @@ def test_the_pinned_base_is_accepted_and_a_newer_package_named(tmp_path):
     assert "- apt=2.6.1" in str(caught.value)
     assert "+ apt=2.6.2" in str(caught.value)
     assert "dash" not in str(caught.value)
+
+
+@pytest.fixture
+def moved_on(pretended, tmp_path, monkeypatch):
+    """`make images` where Debian's mirrors hold a newer apt than the lock pins; which mirrors were asked."""
+    lock, asked = tmp_path / "base.lock", []
+    archives = {"usual": _archive(tmp_path, "2.6.2"), "snapshot": _archive(tmp_path, "2.6.1")}
+    lock.write_text(base_image.lock_text(archives["snapshot"], MADE))
+
+    def make(out, mirrors=()):
+        asked.append(tuple(mirrors))
+        shutil.copyfile(archives["snapshot" if mirrors else "usual"], out)
+
+    monkeypatch.setattr(reproduce, "LOCK", lock)
+    monkeypatch.setattr(base_image, "make_archive", make)
+    monkeypatch.setattr(base_image, "check", CHECK)
+    return pretended, lock, asked
+
+
+def test_a_base_that_debian_has_moved_on_from_is_taken_from_the_snapshots(moved_on, monkeypatch, capsys):
+    run, _, asked = moved_on
+    monkeypatch.setattr(base_image.urllib.request, "urlopen", lambda url, timeout: io.BytesIO(b"Suite"))
+    assert run() == 0
+    assert asked[0] == () and len(asked) == 2 and len(asked[1]) == 3
+    assert all(" [check-valid-until=no] http://snapshot.debian.org/archive/debian" in line for line in asked[1])
+    assert all("/20261129T175000Z bookworm" in line for line in asked[1])
+    assert "as base.lock pins it, from snapshot.debian.org" in capsys.readouterr().out
+
+
+def test_where_the_snapshots_cannot_be_asked_the_change_and_the_command_are_told(moved_on, monkeypatch, capsys):
+    def unreachable(url, timeout):
+        raise base_image.urllib.error.URLError("Name or service not known")
+
+    run, lock, asked = moved_on
+    monkeypatch.setattr(base_image.urllib.request, "urlopen", unreachable)
+    assert run() == 1 and asked == [()]
+    said = capsys.readouterr().out
+    assert "- apt=2.6.1" in said and "+ apt=2.6.2" in said and "--renew-base" in said
+    assert run("--renew-base") == 0
+    assert "apt=2.6.2" in lock.read_text()
+
+
+def test_the_image_names_debians_usual_mirrors_whichever_were_asked(tmp_path, monkeypatch):
+    """A snapshot's address in sources.list would make other bytes of the same packages."""
+    ran = []
+    monkeypatch.setattr(base_image, "call", lambda command, environment: ran.append(command) or _made(tmp_path))
+    for mirrors in ((), ("deb http://elsewhere bookworm main",)):
+        base_image.make_archive(tmp_path / "base.tar", mirrors)
+    usual, other = ran
+    assert other[: len(usual)] == usual and other[len(usual) :] == ["deb http://elsewhere bookworm main"]
+    (hook,) = (word for word in usual if "sources.list" in word)
+    root = tmp_path / "root/etc/apt"
+    root.mkdir(parents=True)
+    subprocess.run(["sh", "-c", hook.partition("=")[2], "hook", str(tmp_path / "root")], check=True)
+    written = (root / "sources.list").read_text()
+    assert written.startswith("deb http://deb.debian.org/debian bookworm main\n") and written.count("\n") == 3
+
+
+def _made(folder):
+    (folder / "base.partial.tar").touch()
 
 
 @pytest.fixture
