@@ -9,6 +9,9 @@ from typing import Any, Literal
 
 import typer
 
+from toolkit.cli.placement_text import placement_lines
+from toolkit.cli.safe_text import shown
+
 
 def inspect(
     model: Path = typer.Argument(
@@ -73,38 +76,27 @@ def inspect(
     if found["graphs"] > 1:
         typer.echo(f"  the first of {found['graphs']} graphs")
     for entry in found["tensors"]:
-        typer.echo(f"  {entry['role']:<7}{_shown(entry['name']):<28} {entry['dtype']:<9}{entry['shape']}")
+        typer.echo(f"  {entry['role']:<7}{shown(entry['name']):<28} {entry['dtype']:<9}{entry['shape']}")
     for (name, precision), count in sorted(Counter((o["op"], o["precision"]) for o in found["ops"]).items()):
         typer.echo(f"  {count:>5} × {name:<24}{precision}")
     if ops:
         for op in found["ops"]:
-            typer.echo(f"  {op['index']:>5}  {op['op']:<22}{op['precision']:<9}{op['macs']:>14,}  {_shown(op['name'])}")
+            typer.echo(f"  {op['index']:>5}  {op['op']:<22}{op['precision']:<9}{op['macs']:>14,}  {shown(op['name'])}")
     if "placement" in found:
-        placement = found["placement"]
-        typer.echo(
-            f"{placement['delegate']} ({placement['level']}): {placement['accepted']}/{placement['total']} operators, "
-            f"{placement['partitions']} partition(s)"
-            + (f", {placement['folded']} DEQUANTIZE of constants folded away" if placement["folded"] else "")
-        )
-        for fallback in placement["fallbacks"]:
-            reason = _shown(fallback["reason"])
-            typer.echo(f"  on the CPU: {fallback['op']} ×{fallback['count']}: {reason}  [{fallback['source']}]")
-            if fallback["fix"]:
-                typer.echo(f"    fix: {fallback['fix']}")
-        for note in placement["notes"]:
-            typer.echo(f"  note: {_shown(note)}")
+        for line in placement_lines(found["placement"]):
+            typer.echo(line)
     if "compiled" in found:
         _show_compiled(found["compiled"])
     if "executed" in found and delegate == "xnnpack":
         _show_arm(found["executed"])
     elif "executed" in found:
         ran = found["executed"]
-        typer.echo(f"{ran['how']}: " + ("accepted whole" if ran["accepted"] else f"refused: {_shown(ran['reason'])}"))
+        typer.echo(f"{ran['how']}: " + ("accepted whole" if ran["accepted"] else f"refused: {shown(ran['reason'])}"))
         if not ran["accepted"]:
             typer.echo(f"  with the CPU's help: {ran['gpu_ops']} operators on the GPU, {ran['cpu_ops']} on the CPU")
         for name, level in ran["snr_db"].items():
             wrong = "  SILENTLY WRONG" if ran["judgement"] == "wrong" else ""
-            typer.echo(f"  {_shown(name)}: {level} dB against the reference kernels, on {ran['inputs']}{wrong}")
+            typer.echo(f"  {shown(name)}: {level} dB against the reference kernels, on {ran['inputs']}{wrong}")
         if "float16" in ran:
             _show_float16(ran["float16"])
 
@@ -118,7 +110,7 @@ def _student(model: Path, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps({**read.header.model_dump(mode="json"), "weights": weights, "sha256": read.sha256}))
         return
-    typer.echo(f"{model}  convolutional text-to-semantic student: {_shown(read.header.label)}")
+    typer.echo(f"{model}  convolutional text-to-semantic student: {shown(read.header.label)}")
     typer.echo(f"  of a GPT of {read.header.version}, sha256 {read.header.teacher_sha256[:16]}")
     typer.echo(
         f"  {sizes.symbols} phones to {sizes.codes} codes, width {sizes.width}, {sizes.expansion} times that in a block"
@@ -142,9 +134,9 @@ def _show_compiled(found: dict[str, Any]) -> None:
         f"{found['selected']}/{found['total']} operators, {found['partitions']} partition(s)"
     )
     for number, kind in found["refused"]:
-        typer.echo(f"  refused: {_shown(kind)} #{number}")
+        typer.echo(f"  refused: {shown(kind)} #{number}")
     for name, kind in found["invalid"]:
-        typer.echo(f"  QNN's validation failed: {_shown(name)} ({_shown(kind)})")
+        typer.echo(f"  QNN's validation failed: {shown(name)} ({shown(kind)})")
 
 
 def _executed(model: Path, inputs: Path | None) -> dict[str, Any]:
@@ -165,7 +157,7 @@ def _show_arm(ran: dict[str, Any]) -> None:
     for name, row in ran["outputs"].items():
         word = {"right": "", "inexact": "  INEXACT", "wrong": "  WRONG"}[row["judgement"]]
         typer.echo(
-            f"  {_shown(name)}: {row['against_reference']} against the reference kernels, {row['against_host']} "
+            f"  {shown(name)}: {row['against_reference']} against the reference kernels, {row['against_host']} "
             f"against XNNPACK here (those two: {row['host_against_reference']}){word}"
         )
 
@@ -174,22 +166,17 @@ def _show_float16(found: dict[str, Any]) -> None:
     typer.echo(found["how"])
     for name, level in found["snr_db"].items():
         shown = "not finite" if level is None else f"{level} dB against float32"
-        typer.echo(f"  {_shown(name)}: {shown}")
+        typer.echo(f"  {shown(name)}: {shown}")
     for what, op in (("overflow", found["first_overflow"]), ("underflow", found["first_underflow"])):
-        typer.echo(f"  first {what}: {_shown(op) or 'none'}")
-    typer.echo(f"  weakest operator: {_shown(found['weakest'])}")
+        typer.echo(f"  first {what}: {shown(op) or 'none'}")
+    typer.echo(f"  weakest operator: {shown(found['weakest'])}")
 
 
 def _runtime(need: dict[str, Any]) -> str:
     """The oldest runtime, and what asks for it."""
     newest = ", ".join(f"{age['op']} version {age['version']}" for age in need["newest"])
-    unknown = f"; no release known for {', '.join(map(_shown, need['unknown']))}" if need["unknown"] else ""
+    unknown = f"; no release known for {', '.join(map(shown, need['unknown']))}" if need["unknown"] else ""
     return f"  loads in TFLite {need['release'] or '?'} or later" + (f" ({newest})" if newest else "") + unknown
-
-
-def _shown(name: str) -> str:
-    """A name from a file, harmless to a terminal."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in name)
 
 
 def _voice(path: Path, as_json: bool) -> None:
@@ -199,17 +186,17 @@ def _voice(path: Path, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(found, indent=1))
         return
-    typer.echo(f"{path}  {found['size_bytes']:,} bytes  {_shown(found['label'])}")
-    typer.echo(f"  {_shown(found['language'])}, {found['sample_rate_hz']:,} Hz")
+    typer.echo(f"{path}  {found['size_bytes']:,} bytes  {shown(found['label'])}")
+    typer.echo(f"  {shown(found['language'])}, {found['sample_rate_hz']:,} Hz")
     for part, told in found["parts"].items():
         sizes = {name: size for name, size in told.items() if name not in ("weights", "kind")}
         count = "on the host" if told["weights"] is None else f"{told['weights']:,}"
         typer.echo(f"  {part:<10}{count:>12}  {told['kind']}  " + ", ".join(f"{n} {s}" for n, s in sizes.items()))
     if found["teacher"]:
         teacher = found["teacher"]
-        typer.echo(f"  student of {_shown(teacher['name'])}, {teacher['float32_bytes']:,} bytes in float32")
+        typer.echo(f"  student of {shown(teacher['name'])}, {teacher['float32_bytes']:,} bytes in float32")
         for name, digest in teacher["sources"].items():
-            typer.echo(f"    {_shown(name)}  sha256 {_shown(digest)}")
+            typer.echo(f"    {shown(name)}  sha256 {shown(digest)}")
     typer.echo(f"  sha256 {found['sha256']}")
 
 

@@ -200,6 +200,9 @@ def _tensors(view: OpView, layer: Layer) -> list[Refusal]:
     return broken
 
 
+_COMPARED = {"==": "", "<=": "at most ", ">=": "at least ", "<": "below ", ">": "above "}
+
+
 def _message(check: dict[str, Any], view: OpView) -> str:
     kind = check["kind"]
     if kind in ("runtime_const_outputs", "runtime_inputs_outputs"):
@@ -212,8 +215,9 @@ def _message(check: dict[str, Any], view: OpView) -> str:
     if kind in ("rank", "type_in", "const_type", "type_not"):
         names = check.get("tensors") or [check["tensor"]]
         found = ", ".join(f"{n} is {view.dtype(n)} {list(view.shape(n) or ())}" for n in names)
-        wanted = f"rank {check['op']} {check['value']}" if kind == "rank" else "/".join(check["types"])
-        return f"{kind.replace('_', ' ')} {wanted}; {found}"
+        if kind == "rank":
+            return f"wants rank {_COMPARED.get(check['op'], check['op'])}{check['value']}; {found}"
+        return f"{kind.replace('_', ' ')} {'/'.join(check['types'])}; {found}"
     if kind == "option_eq":
         return f"{check['option']} must be {check['value']}"
     return str(check.get("note") or kind.replace("_", " "))

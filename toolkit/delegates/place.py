@@ -262,10 +262,11 @@ def _notes(delegate: str, has_float16: bool, parts: tuple[Epoch, ...], ops: list
     elif delegate == "coreml":
         notes.append("Read from source, not executed: Core ML runs on Apple devices; float models only, Core ML 3.")
     dropped = sum(op.reason == _NOT_KEPT for op in ops)
+    stay = f"{dropped} accepted {'operator stays' if dropped == 1 else 'operators stay'} on the CPU"
     if dropped and delegate == "coreml":
-        notes.append(f"{dropped} accepted operators stay on the CPU: sets of fewer than two are not delegated.")
+        notes.append(f"{stay}: sets of fewer than two are not delegated.")
     elif dropped:
         kept = sum(part.delegated for part in parts)
         which = "largest partition is" if kept == 1 else f"{kept} largest partitions are"
-        notes.append(f"{dropped} accepted operators stay on the CPU: only the {which} delegated.")
+        notes.append(f"{stay}: only the {which} delegated.")
     return tuple(notes)

@@ -231,7 +231,6 @@ def _placement(placement: Placement, delegate: str) -> dict[str, Any]:
     notes = list(placement.notes)
     if delegate == "nnapi" and DEPRECATION_NOTE not in notes:
         notes.append(DEPRECATION_NOTE)
-    notes += [f"known wrong result: {op.op} {op.name}: {op.reason}" for op in placement.wrong_results]
     return {
         "delegate": placement.delegate,
         "level": placement.level or placement.method,
@@ -243,5 +242,17 @@ def _placement(placement: Placement, delegate: str) -> dict[str, Any]:
             {"op": op, "count": count, "reason": reason, "source": source, "fix": hint}
             for (op, reason, source, hint), count in sorted(counts.items())
         ],
+        "wrong_results": _wrong_results(placement),
         "notes": notes,
     }
+
+
+def _wrong_results(placement: Placement) -> list[dict[str, Any]]:
+    """Accepted operators that compute wrong values there; those of one kind and one reason together."""
+    groups: dict[tuple[str, str, str, str], list[str]] = {}
+    for op in placement.wrong_results:
+        groups.setdefault((op.op, op.reason, op.source, op.hint), []).append(op.name)
+    return [
+        {"op": op, "count": len(names), "first": names[0], "reason": reason, "source": source, "fix": hint}
+        for (op, reason, source, hint), names in groups.items()
+    ]
