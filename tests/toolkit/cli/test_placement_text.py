@@ -41,9 +41,10 @@ def test_every_wrong_operator_of_a_file_is_counted_with_its_fix(tmp_path):
     def wrong(x):
         import tensorflow as tf
 
-        same = weights(1, 5, 8, 8)
-        y = tf.nn.conv2d_transpose(x, same, [1, 1, 20, 8], [1, 1, 3, 1], "SAME")
-        return tf.nn.conv2d_transpose(y, same, [1, 1, 60, 8], [1, 1, 3, 1], "SAME")
+        first, second = (
+            tf.nn.conv2d_transpose(y, weights(1, 5, 8, 8), [1, 1, 21, 8], [1, 1, 3, 1], "SAME") for y in (x, tf.tanh(x))
+        )
+        return first + second
 
     path = tmp_path / "wrong.tflite"
     path.write_bytes(convert(wrong, (1, 1, 7, 8)))
