@@ -14,10 +14,11 @@ from toolkit.bench.machine import environment
 from toolkit.delegates.levels import level_title, parse_level
 from toolkit.delegates.runtime import runtime_needs
 from toolkit.pipeline.events import StageRecord
-from toolkit.pipeline.evidence import Judged
+from toolkit.pipeline.evidence import DELEGATES, Judged
 from toolkit.pipeline.layer_comparison import not_compared
 from toolkit.pipeline.listening import summary
 from toolkit.pipeline.provenance import commit, lock_sha256
+from toolkit.pipeline.recommendations import recommendations
 from toolkit.pipeline.run_directory import file_sha256
 from toolkit.pipeline.shipping import Shipped
 from toolkit.pipeline.sources import Source
@@ -28,7 +29,6 @@ from toolkit.results import (
     Parity,
     Point,
     PrecisionOverride,
-    Recommendation,
     Run,
     RunResult,
     Stage,
@@ -120,7 +120,9 @@ def assemble(found: Findings) -> RunResult:
         gates=judged.gates,
         validity=Validity(valid=not invalid, reasons=tuple(invalid)),
         warnings=_warnings(found),
-        recommendations=_recommendations(found),
+        recommendations=recommendations(
+            judged.gates, judged.placements, judged.measured.comparisons, DELEGATES[recipe.delegate.name]
+        ),
         not_measured={**judged.missing, **not_compared([part.compared for part in found.shipped])},
     )
 
@@ -221,20 +223,3 @@ def _warnings(found: Findings) -> tuple[Warn, ...]:
         message = f"{part} on {delegate}: {op} ×{count}: {reason}"
         rows.append(Warn(code="delegate/known-wrong-result", section="delegation", message=message))
     return (*rows, *found.notes)
-
-
-def _recommendations(found: Findings) -> tuple[Recommendation, ...]:
-    rows = []
-    for gate in found.judged.gates:
-        if gate.status == "fail":
-            rows.append(
-                Recommendation(
-                    title=f"Bring “{gate.title}” within its limit",
-                    because=gate.explanation,
-                    section="verdict",
-                    expected_gain=f"from {gate.value:.3g} to {gate.limit:.3g} {gate.unit}"
-                    if gate.value is not None and gate.limit is not None
-                    else "",
-                )
-            )
-    return tuple(rows)

@@ -10,7 +10,10 @@ from markupsafe import Markup
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """A table cell. ``tone`` colours it (good, bad, muted, dtype names …); ``hover`` is shown on hovering."""
+    """A table cell. ``tone`` colours it (good, bad, muted, dtype names …); ``hover`` is shown on hovering.
+
+    ``link`` is where on the page it leads.
+    """
 
     text: str = ""
     tone: str = ""
@@ -18,6 +21,7 @@ class Cell:
     chart: Markup | None = None
     sub: str = ""
     mono: bool = False
+    link: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

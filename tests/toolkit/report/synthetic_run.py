@@ -140,6 +140,10 @@ def _quality():
                     "snr_db": MetricValue(value=17 + 2 * rng.random()),
                     "mcd_db": MetricValue(value=1.2 + 0.3 * rng.random()),
                     "log_mel_l1": MetricValue(value=0.11 + 0.03 * rng.random()),
+                    "dnsmos": MetricValue(value=3.21 - 0.02 * i, reference=3.24),
+                    "f0_rmse_cents": MetricValue(value=4.1 + i),
+                    "voicing_error": MetricValue(value=0.011 + 0.003 * i),
+                    "word_error_rate": MetricValue(value=0.111, reference=0.111 * (i % 2)),
                 },
             )
         )
@@ -188,7 +192,11 @@ def _quality():
             ),
             over("snr_db", "Signal to noise", "dB", True, "Waveform error; depends on phase, which ears hardly hear."),
             over("mcd_db", "Mel-cepstral distance", "dB", False, "Distance of spectral envelopes."),
-            over("log_mel_l1", "Log-mel distance", "log units", False, "Mean absolute difference of log-mel spectra."),
+            over("log_mel_l1", "Log-mel distance", "nepers", False, "Mean absolute difference of log-mel spectra."),
+            over("dnsmos", "Second opinion (DNSMOS)", "points", True, "Another predicted opinion."),
+            over("f0_rmse_cents", "Pitch error", "cents", False, "RMSE of F0 where both are voiced."),
+            over("voicing_error", "Voicing error", "of frames", False, "Frames voiced in one and not in the other."),
+            over("word_error_rate", "Word error rate", "of words", False, "What a recogniser misses."),
         ),
     )
 

@@ -11,21 +11,24 @@ from toolkit.results import RunResult
 def warnings(result: RunResult) -> Section:
     """Warnings, then recommendations by expected gain."""
     blocks: list[Block] = [
-        Note(text=w.message, tone="warn", hover=w.code, link=f"#{w.section}" if w.section in pick.SECTIONS else "")
-        for w in result.warnings
+        Note(text=w.message, tone="warn", hover=w.code, link=_place(w.section)) for w in result.warnings
     ]
     if not blocks:
         blocks.append(Note(text="No warnings."))
     if result.recommendations:
         rows = tuple(
-            (Cell(text=f"{n}."), Cell(text=r.title, sub=r.because), Cell(text=r.expected_gain))
-            for n, r in enumerate(result.recommendations, 1)
+            (Cell(text=r.title, sub=r.because, link=_place(r.section)), Cell(text=r.expected_gain))
+            for r in result.recommendations
         )
         blocks += [
             Heading(text="What to do next"),
-            Table(columns=(Column(title=""), Column(title="Step"), Column(title="Expected gain")), rows=rows),
+            Table(columns=(Column(title="Step"), Column(title="Expected gain")), rows=rows),
         ]
     return Section(id="warnings", title="Warnings and recommendations", blocks=tuple(blocks))
+
+
+def _place(section: str) -> str:
+    return f"#{section}" if section in pick.SECTIONS else ""
 
 
 def reproduce(result: RunResult) -> Section:

@@ -18,9 +18,9 @@ from toolkit.report.blocks import (
     Section,
     Table,
 )
-from toolkit.report.format import decibels, percent, seconds, sig3, signed, size
-from toolkit.report.sections import layers
-from toolkit.results import Metric, MetricValue, Parity, RunResult, Tried, Utterance
+from toolkit.report.format import decibels, seconds, sig3, signed
+from toolkit.report.sections import layers, tried
+from toolkit.results import Metric, MetricValue, Parity, RunResult, Utterance
 
 
 def build(result: RunResult, players: tuple[Player, ...] = ()) -> Section:
@@ -29,7 +29,7 @@ def build(result: RunResult, players: tuple[Player, ...] = ()) -> Section:
     blocks += _listening(result, players)
     blocks += _ladders(result)
     blocks += layers.build(result)
-    blocks += _tried(result)
+    blocks += tried.build(result)
     judged = "; listening models judge the last" if result.quality is not None else ""
     lead = f"Every step from torch to the shipped file is compared on the same inputs{judged}."
     return Section(id="fidelity", title="Fidelity", lead=lead, blocks=tuple(blocks))
@@ -155,47 +155,3 @@ def _ladders(result: RunResult) -> list[Block]:
         Grid(blocks=tuple(figures), columns=min(3, len(figures))),
         Folded(summary=f"All {len(result.parity)} comparisons", blocks=(table,)),
     ]
-
-
-def _tried(result: RunResult) -> list[Block]:
-    if not result.tried:
-        return []
-    columns = (
-        Column(title="Configuration"),
-        Column(title="MACs in float", number=True),
-        Column(title="Size", number=True),
-        Column(title="Bytes", number=True),
-        Column(title="Signal to noise", number=True),
-        Column(title="MOS drop", number=True),
-        Column(title="Worst drop", number=True),
-        Column(title="Cosine", number=True),
-        Column(title="Latency", number=True),
-        Column(title="Steps", number=True),
-    )
-    return [
-        Heading(text="What was tried"),
-        Table(
-            columns=columns,
-            rows=tuple(_attempt(t) for t in result.tried),
-            caption="● shipped. MACs: multiply-adds. Bytes and latency are over float32; drops are DistillMOS points "
-            "below the float voice; cosine is the speaker's.",
-        ),
-    ]
-
-
-def _attempt(t: Tried) -> tuple[Cell, ...]:
-    tone = "strong" if t.chosen else ""
-    snr = "–" if t.snr_db is None else decibels(t.snr_db)
-    cosine = "–" if t.speaker_cosine is None else f"{t.speaker_cosine:.4f}"
-    return (
-        Cell(text=("● " if t.chosen else "") + t.name, sub=" · ".join(x for x in (t.part, t.note) if x), tone=tone),
-        Cell(text=percent(t.float_macs_ratio)),
-        Cell(text=size(t.size_bytes)),
-        Cell(text=sig3(t.bytes_ratio)),
-        Cell(text=snr),
-        Cell(text=sig3(t.mos_drop_mean)),
-        Cell(text=sig3(t.mos_drop_worst)),
-        Cell(text=cosine),
-        Cell(text=sig3(t.latency_ratio)),
-        Cell(text="–" if t.train_steps is None else str(t.train_steps)),
-    )

@@ -54,13 +54,13 @@ def build(result: RunResult) -> Section:
 
 
 def _steps(stages: Sequence[Stage]) -> tuple[tuple[Cell, ...], ...]:
-    """One row a step; where there are many graphs, one a graph, with the last step's fact."""
+    """One row a step; where there are many graphs, one for steps in a row of one graph, with the last one's fact."""
     if len(stages) <= _MOST_STEPS:
         return tuple(_row(s.name, s.seconds, s, "from the cache" if s.cached else "") for s in stages)
     rows = []
     for graph, steps in groupby(stages, key=lambda s: s.name.partition(": ")[0]):
         of_graph = tuple(steps)
-        sub = f"{len(of_graph)} steps" if len(of_graph) > 1 else ""
+        sub = ", ".join(name for s in of_graph if (name := s.name.partition(": ")[2]))
         rows.append(_row(graph, sum(s.seconds for s in of_graph), of_graph[-1], sub))
     return tuple(rows)
 

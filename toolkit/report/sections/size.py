@@ -188,7 +188,7 @@ def _files(result: RunResult) -> list[Block]:
             Cell(text=count(a.size_bytes)),
             Cell(text=a.sha256[:16], mono=True, hover=a.sha256),
         )
-        for a in result.artifacts
+        for a in sorted(result.artifacts, key=lambda a: not a.path.startswith("bundle/"))
     )
     columns = (Column(title="File"), Column(title="Bytes", number=True), Column(title="sha256 (start)"))
     return [Heading(text="Files"), Grid(blocks=(Table(columns=columns, rows=rows, fold_after=14),), columns=1)]

@@ -89,6 +89,10 @@ def _latency(result: RunResult) -> Card:
         )
     gate = pick.gate(result, "latency_ratio", "latency_p50", "latency")
     ratio = pick.comparison(result, found.part, found.threads)
+    base = pick.counterpart(result, found)
+    chart = gate_bar(gate, 1.0)
+    if chart is None and base is not None:
+        chart = charts.bullet(found.stats.p50_ms, None, baseline=base.stats.p50_ms, label="median beside float32's")
     lines = []
     if found.real_time_factor is not None:
         lines.append(f"real-time factor {sig3(found.real_time_factor)}")
@@ -104,7 +108,7 @@ def _latency(result: RunResult) -> Card:
         href="#latency",
         status=_status(gate) if found.valid else "skipped",
         lines=(*lines, *_budget(gate)),
-        chart=gate_bar(gate, 1.0),
+        chart=chart,
     )
 
 
