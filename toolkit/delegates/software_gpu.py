@@ -11,7 +11,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from ctypes.util import find_library
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +33,7 @@ _SLOWEST_MULTIPLY_ADDS_PER_SECOND = 40e6
 """Of a software GPU and the reference kernels together, on a crowded machine."""
 _LARGE_MULTIPLY_ADDS = 1_000_000_000
 """From here on the accelerator is given all the time it wants before its outputs are read."""
+_LOOKED_AT_EVERY_SECONDS = 1.0
 _WRONG_BELOW_DB = 40.0
 _INEXACT_BELOW_DB = 60.0
 
@@ -46,6 +48,7 @@ class GpuJob:
         seed: of the inputs: normal numbers for floats, ones for masks, 0 and 1 for integers (ids that always exist).
         ranges: by input, lowest and highest of uniform numbers instead.
         arrays: ``.npz`` of inputs to use instead of made ones.
+        computed: whether it is run; otherwise the accelerator only takes or refuses its operators, in seconds.
     """
 
     model: Path
@@ -53,6 +56,7 @@ class GpuJob:
     seed: int = 0
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     arrays: Path | None = None
+    computed: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +94,7 @@ class Executed:
     """What became of a file on the GPU accelerator.
 
     Attributes:
-        accepted: whether the accelerator took every operator, and ran.
+        accepted: whether the accelerator took every operator, and ran where it was asked to.
         reason: its last words when it did not.
         refused: kinds of refused operators, each with the accelerator's own words.
         gpu_ops: operators that run on the GPU when the CPU may take the rest.
@@ -144,11 +148,14 @@ def execute_on_gpu(
     return found
 
 
-def execute_all(jobs: Sequence[GpuJob], *, timeout: float | None = None) -> list[Executed | str]:
+def execute_all(
+    jobs: Sequence[GpuJob], *, timeout: float | None = None, told: Callable[[int], None] = lambda number: None
+) -> list[Executed | str]:
     """Runs many files in one process; it is started again when one of them ends it.
 
     Args:
         jobs: the files.
+        told: called with the number of each job, from 0, about when it begins.
         timeout: seconds without an answer after which a file counts as having ended the process; ten minutes and more
             for a file with much to compute, when left out.
 
@@ -168,15 +175,14 @@ def execute_all(jobs: Sequence[GpuJob], *, timeout: float | None = None) -> list
         )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        sizes = {path: multiply_adds(path) for path in {job.model for job in jobs}}
-        written = [_written(job, large=sizes[job.model] > _LARGE_MULTIPLY_ADDS) for job in jobs]
+        sizes = {path: multiply_adds(path) for path in {job.model for job in jobs if job.computed}}
+        written = [_written(job, large=sizes.get(job.model, 0) > _LARGE_MULTIPLY_ADDS) for job in jobs]
         (folder / "jobs").write_text(json.dumps(written), encoding="utf-8")
         slowest = max(sizes.values(), default=0) / _SLOWEST_MULTIPLY_ADDS_PER_SECOND
         environment = {**os.environ, "VK_ICD_FILENAMES": str(driver), "XDG_RUNTIME_DIR": name}
         while any(not (folder / f"{number}.json").exists() for number in range(len(jobs))):
-            ended = _process(folder, environment, timeout or _TIMEOUT_SECONDS + slowest)
-            current = folder / "current"
-            number = int(current.read_text(encoding="utf-8")) if current.exists() else 0
+            ended = _process(folder, environment, timeout or _TIMEOUT_SECONDS + slowest, told)
+            number = max(0, _current(folder))
             lost = folder / f"{number}.json"
             if not lost.exists():
                 lost.write_text(json.dumps({"failed": ended}), encoding="utf-8")
@@ -195,6 +201,7 @@ def multiply_adds(model: Path) -> int:
 def _written(job: GpuJob, *, large: bool) -> dict[str, Any]:
     return {
         "large": large,
+        "computed": job.computed,
         "model": str(job.model),
         "signature": job.signature,
         "seed": job.seed,
@@ -203,21 +210,33 @@ def _written(job: GpuJob, *, large: bool) -> dict[str, Any]:
     }
 
 
-def _process(folder: Path, environment: dict[str, str], timeout: float) -> str:
+def _current(folder: Path) -> int:
+    """The job that was begun last; -1 before the first, or while its number is being written."""
+    current = folder / "current"
+    number = current.read_text(encoding="utf-8") if current.exists() else ""
+    return int(number) if number else -1
+
+
+def _process(folder: Path, environment: dict[str, str], timeout: float, told: Callable[[int], None]) -> str:
     """Runs the process until it ends, or has been silent for too long; how it ended."""
     command = [sys.executable, "-m", "toolkit.delegates.software_gpu_probe", str(folder / "jobs"), str(folder)]
     with (folder / "errors").open("w+b") as errors:
         process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=errors)
         try:
-            answered = -1
+            answered, begun, since = -1, -1, time.monotonic()
             while True:
                 try:
-                    code = process.wait(timeout)
+                    code = process.wait(_LOOKED_AT_EVERY_SECONDS)
                     break
                 except subprocess.TimeoutExpired:
                     before, answered = answered, len(list(folder.glob("*.json")))
-                    if before == answered:
+                    if before != answered:
+                        since = time.monotonic()
+                    if time.monotonic() - since > timeout:
                         return f"no answer in {timeout:.0f} s"
+                    before, begun = begun, _current(folder)
+                    if begun > before:
+                        told(begun)
         finally:
             if process.poll() is None:
                 process.kill()

@@ -47,7 +47,8 @@ def _run(job: dict[str, Any]) -> dict[str, Any]:
     from ai_edge_litert.compiled_model import HardwareAccelerator
 
     try:
-        reference, inputs, expected = _on_reference(job)
+        reference = _Reference(job["model"], job["signature"])
+        inputs, expected = _on_reference(job, reference) if job["computed"] else ({}, {})
     except (RuntimeError, ValueError) as error:
         return {"failed": f"TFLite's reference kernels cannot run the file: {last_words(str(error))}"}
     with _printed() as words:
@@ -60,10 +61,12 @@ def _run(job: dict[str, Any]) -> dict[str, Any]:
     answer = {"refused": _refused(said), "outputs": {}, "reason": "", "mixed": {}, **_placed(said, reference.ops)}
     if refusal:
         answer["reason"] = " · ".join(": ".join(pair) for pair in answer["refused"]) or _why(said, refusal)
-        if answer["gpu_ops"]:
+        if answer["gpu_ops"] and job["computed"]:
             answer["mixed"] = _mixed(job, reference, inputs, expected)
         return answer
     answer["gpu_ops"], answer["cpu_ops"] = reference.ops, 0
+    if not job["computed"]:
+        return answer
     try:
         answer["outputs"] = _compared(expected, _on_gpu(compiled, reference, inputs, large=job["large"]))
     except RuntimeError as error:
@@ -118,8 +121,7 @@ class _Reference:
         return {name: self.interpreter.get_tensor(detail["index"]) for name, detail in self.outputs.items()}
 
 
-def _on_reference(job: dict[str, Any]) -> tuple[_Reference, dict[str, np.ndarray], dict[str, np.ndarray]]:
-    reference = _Reference(job["model"], job["signature"])
+def _on_reference(job: dict[str, Any], reference: _Reference) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     if job["arrays"]:
         with np.load(job["arrays"]) as stored:
             inputs = {name: _fitted(stored[name], detail) for name, detail in reference.inputs.items()}
@@ -128,7 +130,7 @@ def _on_reference(job: dict[str, Any]) -> tuple[_Reference, dict[str, np.ndarray
         inputs = {
             name: _made(numbers, name, detail, ranges.get(name)) for name, detail in sorted(reference.inputs.items())
         }
-    return reference, inputs, reference(inputs)
+    return inputs, reference(inputs)
 
 
 def _fitted(value: np.ndarray, detail: dict[str, Any]) -> np.ndarray:
