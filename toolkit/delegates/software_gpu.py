@@ -29,7 +29,7 @@ _DRIVERS = (
     Path("/usr/share/vulkan/icd.d/vk_swiftshader_icd.json"),
 )
 _TIMEOUT_SECONDS = 600.0
-_SLOWEST_MULTIPLY_ADDS_PER_SECOND = 40e6
+_SLOWEST_MULTIPLY_ADDS_PER_SECOND = 10e6
 """Of a software GPU and the reference kernels together, on a crowded machine."""
 _LARGE_MULTIPLY_ADDS = 1_000_000_000
 """From here on the accelerator is given all the time it wants before its outputs are read."""

@@ -163,6 +163,11 @@ class Delegate(_Strict):
         "", description="oldest release of the TFLite runtime every file must load in, e.g. 2.16; empty: any"
     )
     device: str = Field("", description="device to estimate latency for, e.g. snapdragon-7-gen-3; empty: none")
+    executed_gmac_max: PositiveFloat = Field(
+        15.0,
+        description="gpu: graphs with more billions of multiply-adds are only placed on the executed accelerator; "
+        "computing them takes a software GPU about a minute for each 1.2 billion",
+    )
 
 
 class Bench(_Strict):

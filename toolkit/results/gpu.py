@@ -33,7 +33,8 @@ class GpuExecution(Record):
     """A file of a part on the executed accelerator.
 
     ``gpu_ops`` of ``gpu_ops + cpu_ops`` operators ran there; ``tables_ops`` is what the static tables say. No latency:
-    a software GPU's means nothing.
+    a software GPU's means nothing. Where ``compared`` is false the graph was placed and not computed; ``macs`` are its
+    multiply-adds.
     """
 
     part: str
@@ -44,6 +45,8 @@ class GpuExecution(Record):
     gpu_ops: int
     cpu_ops: int
     tables_ops: int
+    macs: int | None = None
+    compared: bool = True
     outputs: tuple[GpuOutput, ...] = ()
     float16: Float16Estimate | None = None
 

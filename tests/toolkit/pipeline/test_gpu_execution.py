@@ -96,11 +96,65 @@ def test_other_delegates_execute_nothing():
     assert found.executions == () and found.gates == () and found.missing is None
 
 
+def _listened() -> tuple[StageClock, list[str]]:
+    heard: list[str] = []
+
+    class Heard(Silent):
+        def progress(self, stage: str, done: int, total: int, note: str) -> None:
+            heard.append(note)
+
+    return StageClock(Heard()), heard
+
+
 @needs_gpu
-def test_a_graph_too_large_for_a_software_gpu_is_left_out_and_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(gpu_execution, "MOST_MULTIPLY_ADDS", 10)
-    found = execute_parts([_part(tmp_path, _good, (1, 1, 7, 8))], _for_gpu(), _clock())
-    assert found.executions == () and found.missing is not None and found.missing["gpu_execution"].endswith(": p")
+def test_a_graph_too_large_to_compute_is_placed_on_the_executed_accelerator_and_named(tmp_path):
+    little = recipes.load("any-model", ("delegate.name=gpu", "delegate.executed_gmac_max=1e-9"))
+    clock, heard = _listened()
+    found = execute_parts([_part(tmp_path, _wrong, (1, 1, 7, 8))], little, clock)
+    for row in found.executions:
+        assert row.accepted and (row.gpu_ops, row.cpu_ops) == (1, 0) and not row.compared
+        assert row.outputs == () and row.float16 is None and row.macs == 1 * 5 * 7 * 8 * 8
+    assert {gate.status for gate in found.gates} == {"skipped"}
+    missing = (found.missing or {})["gpu_execution"]
+    assert missing.startswith("placed there and not computed: p, 2.24e-06 billion multiply-adds, about 1 min")
+    assert "--set delegate.executed_gmac_max=1 " in missing
+    assert clock.records[0].fact == "p 1/1 placed" and all(note.endswith("placed only") for note in heard)
+    assert section._row(found.executions[0])[3].sub == "placed, not computed"
+
+
+@needs_gpu
+def test_a_refusal_is_found_without_computing(tmp_path):
+    """The twin: placing is the accelerator's own answer, not the tables'."""
+    little = recipes.load("any-model", ("delegate.name=gpu", "delegate.executed_gmac_max=1e-9"))
+
+    def refused(x):
+        return tf().nn.log_softmax(tf().nn.conv2d(x, weights(1, 3, 8, 8), 1, "SAME"))
+
+    row = execute_parts([_part(tmp_path, refused, (1, 1, 7, 8))], little, _clock()).executions[0]
+    assert not row.accepted and row.cpu_ops == 1 and "LOG_SOFTMAX" in row.reason
+
+
+def test_gates_say_which_graphs_they_do_not_speak_of():
+    def row(part: str, *, compared: bool) -> GpuExecution:
+        return GpuExecution.model_validate(
+            {"part": part, "variant": "float32", "how": "h", "accepted": True, "gpu_ops": 1, "cpu_ops": 0,
+             "tables_ops": 1, "macs": 39_000_000_000, "compared": compared,
+             "outputs": ({"name": "o", "snr_db": 120.0, "judgement": "right"},) if compared else ()}
+        )  # fmt: skip
+
+    rows = (row("flow", compared=True), row("vocoder@96", compared=False))
+    why = gpu_execution._left(rows)
+    assert why == (
+        "placed there and not computed: vocoder@96, 39 billion multiply-adds, about 33 min "
+        "(--set delegate.executed_gmac_max=39 computes them too)"
+    )
+    level = gates(rows, why)[0]
+    assert (
+        level.value == 120.0
+        and level.status == "pass"
+        and "Placed there and not computed: vocoder@96" in level.explanation
+    )
+    assert gates(rows[1:], why)[0].status == "skipped"
 
 
 def test_gates_take_the_worst_output_of_the_float_files():

@@ -8,8 +8,9 @@ from toolkit.results import Float16Estimate, GpuExecution, RunResult
 
 def blocks(result: RunResult) -> list[Block]:
     """A table of the executed files; nothing where the GPU was not asked for."""
-    missing = result.not_measured.get("gpu_execution")
-    notes: list[Block] = [Note(text=f"Not executed on the GPU: {missing}.", tone="missing")] if missing else []
+    missing = result.not_measured.get("gpu_execution", "")
+    said = f"{missing[:1].upper()}{missing[1:]}." if result.gpu_executions else f"Not executed on the GPU: {missing}."
+    notes: list[Block] = [Note(text=said, tone="missing")] if missing else []
     if not result.gpu_executions:
         return notes
     columns = (
@@ -31,14 +32,17 @@ def _row(row: GpuExecution) -> tuple[Cell, ...]:
     total = row.gpu_ops + row.cpu_ops
     level = row.worst_snr_db
     shown = "-" if not row.outputs else ("equal" if level is None else f"{level:.1f}")
+    below = "silently wrong" if row.wrong else ""
+    if not row.compared:
+        shown, below = "–", "placed, not computed"
     differs = row.gpu_ops != row.tables_ops
     return (
         Cell(text=row.part, sub="float32" if row.variant == "float32" else "as shipped"),
         Cell(text=f"{row.gpu_ops} of {total}", sub=row.reason, tone="good" if row.accepted else "bad"),
         Cell(text=str(row.tables_ops), tone="bad" if differs else "muted"),
-        Cell(text=shown, sub="silently wrong" if row.wrong else "", tone="bad" if row.wrong else ""),
+        Cell(text=shown, sub=below, tone="bad" if row.wrong else ""),
         Cell(text=_level(row.float16)),
-        Cell(text=_met(row.float16)),
+        Cell(text=_met(row.float16) if row.compared else ""),
     )
 
 
