@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from toolkit.bench.compare import Comparison, Difference
 
-_MARKS = {"better": "+ better", "worse": "- WORSE", "same": "", "not comparable": "? not comparable"}
+_MARKS = {"better": "+ better", "worse": "- WORSE", "same": ""}
 
 
 def compare(
@@ -44,14 +44,21 @@ def _text(found: Comparison, first: Path, second: Path) -> str:
             if each.kind != kind:
                 continue
             a, b = quantity(each.a, each.unit), quantity(each.b, each.unit)
-            lines.append(
-                f"  {each.name:<{width}}  {a:>12}  {b:>12}  {_change(each):>24}  {_MARKS[each.verdict]}".rstrip()
-            )
-        lines += [f"    ({how})" for how in dict.fromkeys(e.how for e in found.differences if e.kind == kind)]
+            lines.append(f"  {each.name:<{width}}  {a:>12}  {b:>12}  {_change(each):>24}  {_mark(each)}".rstrip())
+        known = (e.how for e in found.differences if e.kind == kind and e.verdict != "not comparable")
+        lines += [f"    ({how})" for how in dict.fromkeys(known)]
     significant = sum(each.significant for each in found.differences)
     lines += [f"note: {note}" for note in found.notes]
     lines.append(f"{significant} of {len(found.differences)} quantities differ beyond noise")
     return "\n".join(lines)
+
+
+def _mark(each: Difference) -> str:
+    """The verdict; where there is none, why: the first reason of several (--json has all)."""
+    if each.verdict != "not comparable":
+        return _MARKS[each.verdict]
+    first, *more = each.how.split("; ")
+    return f"? not comparable: {first}" + (f" (and {len(more)} more)" if more else "")
 
 
 def _change(each: Difference) -> str:

@@ -140,8 +140,8 @@ class FileBench:
         for e in self.latency:
             valid = "VALID" if e.valid else f"INVALID: {'; '.join(e.reasons)}"
             lines.append(
-                f"{e.variant[-33:]:<34}{e.threads:>8}{e.init_ms:>10.1f}{e.first_ms:>10.1f}"
-                f"{e.stats.p50_ms:>10.2f}{e.stats.p95_ms:>10.2f}  {valid}"
+                f"{e.variant[-33:]:<34}{e.threads:>8}{_ms(e.init_ms):>10}{_ms(e.first_ms):>10}"
+                f"{_ms(e.stats.p50_ms):>10}{_ms(e.stats.p95_ms):>10}  {valid}"
             )
         for c in self.comparisons:
             lines.append(
@@ -154,6 +154,11 @@ class FileBench:
             )
         lines.append(f"where: {self.latency[0].where}")
         return "\n".join(lines)
+
+
+def _ms(value: float) -> str:
+    """Two decimals, and three digits of what is shorter than a millisecond."""
+    return f"{value:.2f}" if value >= 1 else f"{value:.3g}"
 
 
 def bench_files(

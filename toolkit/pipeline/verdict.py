@@ -6,6 +6,7 @@ from pathlib import Path
 
 from toolkit.results import Gate, RunResult
 
+_REASONS = 3
 _MARKS = {"pass": "pass", "fail": "FAIL", "skipped": "skip", "error": "ERROR"}
 
 
@@ -15,7 +16,9 @@ def verdict_text(result: RunResult, out: Path) -> str:
     lines += _sentence(result)
     lines += [gate_line(gate) for gate in result.gates]
     if not result.validity.valid:
-        lines.append("  measurements INVALID: " + "; ".join(result.validity.reasons))
+        reasons = result.validity.reasons
+        more = f"; and {len(reasons) - _REASONS} more, in the report" if len(reasons) > _REASONS else ""
+        lines.append("  measurements INVALID: " + "; ".join(reasons[:_REASONS]) + more)
     lines += [f"  note: {warning.message}" for warning in result.warnings]
     lines.append(f"  report: {out / 'index.html'}")
     return "\n".join(lines)

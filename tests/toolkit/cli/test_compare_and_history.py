@@ -7,6 +7,7 @@ import pytest
 from tests.toolkit.bench.phone.small_file import small_file
 from tests.toolkit.history.made_results import latency, result, size
 from toolkit.cli.app import outcome
+from toolkit.pipeline.benchmark import FileBench
 from toolkit.results import load, save
 
 
@@ -30,6 +31,18 @@ def test_compare_marks_only_what_differs_beyond_noise(runs, capsys):
     assert outcome(["compare", str(runs / "b"), str(runs / "a"), "--json"]) == 0  # worse, and still no failure
     found = json.loads(capsys.readouterr().out)
     assert (found["differences"][0]["verdict"], found["differences"][0]["significant"]) == ("worse", True)
+
+
+def test_compare_says_beside_a_quantity_why_it_cannot_be_compared(runs, capsys):
+    bad = load(runs / "b" / "results.json")
+    why = ("second half 41% slower; at most 10%", "median known to 39% only")
+    noisy = bad.latency[0].model_copy(update={"valid": False, "reasons": why})
+    save(bad.model_copy(update={"latency": (noisy,)}), runs / "noisy" / "results.json")
+    assert outcome(["compare", str(runs / "a"), str(runs / "noisy")]) == 0
+    text = capsys.readouterr().out
+    (line,) = [line for line in text.splitlines() if "decoder, result, 2 thread(s)" in line]
+    assert line.endswith("? not comparable: the second is INVALID: second half 41% slower (and 2 more)")
+    assert "INVALID" not in text.replace(line, "") and "better" not in text
 
 
 def test_compare_of_what_is_no_result_is_one_error(runs, capsys):
@@ -89,3 +102,10 @@ def test_history_errors(runs, capsys):
     assert not database.exists()  # all runs are read before the first is added
     assert outcome(["report", str(runs / "a"), "--history", str(runs / "none.sqlite3")]) == 2
     assert "error[history/none]" in capsys.readouterr().err
+
+
+def test_a_file_of_microseconds_is_not_shown_as_zero():
+    made = latency(0.00175, seed=1)
+    text = FileBench(latency=(made,), comparisons=(), memory=()).as_text()
+    row = text.splitlines()[1]
+    assert f"{made.stats.p50_ms:.3g}" in row and " 0.00 " not in row

@@ -10,7 +10,7 @@ from toolkit.pipeline.verdict import verdict_text
 from toolkit.report import selection as pick
 from toolkit.report.html import render
 from toolkit.report.markdown import markdown
-from toolkit.results import OperatorAge, RunResult, RuntimeNeed, Sentence, SentencePhases
+from toolkit.results import OperatorAge, RunResult, RuntimeNeed, Sentence, SentencePhases, Validity
 
 
 def _phases(variant: str, whole_ms: float) -> SentencePhases:
@@ -72,3 +72,12 @@ def test_a_run_without_a_sentence_is_as_before_and_says_why_where_one_was_wanted
     assert "A sentence takes" not in render(plain) and "Slowest twentieth" in render(plain)
     missing = plain.model_copy(update={"not_measured": {"sentence": "the bundle makes codes, and no sound"}})
     assert "No whole sentence was timed: the bundle makes codes" in render(missing)
+
+
+def test_of_many_objections_the_terminal_gets_three(tmp_path) -> None:
+    many = tuple(f"part {n}: noisy" for n in range(9))
+    invalid = synthetic().model_copy(update={"validity": Validity(valid=False, reasons=many)})
+    (line,) = [line for line in verdict_text(invalid, tmp_path).splitlines() if "INVALID" in line]
+    assert line.endswith("part 1: noisy; part 2: noisy; and 6 more, in the report") and "part 3" not in line
+    few = synthetic().model_copy(update={"validity": Validity(valid=False, reasons=many[:3])})
+    assert "more" not in next(line for line in verdict_text(few, tmp_path).splitlines() if "INVALID" in line)
