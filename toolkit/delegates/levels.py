@@ -17,6 +17,7 @@ DEPRECATION_NOTE = (
 
 _ANDROID_TO_LEVEL = {"8.1": 27, "9": 28, "10": 29, "11": 30, **dict.fromkeys(("12", "12l", "13", "14", "15", "16"), 31)}
 _API_TO_LEVEL = {str(api): min(api, 31) for api in range(27, 37)}
+_FEATURE_LEVELS = 1_000_000
 _FEATURE_TO_LEVEL = {"1": 27, "2": 28, "3": 29, "4": 30, "5": 31, "6": 1000006, "7": 1000007, "8": 1000008}
 
 
@@ -51,6 +52,11 @@ def parse_level(text: str | int) -> int:
         code="delegate/unknown-level",
         hint="give an Android version (8.1 to 16), an API level (27 to 36) or a feature level (fl1 to fl8)",
     )
+
+
+def level_name(level: int) -> str:
+    """A level in two words, as ``--android`` takes it: ``API 31`` or ``feature level 6``."""
+    return f"feature level {level - _FEATURE_LEVELS}" if level > _FEATURE_LEVELS else f"API {level}"
 
 
 def level_title(level: int) -> str:

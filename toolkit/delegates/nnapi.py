@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from toolkit.delegates.levels import level_name
 from toolkit.delegates.nnapi_checks import INTERPRETERS, Check, Target, holds
 from toolkit.delegates.op_view import OpView
 from toolkit.delegates.tables import commit, nnapi_table
@@ -71,7 +72,7 @@ def _message(check: Check, view: OpView, target: Target) -> str:
         return f"op version {view.op.version}, the delegate knows up to {check['value']}"
     if kind in ("min_sdk", "min_sdk_if_option"):
         extra = f" ({check['message']})" if kind == "min_sdk_if_option" else ""
-        return f"needs level {check['value']}, asked for {target.level}{extra}"
+        return f"needs {level_name(check['value'])}, asked for {level_name(target.level)}{extra}"
     if kind in ("type_in", "type_not", "type_min_sdk"):
         allowed = check.get("types") or list(check["map"])
         word = "not allowed:" if kind == "type_not" else "allowed:"

@@ -6,7 +6,7 @@ from tests.toolkit.delegates.small_graphs import graph, op, tensor
 from toolkit.delegates import gpu, gpu_checks, gpu_rules, nnapi, nnapi_checks
 from toolkit.delegates.gpu_start_failures import ENDS_THE_PROCESS
 from toolkit.delegates.hints import hint
-from toolkit.delegates.levels import level_title, parse_level
+from toolkit.delegates.levels import level_name, level_title, parse_level
 from toolkit.delegates.op_view import view
 from toolkit.delegates.tables import commit, coreml_table, gpu_table, hint_table, nnapi_table, xnnpack_table
 from toolkit.errors import DelegateError
@@ -119,6 +119,11 @@ def test_parse_level_refuses(text):
     with pytest.raises(DelegateError) as caught:
         parse_level(text)
     assert caught.value.hint
+
+
+def test_every_level_is_named_as_it_may_be_asked_for():
+    assert [parse_level(level_name(level)) for level in LEVELS] == list(LEVELS)
+    assert level_name(1000006) == "feature level 6" and level_name(31) == "API 31"
 
 
 def test_level_title_names_android():

@@ -9,13 +9,13 @@ from toolkit.report.sections import tried
 from toolkit.results import Tried
 
 
-def _tried(name: str, drop: float | None, macs: float | None, size: int | None, *, chosen: bool = False) -> Tried:
-    return Tried(part="decoder", name=name, mos_drop_worst=drop, float_macs_ratio=macs, size_bytes=size, chosen=chosen)
+def _tried(name: str, drop: float | None, macs: float | None, size: float | None, *, chosen: bool = False) -> Tried:
+    return Tried(part="decoder", name=name, mos_drop_worst=drop, float_macs_ratio=macs, bytes_ratio=size, chosen=chosen)
 
 
-FRONT = [_tried(f"front {i}", 0.1 * i, 0.9 - 0.1 * i, 100) for i in range(3)]
-BEATEN = [_tried(f"beaten {i}", 0.5, 0.95, 200 + i) for i in range(9)]
-SHIPPED = _tried("shipped", 0.3, 0.95, 150, chosen=True)
+FRONT = [_tried(f"front {i}", 0.1 * i, 0.9 - 0.1 * i, 0.1) for i in range(3)]
+BEATEN = [_tried(f"beaten {i}", 0.5, 0.95, 0.2 + i) for i in range(9)]
+SHIPPED = _tried("shipped", 0.3, 0.95, 0.15, chosen=True)
 SIMULATED = _tried("simulated", 0.0, 0.0, None)
 
 

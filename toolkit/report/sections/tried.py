@@ -44,9 +44,9 @@ def best_of(tried: Sequence[Tried]) -> tuple[Tried, ...]:
 
 
 def _judged(t: Tried) -> tuple[float, float, float] | None:
-    if t.mos_drop_worst is None or t.float_macs_ratio is None or t.size_bytes is None:
+    if t.mos_drop_worst is None or t.float_macs_ratio is None or t.bytes_ratio is None:
         return None
-    return t.mos_drop_worst, t.float_macs_ratio, t.size_bytes
+    return t.mos_drop_worst, t.float_macs_ratio, t.bytes_ratio
 
 
 def _beats(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
