@@ -12,6 +12,8 @@ import typer
 from toolkit.cli.placement_text import placement_lines
 from toolkit.cli.safe_text import shown
 
+_SHORT_MINUTES = 2
+
 
 def inspect(
     model: Path = typer.Argument(
@@ -27,6 +29,12 @@ def inspect(
         "--execute",
         help="Also run it against the reference kernels: with --delegate gpu on a software GPU, with xnnpack on ARM "
         "kernels under qemu. No latency.",
+    ),
+    compute: bool = typer.Option(
+        True,
+        " /--no-compute",
+        help="With --delegate gpu --execute: only which operators the accelerator takes; seconds, where computing a "
+        "large graph takes half an hour.",
     ),
     inputs: Path | None = typer.Option(
         None, "--inputs", help="With --execute: .npz of real inputs by name, instead of seeded noise."
@@ -45,8 +53,10 @@ def inspect(
     """Show operators, precision, sizes and placement of a TFLite file; version and parts of a checkpoint."""
     if execute and delegate not in ("gpu", "xnnpack"):
         raise typer.BadParameter("--execute goes with --delegate gpu or xnnpack")
-    if inputs is not None and not execute:
-        raise typer.BadParameter("--inputs does nothing without --execute")
+    if inputs is not None and not (execute and compute):
+        raise typer.BadParameter("--inputs does nothing without --execute, or with --no-compute")
+    if not compute and not (execute and delegate == "gpu"):
+        raise typer.BadParameter("--no-compute goes with --delegate gpu --execute")
     if compile_ and delegate != "qnn":
         raise typer.BadParameter("--compile goes with --delegate qnn")
     if model.suffix in (".ckpt", ".pth"):
@@ -63,7 +73,7 @@ def inspect(
     if execute and delegate == "xnnpack":
         found["executed"] = _executed_on_arm(model, inputs, arm_root, arm_cpu)
     elif execute:
-        found["executed"] = _executed(model, inputs)
+        found["executed"] = _executed(model, inputs, found["macs"], compute=compute)
     if compile_:
         found["compiled"] = _compiled(model, compile_)
     if as_json:
@@ -92,6 +102,8 @@ def inspect(
     elif "executed" in found:
         ran = found["executed"]
         typer.echo(f"{ran['how']}: " + ("accepted whole" if ran["accepted"] else f"refused: {shown(ran['reason'])}"))
+        if ran["accepted"] and not compute:
+            typer.echo(f"  {ran['gpu_ops']} operators on the GPU; placed, not computed")
         if not ran["accepted"]:
             typer.echo(f"  with the CPU's help: {ran['gpu_ops']} operators on the GPU, {ran['cpu_ops']} on the CPU")
         for name, level in ran["snr_db"].items():
@@ -139,10 +151,14 @@ def _show_compiled(found: dict[str, Any]) -> None:
         typer.echo(f"  QNN's validation failed: {shown(name)} ({shown(kind)})")
 
 
-def _executed(model: Path, inputs: Path | None) -> dict[str, Any]:
+def _executed(model: Path, inputs: Path | None, macs: int, *, compute: bool) -> dict[str, Any]:
+    from toolkit.delegates.software_gpu import expected_minutes
     from toolkit.pipeline.inspection import execute_tflite
 
-    return execute_tflite(model, inputs)
+    minutes = expected_minutes(macs)
+    if compute and minutes > _SHORT_MINUTES:
+        typer.echo(f"computing {macs / 1e9:.3g} billion multiply-adds in software: about {minutes} min", err=True)
+    return execute_tflite(model, inputs, computed=compute)
 
 
 def _executed_on_arm(model: Path, inputs: Path | None, root: Path | None, cpu: str) -> dict[str, Any]:
@@ -165,8 +181,8 @@ def _show_arm(ran: dict[str, Any]) -> None:
 def _show_float16(found: dict[str, Any]) -> None:
     typer.echo(found["how"])
     for name, level in found["snr_db"].items():
-        shown = "not finite" if level is None else f"{level} dB against float32"
-        typer.echo(f"  {shown(name)}: {shown}")
+        words = "not finite" if level is None else f"{level} dB against float32"
+        typer.echo(f"  {shown(name)}: {words}")
     for what, op in (("overflow", found["first_overflow"]), ("underflow", found["first_underflow"])):
         typer.echo(f"  first {what}: {shown(op) or 'none'}")
     typer.echo(f"  weakest operator: {shown(found['weakest'])}")

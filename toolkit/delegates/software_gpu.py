@@ -7,6 +7,7 @@ placement and of results in float32; times on a software GPU mean nothing, and n
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -29,6 +30,8 @@ _DRIVERS = (
     Path("/usr/share/vulkan/icd.d/vk_swiftshader_icd.json"),
 )
 _TIMEOUT_SECONDS = 600.0
+_USUAL_MULTIPLY_ADDS_PER_SECOND = 20e6
+"""Of both together: a vocoder of 39 billion took 32 minutes of two server cores."""
 _SLOWEST_MULTIPLY_ADDS_PER_SECOND = 10e6
 """Of a software GPU and the reference kernels together, on a crowded machine."""
 _LARGE_MULTIPLY_ADDS = 1_000_000_000
@@ -129,7 +132,13 @@ def software_driver() -> Path | None:
 
 
 def execute_on_gpu(
-    model: Path, *, signature: str = "", seed: int = 0, arrays: Path | None = None, timeout: float | None = None
+    model: Path,
+    *,
+    signature: str = "",
+    seed: int = 0,
+    arrays: Path | None = None,
+    timeout: float | None = None,
+    computed: bool = True,
 ) -> Executed:
     """Runs a file on the accelerator and on the reference kernels, with the same inputs; see `execute_all`.
 
@@ -137,7 +146,8 @@ def execute_on_gpu(
         DelegateError: no software GPU is installed, or its process ended without an answer, or the reference kernels
             cannot run the file.
     """
-    found = execute_all([GpuJob(model=model, signature=signature, seed=seed, arrays=arrays)], timeout=timeout)[0]
+    job = GpuJob(model=model, signature=signature, seed=seed, arrays=arrays, computed=computed)
+    found = execute_all([job], timeout=timeout)[0]
     if isinstance(found, str):
         raise DelegateError(
             f"it was not executed: {found}",
@@ -196,6 +206,11 @@ def multiply_adds(model: Path) -> int:
     except InputError:
         return 0
     return sum(graph.multiply_adds(op) for op in graph.ops)
+
+
+def expected_minutes(macs: int) -> int:
+    """How long a graph of so many multiply-adds takes a software GPU and the reference kernels, roughly."""
+    return math.ceil(macs / _USUAL_MULTIPLY_ADDS_PER_SECOND / 60)
 
 
 def _written(job: GpuJob, *, large: bool) -> dict[str, Any]:

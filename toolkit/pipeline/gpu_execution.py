@@ -19,6 +19,7 @@ from toolkit.delegates.software_gpu import (
     GpuJob,
     OutputError,
     execute_all,
+    expected_minutes,
     multiply_adds,
     software_driver,
 )
@@ -27,8 +28,6 @@ from toolkit.pipeline.events import StageClock
 from toolkit.recipe.schema import Recipe
 from toolkit.results import Float16Estimate, Gate, GpuExecution, GpuOutput, judge
 
-_USUAL_MULTIPLY_ADDS_PER_SECOND = 20e6
-"""Of a software GPU and the reference kernels together: a vocoder of 39 billion took 32 minutes of two server cores."""
 FLOAT_SNR_DB_MIN = 90.0
 _SHIPPED_WRONG_BELOW_DB = 10.0
 NOT_INSTALLED = "no software GPU is installed (Debian: apt-get install chromium-common libvulkan1)"
@@ -98,8 +97,7 @@ def _announced(file: _File, computed: bool) -> str:
 
 def _work(macs: int) -> str:
     """How much a graph computes, and how long that takes a software GPU."""
-    minutes = math.ceil(macs / _USUAL_MULTIPLY_ADDS_PER_SECOND / 60)
-    return f"{macs / 1e9:.3g} billion multiply-adds, about {minutes} min"
+    return f"{macs / 1e9:.3g} billion multiply-adds, about {expected_minutes(macs)} min"
 
 
 def _left(rows: Sequence[GpuExecution]) -> str:

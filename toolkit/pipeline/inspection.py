@@ -21,7 +21,7 @@ from toolkit.delegates.levels import DEPRECATION_NOTE, parse_level
 from toolkit.delegates.made_inputs import brought_inputs, made_inputs
 from toolkit.delegates.place import place_graph
 from toolkit.delegates.runtime import runtime_need
-from toolkit.delegates.software_gpu import LABEL, execute_on_gpu
+from toolkit.delegates.software_gpu import LABEL, Executed, execute_on_gpu
 from toolkit.pipeline.evidence import DELEGATES
 from toolkit.pipeline.gpu_execution import float16_estimate
 from toolkit.results import DelegateName, Placement
@@ -113,26 +113,35 @@ def _agreement(found: TensorParity) -> str:
     return "identical" if found.max_abs == 0.0 else f"{found.snr_db:.1f} dB"
 
 
-def execute_tflite(path: Path, given: Path | None = None) -> dict[str, Any]:
+def execute_tflite(path: Path, given: Path | None = None, *, computed: bool = True) -> dict[str, Any]:
     """A file on LiteRT's GPU accelerator, and what float16 would cost it on a phone's GPU.
 
     Args:
         path: the file.
         given: ``.npz`` of inputs; seeded noise when ``None``.
+        computed: whether it is run; otherwise the accelerator only takes or refuses its operators.
 
     Raises:
         InputError: the file or the inputs are missing, damaged or foreign.
         DelegateError: no software GPU is installed, or its process ended without an answer.
     """
+    if not computed:
+        return {**_execution(execute_on_gpu(path, computed=False)), "inputs": "nothing: placed, not computed"}
     graph, inputs, what = _inputs(path, given)
     with tempfile.TemporaryDirectory() as folder:
         arrays = Path(folder) / "inputs.npz"
         np.savez(arrays, **inputs)  # type: ignore[arg-type]
         result = execute_on_gpu(path, arrays=arrays)
+    found = {**_execution(result), "inputs": what}
+    if any(op.kind in ACCUMULATED and graph.tensors[op.outputs[0]].dtype == "FLOAT32" for op in graph.ops):
+        found["float16"] = float16_estimate(emulate_float16(path, inputs)).model_dump(mode="json")
+    return found
+
+
+def _execution(result: Executed) -> dict[str, Any]:
     levels = {name: error.snr_db for name, error in result.outputs.items()}
-    found: dict[str, Any] = {
+    return {
         "how": LABEL,
-        "inputs": what,
         "accepted": result.accepted,
         "reason": result.reason,
         "gpu_ops": result.gpu_ops,
@@ -140,9 +149,6 @@ def execute_tflite(path: Path, given: Path | None = None) -> dict[str, Any]:
         "judgement": result.judgement,
         "snr_db": {n: round(level, 1) if math.isfinite(level) else str(level) for n, level in levels.items()},
     }
-    if any(op.kind in ACCUMULATED and graph.tensors[op.outputs[0]].dtype == "FLOAT32" for op in graph.ops):
-        found["float16"] = float16_estimate(emulate_float16(path, inputs)).model_dump(mode="json")
-    return found
 
 
 def inspect_checkpoint(path: Path) -> dict[str, Any]:
