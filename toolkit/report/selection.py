@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from toolkit.report.blocks import Note
-from toolkit.results import Gate, Latency, LatencyComparison, Memory, Metric, Placement, RunResult
+from toolkit.results import Gate, GpuExecution, Latency, LatencyComparison, Memory, Metric, Placement, RunResult
 
 SECTIONS = (
     "verdict",
@@ -93,6 +93,14 @@ def headline_placement(result: RunResult) -> Placement | None:
     same = next((p for p in found if p.part == main_part(result)), None)
     # Of many parts the one that computes most speaks for them; where work is not known, the first.
     return same or max(found, key=lambda p: sum(op.macs or 0 for op in p.ops), default=None)
+
+
+def executed(result: RunResult, placement: Placement) -> GpuExecution | None:
+    """What the executed accelerator took of a part, as shipped where that was executed; None where it was not."""
+    if placement.delegate != "gpu_litert":
+        return None
+    rows = [row for row in result.gpu_executions if row.part == placement.part]
+    return next((row for row in rows if row.variant == "result"), rows[0] if rows else None)
 
 
 def metric(result: RunResult, name: str) -> Metric | None:

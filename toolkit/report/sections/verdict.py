@@ -9,7 +9,7 @@ from toolkit.report.format import change, milliseconds, percent, quantity, secon
 from toolkit.report.gate_table import WORDS, gate_bar, gate_table
 from toolkit.report.sections import phone
 from toolkit.report.sections import sentence as whole
-from toolkit.results import Gate, RunResult
+from toolkit.results import Gate, Placement, RunResult
 
 _REASONS = 3
 
@@ -46,7 +46,7 @@ def sentence(result: RunResult) -> str:
         whose = f" of the {pick.base(placement.part)}" if result.sentence is not None else ""
         words.append(
             f"{name} takes {placement.delegated_ops} of {placement.total_ops} operators{whose} in {partitions}"
-            + (" by static rules" if placement.method.startswith("static") else "")
+            + _how_known(result, placement)
         )
     if result.size is not None and result.size.baseline_bytes:
         words.append(f"{size(result.size.total_bytes)} on disk instead of {size(result.size.baseline_bytes)}")
@@ -54,6 +54,17 @@ def sentence(result: RunResult) -> str:
     if mos is not None:
         words.append(f"listening score {signed(mos.mean)} points against the float voice")
     return "; ".join(words) + "." if words else "Nothing was measured."
+
+
+def _how_known(result: RunResult, placement: Placement) -> str:
+    ran = pick.executed(result, placement)
+    if (
+        ran is not None
+        and ran.accepted
+        and ran.gpu_ops == placement.delegated_ops + sum(op.folded for op in placement.ops)
+    ):
+        return ", executed on a software GPU" + ("" if ran.compared else " (placed)")
+    return " by static rules" if placement.method.startswith("static") else ""
 
 
 def tally(result: RunResult) -> str:
@@ -238,6 +249,8 @@ def _share(result: RunResult) -> Card:
         f"{pick.base(found.part)} on {pick.DELEGATE_TITLES[found.delegate]}: "
         + ("1 partition" if found.partitions == 1 else f"{found.partitions} partitions")
     ]
+    if (ran := pick.executed(result, found)) is not None:
+        lines.append(f"executed on a software GPU: {ran.gpu_ops} of {ran.gpu_ops + ran.cpu_ops}")
     if found.delegated_macs_ratio is not None:
         lines.append(f"{percent(found.delegated_macs_ratio)} of multiply-adds; share of time needs a phone")
     ratio = found.delegated_ops / found.total_ops if found.total_ops else 0.0
