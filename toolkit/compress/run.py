@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from converters.keras_to_tflite import TfliteOptions, to_tflite
 from converters.spec import Arrays
+from converters.tflite_graph.order import in_order_of_need
 from toolkit.compress.audit import AuditReport, audit
 from toolkit.compress.calibrate import HEADROOM_FACTORS, TensorStatistics, observe_statistics, search_ranges
 from toolkit.compress.channel_gains import GAIN_REASON, INTO
@@ -24,6 +25,7 @@ from toolkit.compress.principal import PRINCIPAL_REASON, split_principal
 from toolkit.compress.quantised_tensors import WEIGHTED, quantised_tensors, tied_ranges
 from toolkit.compress.restore_floats import restore_floats
 from toolkit.compress.rewire import computing_layers
+from toolkit.compress.saturating_clips import without_saturating_clips
 from toolkit.compress.streamline import streamline
 from toolkit.compress.weight_only import store_as, store_int8_storage, store_int8_weights
 from toolkit.errors import RecipeError
@@ -222,7 +224,7 @@ def export_int8(relayered: RelayeredModel, plan: PrecisionPlan, ranges: dict[str
     wrapped = wrap(relayered.model, plan, ranges)
     content = to_tflite(wrapped, relayered.interface, TfliteOptions(quantization="qat_int8"))
     content = restore_float_functions(restore_floats(content, relayered.model, plan), plan)
-    content = without_pointless_rounding(content, plan)
+    content = without_saturating_clips(without_pointless_rounding(content, plan))
     return _stored(content, plan, relayered)
 
 
@@ -270,8 +272,9 @@ def _whole(
 
 
 def _stored(content: bytes, plan: PrecisionPlan, relayered: RelayeredModel) -> bytes:
-    """The file with its constants stored as the plan asks."""
-    return store_int8_storage(store_int8_weights(store_float16(content, plan, relayered), plan), plan)
+    """The file with its constants stored as the plan asks, its operators where their results are needed."""
+    content = store_int8_weights(store_float16(content, plan, relayered), plan)
+    return in_order_of_need(store_int8_storage(content, plan))
 
 
 def store_float16(content: bytes, plan: PrecisionPlan, relayered: RelayeredModel) -> bytes:
