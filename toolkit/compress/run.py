@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,6 +55,8 @@ class CompressedPart:
         equalise_gain_db: predicted drop of the rounding noise at the output.
         sparse: what pruning did, if any.
         tuned: what fine-tuning did, if any.
+        exact: the rewritten part before fine-tuning, still the float function it was given; None without int8.
+        ranges: smallest and largest value of every 8-bit tensor, by layer name; empty without int8.
     """
 
     tflite: bytes
@@ -65,6 +67,8 @@ class CompressedPart:
     equalise_gain_db: float = 0.0
     sparse: SparseModel | None = None
     tuned: Finetuned | None = None
+    exact: RelayeredModel | None = None
+    ranges: Ranges = field(default_factory=dict)
 
 
 def compress_part(
@@ -178,7 +182,7 @@ def quantise(
     ranges = choose_ranges(relayered, calibration, statistics, rounded.activations, filled=settings.channel_gains)
     ranges |= {name: (r * ranges[name][0], r * ranges[name][1]) for name, r in _rounded(narrower, ranges).items()}
     ranges = tied_ranges(relayered.model, rounded, ranges)
-    tuned = None
+    tuned, exact = None, relayered
     if settings.finetune.steps:
         tuned = _tune(relayered, plan, ranges, settings, calibration, seed, checkpoint_dir, tell, sparse)
         relayered, ranges = replace(relayered, model=tuned.model), tied_ranges(relayered.model, rounded, tuned.ranges)
@@ -192,6 +196,8 @@ def quantise(
         dropped_masks=lean.dropped,
         equalise_gain_db=gain,
         tuned=tuned,
+        exact=exact,
+        ranges=ranges,
     )
 
 
