@@ -7,20 +7,22 @@ decides (shapes of reshapes, tables of positions) stays its own.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from converters.errors import ParityError
 from converters.spec import Arrays
 from toolkit.compress import rewire
 from toolkit.compress.audit import audit
-from toolkit.compress.exact_split import proven
 from toolkit.compress.run import CompressedPart, export_int8
+from toolkit.compress.streamline import MIN_SNR_DB, judging_inputs, masked_snr_db
 
 if TYPE_CHECKING:
     from converters.keras_graph.relayer import RelayeredModel
+
+_EXACT_SNR_DB = 90.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,13 +43,15 @@ class OneLength:
         return self.made.exact is not None and self.made.sparse is None
 
 
-def compress_like(relayered: RelayeredModel, first: OneLength, probe: Arrays) -> tuple[CompressedPart | None, str]:
+def compress_like(
+    relayered: RelayeredModel, first: OneLength, probes: Sequence[Arrays]
+) -> tuple[CompressedPart | None, str]:
     """A length of a part with the weights and scales of another.
 
     Args:
         relayered: the float part in this length.
         first: the length that was compressed by itself.
-        probe: an input of this length in torch's layout; proves that the float functions are the same.
+        probes: inputs of this length in torch's layout; a few of them prove that the float functions are the same.
 
     Returns:
         The part; or nothing, where this length has to be compressed by itself. And why, in words for the user.
@@ -61,12 +65,13 @@ def compress_like(relayered: RelayeredModel, first: OneLength, probe: Arrays) ->
         return None, f"scales of its own: {len(there.keys() ^ here.keys())} layers stand in one length only"
     try:
         exact = _in_this_length(relayered, here, there, first.made.exact)
-        snr_db = proven(relayered, exact, probe, f"part {relayered.interface.spec.name!r}, scales of another length")
         model = exact if first.made.tuned is None else _in_this_length(relayered, here, there, first.made.relayered)
     except _OwnConstantError as error:
         return None, f"scales of its own: {error}"
-    except ParityError as error:
-        return None, f"scales of its own: with the longest's it computes something else ({error.message})"
+    snr_db = masked_snr_db(relayered, exact, judging_inputs(probes))
+    # Without its inner masks a part is equal inside the mask only, and as much as `streamline` lets it be.
+    if snr_db < (MIN_SNR_DB if first.made.dropped_masks else _EXACT_SNR_DB):
+        return None, f"scales of its own: with the longest's it computes something else ({snr_db:.1f} dB)"
     content = export_int8(model, first.made.plan, dict(first.made.ranges))
     made = replace(
         first.made,

@@ -149,7 +149,7 @@ def _ship(
         def progress(step: str, done: int, total: int, note: str) -> None:
             clock.listener.progress(stage.name, done, total, f"{step} {note}")
 
-        compressed, shared = compress_like(part.relayered, first, calibration[0]) if first else (None, "")
+        compressed, shared = compress_like(part.relayered, first, calibration) if first else (None, "")
         if compressed is None:
             compressed = compress_part(
                 part.relayered,

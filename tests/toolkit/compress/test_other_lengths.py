@@ -19,7 +19,7 @@ from toolkit.recipe.schema import Compression, Finetune, LevelSplit, PrincipalSp
 
 LONG = 2 * FRAMES
 CALIBRATION = small_inputs(8, frames=LONG)
-PROBE = small_inputs(1, seed=7)[0]
+PROBES = small_inputs(3, seed=7)
 EVERYTHING = Compression(
     channel_gains=True,
     principal=(PrincipalSplit(match=BRANCHES, rank=2),),
@@ -61,7 +61,7 @@ def _snr_db(made, exact):
 
 def test_another_length_stores_the_same_weights_and_sounds_as_good(first):
     short = small_vocoder()
-    made, why = compress_like(short, first, PROBE)
+    made, why = compress_like(short, first, PROBES)
     assert made is not None and "equal in float" in why
     assert not made.audit.differences
     assert _stored(made.tflite) == _stored(first.made.tflite) != {}
@@ -75,7 +75,7 @@ def test_trained_weights_are_shared_too():
     first = _longest(Compression(finetune=Finetune(steps=20, learning_rate=1e-3, segment_frames=FRAMES)))
     if not first.made.tuned.kept:
         pytest.fail("nothing was trained: choose settings that help")
-    made, _ = compress_like(small_vocoder(), first, PROBE)
+    made, _ = compress_like(small_vocoder(), first, PROBES)
     trained, exact = (model.model.get_layer("dec.resblocks.0.convs.0/Conv") for model in (made.relayered, made.exact))
     assert not np.array_equal(trained.get_weights()[0], exact.get_weights()[0])
     assert _stored(made.tflite) == _stored(first.made.tflite)
@@ -84,7 +84,7 @@ def test_trained_weights_are_shared_too():
 def test_a_part_that_computes_something_else_keeps_scales_of_its_own(first):
     """Only weights that differ as constants of a length do are its own; behind moved scales they are refused."""
     other = small_vocoder(seed=3)
-    made, why = compress_like(other, first, PROBE)
+    made, why = compress_like(other, first, PROBES)
     assert made is None and "scales of its own" in why and "moved" in why
 
 
@@ -100,14 +100,14 @@ def test_a_wrong_weight_on_the_way_is_caught(first, monkeypatch):
         return made
 
     monkeypatch.setattr(other_lengths, "_in_this_length", spoilt)
-    made, why = compress_like(small_vocoder(), first, PROBE)
+    made, why = compress_like(small_vocoder(), first, PROBES)
     assert made is None and "computes something else" in why
 
 
 def test_other_layers_are_another_part(first):
     short = small_vocoder()
     fewer = type(short.model)(short.model.inputs, short.model.get_layer("dec.conv_post/Conv").output, name="decoder")
-    made, why = compress_like(replace(short, model=fewer), first, PROBE)
+    made, why = compress_like(replace(short, model=fewer), first, PROBES)
     assert made is None and "1 layers stand in one length only" in why
 
 
