@@ -142,20 +142,18 @@ def _ship(
 
     key = part.source.key
     settings = recipe.part(part.source.name)
-    sentences = calibration_sentences(manifest)
     with clock.stage(f"{key}: precision and fine-tuning") as stage:
-        calibration = calibration_inputs(source, part.source, sentences, recipe.seed)
 
         def progress(step: str, done: int, total: int, note: str) -> None:
             clock.listener.progress(stage.name, done, total, f"{step} {note}")
 
-        compressed, shared = compress_like(part.relayered, first, calibration) if first else (None, "")
+        compressed, shared = compress_like(part.relayered, first, part.source.probes) if first else (None, "")
         if compressed is None:
             compressed = compress_part(
                 part.relayered,
                 settings.precision,
                 settings.compress,
-                calibration,
+                calibration_inputs(source, part.source, calibration_sentences(manifest), recipe.seed),
                 seed=recipe.seed,
                 checkpoint_dir=resume / file_stem(key),
                 on_progress=progress,
