@@ -69,13 +69,15 @@ def listen(
         return Heard(missing={"quality": "the model makes no speech; see the signal-to-noise ratio of the result"})
     if not recipe.quality.utterances:
         return Heard(missing={"quality": "the recipe judges no sentences (quality.utterances is 0)"})
+    from toolkit.models.threads import threads_of
     from toolkit.models.voice import Buckets
 
     sentences = manifest.split("evaluation")[: recipe.quality.utterances]
     name = "speak held-out sentences"
     buckets = Buckets(phonemes=recipe.buckets.phonemes, frames=recipe.buckets.frames)
     rate = voice.sample_rate_hz
-    with clock.stage(name) as stage:
+    # One thread: torch's sound, and with it the last digit of every judgement, must not depend on the machine's cores.
+    with clock.stage(name) as stage, threads_of(1):
 
         def progress(done: int, total: int, note: str) -> None:
             clock.listener.progress(name, done, total, note)

@@ -40,6 +40,27 @@ def _quiet(monkeypatch):
     return voices
 
 
+def test_the_sentences_are_said_by_one_thread_whatever_the_machine_has(monkeypatch, tmp_path):
+    import torch
+
+    voices, threads = _quiet(monkeypatch), []
+    speak = voices.speak
+    monkeypatch.setattr(
+        listening, "speak", lambda *given, **like: threads.append(torch.get_num_threads()) or speak(*given, **like)
+    )
+    voice = SimpleNamespace(sample_rate_hz=RATE_HZ, torch_runners=lambda buckets: {})
+    source = SimpleNamespace(voice=voice, judged_against=voice, name="a voice", inputs={}, teacher=None)
+    recipe = recipes.load("vits-voice", (f"quality.utterances={SENTENCES}",))
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with building(tmp_path / "run") as directory:
+            hearing.listen(source, (), recipe, load_manifest(), directory, StageClock(Silent()), Reuse())
+        assert threads == [1, 1, 1] and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_a_run_judges_its_reference_once(monkeypatch, tmp_path):
     voices = _quiet(monkeypatch)
     voice = SimpleNamespace(sample_rate_hz=RATE_HZ, torch_runners=lambda buckets: {})
