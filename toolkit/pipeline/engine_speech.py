@@ -19,7 +19,7 @@ from toolkit.engine.singing import rungs_of
 from toolkit.engine.sound import levelled, write_wave
 from toolkit.engine.speaking import Engine, Piece, SpeechReport
 from toolkit.engine.tempo import checked_speed
-from toolkit.text.front_end import Phones, aligned_phones_of
+from toolkit.text.front_end import Phones, aligned_phones_of, refuse_unread
 from toolkit.text.sentences import sentences_of
 from toolkit.text.symbols import parsed_phones
 from toolkit.voices.database import VoiceDatabase
@@ -101,13 +101,17 @@ def written_sentences(bundle: Bundle, text: str, phones: str, language: str, cut
     """Sentences as they are written and their phones, of a text or of phones with ``|`` between sentences.
 
     Raises:
-        EngineError: a phone is unknown, or nothing is left to say.
+        EngineError: a phone is unknown, nothing is left to say, or none of it is read in that language.
         ExtraMissing: the text's language needs packages that are not installed.
     """
     if phones:
         written = [part.strip() for part in phones.split("|") if part.strip()]
         return [(part, Phones(ids=parsed_phones(part, bundle.symbols))) for part in written]
-    return [(part, aligned_phones_of(part, language, bundle.symbols)) for part in sentences_of(text, language, cut)]
+    parts = sentences_of(text, language, cut)
+    written = [(part, aligned_phones_of(part, language, bundle.symbols)) for part in parts]
+    if not any(each.spoken for _, each in written):
+        refuse_unread(written[0][1], text, language, "--text")
+    return written
 
 
 def _levelled_sentences(pieces: Iterator[Piece]) -> Iterator[np.ndarray]:
