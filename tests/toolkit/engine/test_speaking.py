@@ -25,6 +25,7 @@ from toolkit.engine.degrade import Ladder, Patience, Rung
 from toolkit.engine.loading import GraphLoader
 from toolkit.engine.residency import Residency
 from toolkit.engine.singing import rungs_of
+from toolkit.engine.sound import write_wave
 from toolkit.engine.speaking import Engine, Sentence, SpeechReport
 from toolkit.errors import EngineError
 
@@ -273,3 +274,14 @@ def test_engine_and_voices_import_without_any_framework():
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_folder_in_the_way_of_the_sound_is_found_before_anything_is_said(tmp_path):
+    def pieces():
+        raise AssertionError("it spoke")
+        yield
+
+    (tmp_path / "taken.wav").mkdir()
+    with pytest.raises(IsADirectoryError):
+        write_wave(tmp_path / "taken.wav", pieces(), 32000)
+    assert [path.name for path in tmp_path.iterdir()] == ["taken.wav"]
