@@ -17,7 +17,7 @@ from toolkit.engine.reading import read_sentences
 from toolkit.engine.residency import Residency
 from toolkit.engine.singing import rungs_of
 from toolkit.engine.sound import levelled, write_wave
-from toolkit.engine.speaking import Engine, Piece, SpeechReport
+from toolkit.engine.speaking import Engine, Piece, SpeechReport, most_codes
 from toolkit.engine.tempo import checked_speed
 from toolkit.text.front_end import Phones, aligned_phones_of, refuse_unread
 from toolkit.text.sentences import sentences_of
@@ -87,6 +87,8 @@ def speak_as_user(
     with VoiceDatabase(database) as voices:
         voice = voices.read(user_id)
     written = written_sentences(bundle, text, phones, language or voice.language, settings.cut)
+    for sentence, said in written:  # all of them before the first: an hour may lie between
+        most_codes(bundle, voice, len(said.ids), sentence, settings.speed)
     patience = Patience(deadline_factor=settings.deadline_factor, headroom_factor=settings.deadline_factor / 2)
     loader = GraphLoader(residency, threads=settings.threads)
     engine = Engine(bundle, loader, Ladder(rungs_of(bundle, settings.delegate), patience))
