@@ -138,7 +138,8 @@ def judge_pair(
         if size.variant == "float32" and not size.part.startswith(LIGHT_PART):
             kind = "t2s" if size.part.startswith("t2s_") else size.part.partition("@")[0]
             largest[kind] = max(largest.get(kind, 0), size.total_bytes)
-    on_gpu = execute_parts(parts, recipe, clock)
+    delegated = [part for part in parts if not part.key.startswith(LIGHT_PART)]  # that rung is the CPU's
+    on_gpu = execute_parts(delegated, recipe, clock)
     on_npu = compile_parts(parts, asked, MAIN_PART, recipe, clock)
     estimates = estimate_run(run, recipe, clock)
     size = total_size(run, sizes, sum(largest.values()), recipe.gates.total_bytes_max)
