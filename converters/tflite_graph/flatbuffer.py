@@ -35,10 +35,10 @@ class _AlignedBuffer(schema.BufferT):
     def Pack(self, builder: flatbuffers.Builder) -> int:  # noqa: N802 (name given by flatbuffers)
         data = None
         if self.data is not None and len(self.data):
-            content = np.ascontiguousarray(self.data, np.uint8).tobytes()
+            content = np.ascontiguousarray(self.data, np.uint8)
             builder.StartVector(1, len(content), 16)
             builder.head -= len(content)
-            builder.Bytes[builder.head : builder.head + len(content)] = content
+            np.frombuffer(builder.Bytes, np.uint8)[builder.head : builder.head + len(content)] = content
             data = builder.EndVector()
         schema.BufferStart(builder)
         if data is not None:
