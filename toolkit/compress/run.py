@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from converters.keras_to_tflite import TfliteOptions, to_tflite
 from converters.spec import Arrays
+from converters.tflite_graph.order import in_order_of_need
 from toolkit.compress.audit import AuditReport, audit
 from toolkit.compress.calibrate import HEADROOM_FACTORS, TensorStatistics, observe_statistics, search_ranges
 from toolkit.compress.channel_gains import GAIN_REASON, INTO
@@ -24,6 +25,7 @@ from toolkit.compress.principal import PRINCIPAL_REASON, split_principal
 from toolkit.compress.quantised_tensors import WEIGHTED, quantised_tensors, tied_ranges
 from toolkit.compress.restore_floats import restore_floats
 from toolkit.compress.rewire import computing_layers
+from toolkit.compress.saturating_clips import without_saturating_clips
 from toolkit.compress.streamline import streamline
 from toolkit.compress.weight_only import store_as, store_int8_storage, store_int8_weights
 from toolkit.errors import RecipeError
@@ -53,6 +55,8 @@ class CompressedPart:
         equalise_gain_db: predicted drop of the rounding noise at the output.
         sparse: what pruning did, if any.
         tuned: what fine-tuning did, if any.
+        exact: the rewritten part before fine-tuning, still the float function it was given; None without int8.
+        ranges: smallest and largest value of every 8-bit tensor, by layer name; empty without int8.
     """
 
     tflite: bytes
@@ -63,6 +67,8 @@ class CompressedPart:
     equalise_gain_db: float = 0.0
     sparse: SparseModel | None = None
     tuned: Finetuned | None = None
+    exact: RelayeredModel | None = None
+    ranges: Ranges = field(default_factory=dict)
 
 
 def compress_part(
@@ -176,7 +182,7 @@ def quantise(
     ranges = choose_ranges(relayered, calibration, statistics, rounded.activations, filled=settings.channel_gains)
     ranges |= {name: (r * ranges[name][0], r * ranges[name][1]) for name, r in _rounded(narrower, ranges).items()}
     ranges = tied_ranges(relayered.model, rounded, ranges)
-    tuned = None
+    tuned, exact = None, relayered
     if settings.finetune.steps:
         tuned = _tune(relayered, plan, ranges, settings, calibration, seed, checkpoint_dir, tell, sparse)
         relayered, ranges = replace(relayered, model=tuned.model), tied_ranges(relayered.model, rounded, tuned.ranges)
@@ -190,6 +196,8 @@ def quantise(
         dropped_masks=lean.dropped,
         equalise_gain_db=gain,
         tuned=tuned,
+        exact=exact,
+        ranges=ranges,
     )
 
 
@@ -222,7 +230,7 @@ def export_int8(relayered: RelayeredModel, plan: PrecisionPlan, ranges: dict[str
     wrapped = wrap(relayered.model, plan, ranges)
     content = to_tflite(wrapped, relayered.interface, TfliteOptions(quantization="qat_int8"))
     content = restore_float_functions(restore_floats(content, relayered.model, plan), plan)
-    content = without_pointless_rounding(content, plan)
+    content = without_saturating_clips(without_pointless_rounding(content, plan))
     return _stored(content, plan, relayered)
 
 
@@ -270,8 +278,9 @@ def _whole(
 
 
 def _stored(content: bytes, plan: PrecisionPlan, relayered: RelayeredModel) -> bytes:
-    """The file with its constants stored as the plan asks."""
-    return store_int8_storage(store_int8_weights(store_float16(content, plan, relayered), plan), plan)
+    """The file with its constants stored as the plan asks, its operators where their results are needed."""
+    content = store_int8_weights(store_float16(content, plan, relayered), plan)
+    return in_order_of_need(store_int8_storage(content, plan))
 
 
 def store_float16(content: bytes, plan: PrecisionPlan, relayered: RelayeredModel) -> bytes:

@@ -47,8 +47,7 @@ def streamline(relayered: RelayeredModel, calibration: Sequence[Arrays], min_snr
     stays as it is. Inputs with padding judge, where ``calibration`` has any: one that fills the bucket cannot tell.
     """
     masks = mask_layers(relayered.model)
-    padded = [arrays for arrays in calibration if _MASK in arrays and not np.all(arrays[_MASK])]
-    judges = (padded or list(calibration))[:_JUDGES]
+    judges = judging_inputs(calibration)
     if not masks:
         return Streamlined(relayered=relayered, dropped=(), snr_db=float("inf"))
     dropped: dict[str, float] = {}
@@ -61,6 +60,12 @@ def streamline(relayered: RelayeredModel, calibration: Sequence[Arrays], min_snr
         return Streamlined(relayered=relayered, dropped=(), snr_db=ratio)
     names = tuple(relayered.torch_names.get(name, name) for name in dropped)
     return Streamlined(relayered=candidate, dropped=names, snr_db=ratio)
+
+
+def judging_inputs(calibration: Sequence[Arrays]) -> list[Arrays]:
+    """The few inputs that tell whether a part still computes the same: those with padding, if there are any."""
+    padded = [arrays for arrays in calibration if _MASK in arrays and not np.all(arrays[_MASK])]
+    return (padded or list(calibration))[:_JUDGES]
 
 
 def masked_snr_db(reference: RelayeredModel, candidate: RelayeredModel, calibration: Sequence[Arrays]) -> float:

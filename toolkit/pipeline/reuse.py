@@ -20,6 +20,7 @@ from toolkit.quality.judgements import Judgements
 from toolkit.recipe.schema import Recipe
 
 if TYPE_CHECKING:
+    from toolkit.compress.other_lengths import OneLength
     from toolkit.pipeline.float_chain import FloatPart
     from toolkit.pipeline.listening import Spoken
     from toolkit.pipeline.shipping import Shipped
@@ -51,8 +52,10 @@ class Reuse:
         """A part through the float hops."""
         return self._get("float", digest, make)
 
-    def shipped(self, digest: str, make: Callable[[], Shipped]) -> Shipped:
-        """A part in its precisions."""
+    def shipped(
+        self, digest: str, make: Callable[[], tuple[Shipped, OneLength | None]]
+    ) -> tuple[Shipped, OneLength | None]:
+        """A part in its precisions, and what its other lengths need of it, where it has any."""
         return self._get("shipped", digest, make)
 
     def spoken(self, digest: str, make: Callable[[], Spoken]) -> Spoken:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from converters.errors import ToolError
 from converters.spec import Interface
@@ -23,6 +24,9 @@ from toolkit.pipeline.sources import Source
 from toolkit.recipe.load import builtin_names, load
 from toolkit.recipe.schema import Recipe
 from toolkit.results import PrecisionOp, Sparsity, Tried
+
+if TYPE_CHECKING:
+    from toolkit.compress.other_lengths import OneLength
 
 _CALIBRATION_SENTENCES = 16
 _TRIED_ON = "en_US-joe-medium"
@@ -73,6 +77,8 @@ def ship(
 ) -> list[Shipped]:
     """Compresses every part as the recipe says, in the order of ``floats``; what ``reuse`` has is not made again.
 
+    Of a part with several lengths the longest goes first, and the others take its 8-bit weights and scales.
+
     Raises:
         RecipeError: a rule matches nothing, or asks for what cannot be realised.
         AuditError: the flatbuffer does not have the precision that was asked for.
@@ -80,13 +86,24 @@ def ship(
     """
     reuse = reuse or Reuse()
     calibration = manifest.sha256 if manifest else ""
-    return [
-        reuse.shipped(
-            shipped_digest(part.source, recipe, calibration),
-            lambda part=part: _ship_named(part, source, recipe, manifest, clock, resume),
-        )
-        for part in floats
-    ]
+    lengths = Counter(part.source.name for part in floats)
+    longest: dict[str, tuple[str, OneLength]] = {}
+    made: dict[str, Shipped] = {}
+    for part in sorted(floats, key=lambda part: -part.source.bucket):
+        name = part.source.name
+        digest, first = longest.get(name, ("", None))
+        digest += shipped_digest(part.source, recipe, calibration)
+
+        def make(
+            part: FloatPart = part, first: OneLength | None = first, *, keep: bool = lengths[name] > 1
+        ) -> tuple[Shipped, OneLength | None]:
+            shipped, length = _ship_named(part, source, recipe, manifest, clock, resume, first)
+            return shipped, length if keep and length.shares else None
+
+        made[part.source.key], length = reuse.shipped(digest, make)
+        if length is not None:
+            longest.setdefault(name, (digest, length))
+    return [made[part.source.key] for part in floats]
 
 
 def calibration_sentences(manifest: Manifest | None) -> tuple[Sentence, ...]:
@@ -95,49 +112,64 @@ def calibration_sentences(manifest: Manifest | None) -> tuple[Sentence, ...]:
 
 
 def _ship_named(
-    part: FloatPart, source: Source, recipe: Recipe, manifest: Manifest | None, clock: StageClock, resume: Path
-) -> Shipped:
+    part: FloatPart,
+    source: Source,
+    recipe: Recipe,
+    manifest: Manifest | None,
+    clock: StageClock,
+    resume: Path,
+    first: OneLength | None,
+) -> tuple[Shipped, OneLength]:
     """Ships a part; an error says which part it is of."""
     try:
-        return _ship(part, source, recipe, manifest, clock, resume)
+        return _ship(part, source, recipe, manifest, clock, resume, first)
     except ToolError as error:
         error.part = part.source.name
         raise
 
 
 def _ship(
-    part: FloatPart, source: Source, recipe: Recipe, manifest: Manifest | None, clock: StageClock, resume: Path
-) -> Shipped:
+    part: FloatPart,
+    source: Source,
+    recipe: Recipe,
+    manifest: Manifest | None,
+    clock: StageClock,
+    resume: Path,
+    first: OneLength | None,
+) -> tuple[Shipped, OneLength]:
+    from toolkit.compress.other_lengths import OneLength, compress_like
     from toolkit.compress.run import compress_part
 
     key = part.source.key
     settings = recipe.part(part.source.name)
-    sentences = calibration_sentences(manifest)
     with clock.stage(f"{key}: precision and fine-tuning") as stage:
-        calibration = calibration_inputs(source, part.source, sentences, recipe.seed)
 
         def progress(step: str, done: int, total: int, note: str) -> None:
             clock.listener.progress(stage.name, done, total, f"{step} {note}")
 
-        compressed = compress_part(
-            part.relayered,
-            settings.precision,
-            settings.compress,
-            calibration,
-            seed=recipe.seed,
-            checkpoint_dir=resume / file_stem(key),
-            on_progress=progress,
-            float_file=part.tflite,
-        )
+        compressed, shared = compress_like(part.relayered, first, part.source.probes) if first else (None, "")
+        if compressed is None:
+            compressed = compress_part(
+                part.relayered,
+                settings.precision,
+                settings.compress,
+                calibration_inputs(source, part.source, calibration_sentences(manifest), recipe.seed),
+                seed=recipe.seed,
+                checkpoint_dir=resume / file_stem(key),
+                on_progress=progress,
+                float_file=part.tflite,
+            )
         content = compressed.tflite
         if recipe.delegate.name == "qnn":
             content, _ = without_leaky_relu(content)
         check_runtime(content, key, recipe.delegate.runtime)
         kinds = Counter(row.realised for row in compressed.audit.rows)
         stage.fact = f"{len(content):,} bytes; " + ", ".join(f"{n} {kind}" for kind, n in kinds.most_common())
+        if first:
+            stage.fact += f"; {shared}"
     inputs, what = judged_inputs(source, part.source, manifest, recipe.seed)
     compared = compare_layers(key, content, compressed, inputs, what, clock)
-    return Shipped(
+    shipped = Shipped(
         name=part.source.name,
         bucket=part.source.bucket,
         tflite=content,
@@ -149,6 +181,7 @@ def _ship(
         matched={pattern: tuple(names) for pattern, names in compressed.plan.matched.items()},
         compared=compared,
     )
+    return shipped, OneLength(given=part.relayered, made=compressed)
 
 
 def file_stem(key: str) -> str:

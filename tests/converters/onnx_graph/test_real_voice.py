@@ -42,19 +42,21 @@ def test_flow_is_convolutions_and_elementwise_operators(voice):
     assert ops["Split"] == ops["Concat"] == 1 and ops["Conv"] == 68
 
 
-def test_decoder_moves_data_in_three_depth_to_time_steps_only(voice):
+def test_decoder_moves_data_in_four_depth_to_time_steps_only(voice):
     result, ops = _rewritten(voice, "decoder", 256)
     moving = {n.name for n in result.model.graph.node if n.op_type in MOVING}
-    assert len(moving) == 9 and all("/DepthToTime/" in name for name in moving)
+    assert len(moving) == 12 and all("/DepthToTime/" in name for name in moving)
     assert "dec.resblocks.0.convs.1/Conv" in {n.name for n in result.model.graph.node}
     step = next(p for p in result.passes if p.name == "polyphase")
     assert step.facts["added_macs_ratio"] == 0.0
     assert ops["Div"] == 0
 
 
-def test_native_decoder_moves_no_data(voice):
-    _, ops = _rewritten(voice, "decoder", 256, transposed_conv="native")
-    assert ops["ConvTranspose"] == 3 and not set(ops) & MOVING
+def test_native_decoder_moves_data_behind_its_last_convolution_only(voice):
+    result, ops = _rewritten(voice, "decoder", 256, transposed_conv="native")
+    moving = [n.name for n in result.model.graph.node if n.op_type in MOVING]
+    assert ops["ConvTranspose"] == 3 and len(moving) == 3
+    assert all(name.startswith("dec.conv_post/DepthToTime/") for name in moving)
 
 
 def test_encoder_agrees(voice):

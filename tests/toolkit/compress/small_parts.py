@@ -24,6 +24,18 @@ def residual_part(seed=0, frames=FRAMES, channels=CHANNELS):
     return _part(start, x, frames, channels, OUT, seed)
 
 
+def branched_part(branches=4, seed=0):
+    """The sum of several convolutions of one input, each rectified by itself."""
+    keras = frameworks.tf_keras()
+    start = keras.Input(batch_size=1, shape=(1, FRAMES, CHANNELS), name="mel")
+    x = None
+    for index in range(branches):
+        y = _conv(CHANNELS, f"enc.convs.{index}/Conv")(start)
+        y = keras.layers.Activation("tanh", name=f"enc.{index}/Tanh")(y)
+        x = y if x is None else keras.layers.Add(name=f"enc.{index}/Add")([x, y])
+    return _part(start, x, FRAMES, CHANNELS, CHANNELS, seed)
+
+
 def reshaped_part(seed=0):
     """A convolution between two reshapes, which TensorFlow cannot merge with its neighbours."""
     keras = frameworks.tf_keras()

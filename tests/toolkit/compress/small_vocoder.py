@@ -17,14 +17,14 @@ FLOAT_SUMS = PrecisionPolicy(
 """Only the convolutions of the residual branches are 8-bit."""
 
 
-def small_vocoder(seed: int = 0) -> RelayeredModel:
+def small_vocoder(seed: int = 0, frames: int = FRAMES) -> RelayeredModel:
     """conv_pre, one upsampling, two residual branches with dilation, masks, an average folded into a mask, tanh."""
     keras = frameworks.tf_keras()
     from converters.keras_graph.layers import ConstantMath, Resize
 
     layers = keras.layers
-    z = keras.Input(batch_size=1, shape=(1, FRAMES, CHANNELS), name="z")
-    mask = keras.Input(batch_size=1, shape=(1, FRAMES, 1), name="mask")
+    z = keras.Input(batch_size=1, shape=(1, frames, CHANNELS), name="z")
+    mask = keras.Input(batch_size=1, shape=(1, frames, 1), name="mask")
     x = layers.Multiply(name="dec/Mul")([z, mask])
     x = layers.Conv2D(8, (1, 7), padding="same", name="dec.conv_pre/Conv")(x)
     x = layers.LeakyReLU(0.1, name="dec/LeakyRelu")(x)
@@ -58,28 +58,28 @@ def small_vocoder(seed: int = 0) -> RelayeredModel:
             )
     return RelayeredModel(
         model=model,
-        interface=_interface(),
+        interface=_interface(frames),
         torch_names={layer.name: layer.name for layer in model.layers if layer.name not in ("z", "mask")},
     )
 
 
-def small_inputs(count: int, seed: int = 1) -> list[dict[str, np.ndarray]]:
+def small_inputs(count: int, seed: int = 1, frames: int = FRAMES) -> list[dict[str, np.ndarray]]:
     """Smooth signals of uneven channels, the last frames masked."""
     generator = np.random.default_rng(seed)
     found = []
     for _ in range(count):
-        z = np.cumsum(generator.standard_normal((1, CHANNELS, FRAMES)), axis=-1) * 0.3
+        z = np.cumsum(generator.standard_normal((1, CHANNELS, frames)), axis=-1) * 0.3
         z = (z * np.geomspace(0.2, 8.0, CHANNELS)[None, :, None]).astype(np.float32)
-        mask = (np.arange(FRAMES) < FRAMES - 4).astype(np.float32).reshape(1, 1, FRAMES)
+        mask = (np.arange(frames) < frames - 4).astype(np.float32).reshape(1, 1, frames)
         found.append({"z": z * mask, "mask": mask})
     return found
 
 
-def _interface() -> Interface:
+def _interface(frames: int) -> Interface:
     spec = PartSpec(
         name="decoder",
-        inputs=(TensorSpec(name="z", shape=(1, CHANNELS, FRAMES)), TensorSpec(name="mask", shape=(1, 1, FRAMES))),
-        outputs=(TensorSpec(name="audio", shape=(1, 1, FRAMES * STRIDE)),),
+        inputs=(TensorSpec(name="z", shape=(1, CHANNELS, frames)), TensorSpec(name="mask", shape=(1, 1, frames))),
+        outputs=(TensorSpec(name="audio", shape=(1, 1, frames * STRIDE)),),
     )
     layouts = {
         tensor.name: Layout(tensor.shape, (1, tensor.shape[1], 1, tensor.shape[2]), (0, 2, 3, 1))

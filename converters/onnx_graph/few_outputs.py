@@ -1,0 +1,87 @@
+"""A convolution with one or two output channels computes several frames at once.
+
+Kernels multiply blocks of 8 to 32 output channels, GPUs of 4: a vocoder's last convolution, which makes one waveform
+out of many channels, leaves all but one of them idle. The same sums, of ``s`` neighbouring frames as ``s`` channels:
+
+    Conv1d(C, c, k, pads a, b)      =>      Conv1d(C, s*c, k + s - 1, stride s, pads a, b) -> DepthToTime(s)
+
+The kernel of frame ``r`` of a block is the old one, ``r`` taps later. It has ``(k + s - 1) / k`` of the multiply-adds.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from converters.onnx_graph.depth_to_time import depth_to_time
+from converters.onnx_graph.graph import Graph, Node
+from converters.onnx_graph.pass_types import PassResult, RewriteOptions, Skip
+
+NAME = "few_outputs"
+_AT_ONCE = 4
+"""Output channels afterwards: what a GPU computes in one go, and few zeros in the kernel."""
+
+
+def apply(graph: Graph, options: RewriteOptions) -> PassResult:
+    """Rewrites every one-dimensional convolution that keeps the length and has at most two output channels."""
+    del options
+    changed, skipped, macs_before, macs_after = 0, [], 0, 0
+    for node in list(graph.nodes):
+        weight = graph.constant(node.inputs[1]) if node.op == "Conv" else None
+        if weight is None or weight.ndim != 3 or 2 * weight.shape[0] > _AT_ONCE:
+            continue
+        reason = _obstacle(graph, node, weight)
+        if reason:
+            skipped.append(Skip(node=node.name, reason=reason))
+            continue
+        frames = graph.shapes[node.output][2]
+        macs_before += frames * weight.size
+        macs_after += _rewrite(graph, node, weight)
+        changed += 1
+    graph.tidy()
+    facts = {"macs_before": float(macs_before), "macs_after": float(macs_after)} if changed else {}
+    if changed:
+        facts["added_macs_ratio"] = macs_after / macs_before - 1.0
+    return PassResult(name=NAME, changed=changed, skipped=tuple(skipped), facts=facts)
+
+
+def _obstacle(graph: Graph, node: Node, weight: np.ndarray) -> str:
+    at_once = _AT_ONCE // weight.shape[0]
+    if int(node.attributes.get("group", 1)) != 1:
+        return "it is grouped"
+    if node.attributes.get("auto_pad", b"NOTSET") not in (b"NOTSET", "NOTSET"):
+        return "its padding is computed from the output shape"
+    if int(node.attributes.get("dilations", [1])[0]) != 1 or int(node.attributes.get("strides", [1])[0]) != 1:
+        return "it is dilated or strided"
+    if weight.shape[2] < at_once:
+        return "its kernel is short: most of a wider one would be zeros"
+    frames = graph.shapes[node.inputs[0]][2]
+    if graph.shapes[node.output][2] != frames:
+        return "it changes the length"
+    return f"its {frames} frames are no multiple of {at_once}" if frames % at_once else ""
+
+
+def _rewrite(graph: Graph, node: Node, weight: np.ndarray) -> int:
+    """Returns the multiply-adds of the new convolution."""
+    outputs, channels, width = weight.shape
+    at_once = _AT_ONCE // outputs
+    batch, _, frames = graph.shapes[node.output]
+    wider = np.zeros((at_once, outputs, channels, width + at_once - 1), weight.dtype)
+    for later in range(at_once):
+        wider[later, :, :, later : later + width] = weight
+    kernel = wider.reshape(at_once * outputs, channels, -1)
+    inputs = [node.inputs[0], graph.add_constant(node.inputs[1], kernel)]
+    if len(node.inputs) > 2 and node.inputs[2]:
+        inputs.append(graph.add_constant(node.inputs[2], np.tile(graph.constants[node.inputs[2]], at_once)))
+    convolved = graph.add(
+        "Conv",
+        inputs,
+        name=node.name,
+        shape=(batch, at_once * outputs, frames // at_once),
+        before=node,
+        attributes={**node.attributes, "kernel_shape": [kernel.shape[2]], "strides": [at_once]},
+    )
+    value = depth_to_time(graph, convolved, at_once, before=node, path=node.name.rpartition("/")[0])
+    graph.replace(node.output, value)
+    graph.remove(node)
+    graph.producer(convolved).name = node.name
+    return frames // at_once * int(kernel.size)
