@@ -290,10 +290,7 @@ def _permute(node: Node, tensors: list[Any], name: str) -> Any:
 def _reshape(node: Node, tensors: list[Any], name: str) -> Any:
     shape = node.output.shape
     if shape[:1] == tuple(tensors[0].shape[:1]):
-        # A view that only moves numbers between the last two axes follows any length, as training windows need it.
-        free = len(shape) == len(tensors[0].shape) == 4 and shape[1] == tensors[0].shape[1] == 1
-        target = (1, -1, shape[3]) if free else shape[1:]
-        return tf_keras.layers.Reshape(target, name=name)(tensors[0])
+        return tf_keras.layers.Reshape(shape[1:], name=name)(tensors[0])
     return layers.Reshape(shape, name=name)(tensors[0])
 
 

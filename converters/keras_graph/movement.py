@@ -59,6 +59,7 @@ def _collapse(graph: Graph, chain: list[Node]) -> bool:
             return True
         if chain == [end] and end.kind == "reshape":
             return False
+        end.source = _origin(chain)
         _become(end, "reshape", source, {"shape": end.output.shape})
         return True
     if len(chain) == 1:
@@ -77,6 +78,13 @@ def _collapse(graph: Graph, chain: list[Node]) -> bool:
     graph.nodes.insert(graph.nodes.index(end), Node("reshape", [source], [middle], {"shape": before}, end.source))
     _become(end, "permute", middle, {"permutation": trailing})
     return True
+
+
+def _origin(chain: list[Node]) -> str:
+    """The last operator of the model a chain stems from; layouts of inputs and outputs are nobody's."""
+    return next(
+        (node.source for node in reversed(chain) if node.source.rpartition("/")[2] != "layout"), chain[-1].source
+    )
 
 
 def _become(node: Node, kind: str, source: Value, attributes: dict[str, object]) -> None:

@@ -74,8 +74,7 @@ def copy_weights(source: tf_keras.Model, target: tf_keras.Model) -> None:
 def _bakes_length(layer: Any) -> bool:
     keras = frameworks.tf_keras()
     inner = getattr(layer, "layer", layer)  # TF-MOT's wrappers hold the layer they wrap
-    fixed = isinstance(inner, keras.layers.Reshape) and -1 not in inner.target_shape
-    return fixed or bool(getattr(inner, "bakes_length", False))
+    return isinstance(inner, keras.layers.Reshape) or bool(getattr(inner, "bakes_length", False))
 
 
 def _at(interface: Interface, spec: PartSpec) -> Interface:

@@ -3,9 +3,11 @@
 Kernels multiply blocks of 8 to 32 output channels, GPUs of 4: a vocoder's last convolution, which makes one waveform
 out of many channels, leaves all but one of them idle. The same sums, of ``s`` neighbouring frames as ``s`` channels:
 
-    Conv1d(C, c, k, pads a, b)      =>      Conv1d(C, s*c, k + s - 1, stride s, pads a, b) -> DepthToTime(s)
+    Conv1d(C, c, k, pads a, b) -> f      =>      Conv1d(C, s*c, k + s - 1, stride s, pads a, b) -> f -> DepthToTime(s)
 
 The kernel of frame ``r`` of a block is the old one, ``r`` taps later. It has ``(k + s - 1) / k`` of the multiply-adds.
+Only what ends in an output of the graph is rewritten, with functions of single numbers at most between (a tanh):
+inside a graph the blocks would be taken apart for the next layer, and that costs more than it saves.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from converters.onnx_graph.pass_types import PassResult, RewriteOptions, Skip
 NAME = "few_outputs"
 _AT_ONCE = 4
 """Output channels afterwards: what a GPU computes in one go, and few zeros in the kernel."""
+_OF_SINGLE_NUMBERS = frozenset({"Tanh", "Sigmoid", "Relu", "LeakyRelu", "Clip", "Elu", "Softplus"})
 
 
 def apply(graph: Graph, options: RewriteOptions) -> PassResult:
@@ -57,7 +60,20 @@ def _obstacle(graph: Graph, node: Node, weight: np.ndarray) -> str:
     frames = graph.shapes[node.inputs[0]][2]
     if graph.shapes[node.output][2] != frames:
         return "it changes the length"
+    if not _tail(graph, node):
+        return "its result is used inside the graph"
     return f"its {frames} frames are no multiple of {at_once}" if frames % at_once else ""
+
+
+def _tail(graph: Graph, node: Node) -> list[Node]:
+    """A convolution and the functions of single numbers behind it, up to an output of the graph; empty elsewhere."""
+    chain = [node]
+    while chain[-1].output not in graph.outputs:
+        reader = graph.only_consumer(chain[-1].output)
+        if reader is None or reader.op not in _OF_SINGLE_NUMBERS or reader.inputs[0] != chain[-1].output:
+            return []
+        chain.append(reader)
+    return [] if graph.consumers(chain[-1].output) else chain
 
 
 def _rewrite(graph: Graph, node: Node, weight: np.ndarray) -> int:
@@ -69,19 +85,19 @@ def _rewrite(graph: Graph, node: Node, weight: np.ndarray) -> int:
     for later in range(at_once):
         wider[later, :, :, later : later + width] = weight
     kernel = wider.reshape(at_once * outputs, channels, -1)
-    inputs = [node.inputs[0], graph.add_constant(node.inputs[1], kernel)]
+    node.inputs[1] = graph.add_constant(node.inputs[1], kernel)
     if len(node.inputs) > 2 and node.inputs[2]:
-        inputs.append(graph.add_constant(node.inputs[2], np.tile(graph.constants[node.inputs[2]], at_once)))
-    convolved = graph.add(
-        "Conv",
-        inputs,
-        name=node.name,
-        shape=(batch, at_once * outputs, frames // at_once),
-        before=node,
-        attributes={**node.attributes, "kernel_shape": [kernel.shape[2]], "strides": [at_once]},
-    )
-    value = depth_to_time(graph, convolved, at_once, before=node, path=node.name.rpartition("/")[0])
-    graph.replace(node.output, value)
-    graph.remove(node)
-    graph.producer(convolved).name = node.name
+        node.inputs[2] = graph.add_constant(node.inputs[2], np.tile(graph.constants[node.inputs[2]], at_once))
+    node.attributes |= {"kernel_shape": [kernel.shape[2]], "strides": [at_once]}
+    tail = _tail(graph, node)
+    last, result = tail[-1], tail[-1].output
+    value = graph.new_name(f"{last.name}_frames")
+    last.outputs = [value]
+    graph.dtypes[value] = graph.dtypes[result]
+    for each in tail:
+        graph.shapes[each.output] = (batch, at_once * outputs, frames // at_once)
+    graph.touch()
+    graph.replace(result, depth_to_time(graph, value, at_once, before=last, path=node.name.rpartition("/")[0]))
+    for each in tail:
+        each.metadata = {}  # what the values were compared by: they have another shape now
     return frames // at_once * int(kernel.size)

@@ -94,12 +94,12 @@ def _in_this_length(
     weights: dict[str, list[np.ndarray]] = {}
 
     def visit(layer: Any, inputs: list[Any], copy: Any) -> Any:
-        changed = layer.get_weights()
+        weights[layer.name] = changed = layer.get_weights()
         own, other = here.get(layer.name), there.get(layer.name)
-        if own is None or other is None:
-            weights[layer.name] = changed
+        if own is None or other is None:  # compression added it
+            if any(new.shape[-1] != old.shape[-1] for new, old in zip(inputs, rewire.layer_inputs(layer), strict=True)):
+                raise _OwnConstantError(f"{layer.name!r} has as many channels as its length says")
             return rewire.call(copy(), inputs)
-        weights[layer.name] = changed
         if not _same(own.get_weights(), other.get_weights()):
             if not _same(changed, other.get_weights()):
                 raise _OwnConstantError(

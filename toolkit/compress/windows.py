@@ -100,8 +100,7 @@ def _common_length(model: Any, sample: Batch) -> int | None:
 
 
 def _holds_length(layer: Any) -> bool:
-    fixed = type(layer).__name__ == "Reshape" and -1 not in getattr(layer, "target_shape", ())
-    return fixed or bool(getattr(layer, "bakes_length", False))
+    return type(layer).__name__ == "Reshape" or bool(getattr(layer, "bakes_length", False))
 
 
 def _stacked(samples: list[Batch]) -> Batch:

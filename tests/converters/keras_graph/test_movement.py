@@ -58,6 +58,20 @@ def test_phases_in_channels_become_one_reshape() -> None:
     assert graph.nodes[0].attributes["stride"] == stride
 
 
+def test_a_chain_is_named_after_the_last_operator_of_the_model() -> None:
+    """What only changes the layout of an output has no rule of its own."""
+    graph = (
+        _Builder(1, 1, 5, 6).permute(0, 3, 1, 2).reshape(1, 3, 2, 5).permute(0, 2, 3, 1).reshape(1, 2, 1, 15).graph()
+    )
+    graph.nodes[-1].source = "dec.post/DepthToTime/Reshape_out"
+    last = Value((1, 1, 15, 2), "float32")
+    moved = Node("permute", [graph.outputs["y"]], [last], {"permutation": (0, 2, 3, 1)}, source="audio/layout")
+    graph.nodes.append(moved)
+    graph.outputs["y"] = last
+    movement.collapse_chains(graph)
+    assert [(node.kind, node.source) for node in graph.nodes] == [("reshape", "dec.post/DepthToTime/Reshape_out")]
+
+
 def test_wrong_phase_order_stays_movement() -> None:
     stride, channels, time = 3, 2, 5
     chain = _Builder(1, 1, time, stride * channels).permute(0, 3, 1, 2).reshape(1, channels, stride, time)

@@ -101,9 +101,40 @@ def test_the_whole_chain_keeps_it_and_adds_one_reshape():
     assert [op.kind for op in read_tflite(content).ops] == ["LEAKY_RELU", "CONV_2D", "TANH", "RESHAPE"]
 
 
+class _Inside(_Vocoder):
+    """What is made is multiplied with something else afterwards."""
+
+    def forward(self, x):
+        return super().forward(x) * x[:, :1]
+
+
+class _Twice(_Vocoder):
+    """The convolution and what a function makes of it are both outputs."""
+
+    def forward(self, x):
+        made = self.conv_post(x)
+        return made, torch.tanh(made)
+
+
+@pytest.mark.parametrize("module", [_Inside(), _Twice()])
+def test_inside_a_graph_it_stays(module):
+    _, report, step = _rewritten(module)
+    assert step.changed == 0 and "used inside the graph" in step.skipped[0].reason
+    assert report.max_abs <= 1e-5
+
+
+def test_the_reshape_is_the_convolution_s():
+    """Precision rules for the layer hold for it: an 8-bit reshape would round the waveform."""
+    result, _, _ = _rewritten(_Vocoder())
+    part = relayer(to_keras(result.model, result.interface))
+    last = part.model.layers[-1]
+    assert type(last).__name__ == "DepthToTime" and not getattr(last, "bakes_length", False)
+    assert part.torch_names[last.name] == "conv_post/DepthToTime/Reshape_out"
+
+
 def test_a_kernel_one_tap_off_is_caught(monkeypatch):
     def shifted(graph, value, stride, **where):
-        kernel = next(n for n in graph.nodes if n.output == value).inputs[1]
+        kernel = next(n for n in graph.nodes if n.op == "Conv").inputs[1]
         graph.constants[kernel] = np.roll(graph.constants[kernel], 1, axis=2)
         return real(graph, value, stride, **where)
 

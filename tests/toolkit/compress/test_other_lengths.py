@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from converters import frameworks
 from converters.keras_graph.run import keras_runner
 from converters.parity import compare
 from converters.tflite_graph.read import read_tflite
@@ -109,6 +111,24 @@ def test_other_layers_are_another_part(first):
     fewer = type(short.model)(short.model.inputs, short.model.get_layer("dec.conv_post/Conv").output, name="decoder")
     made, why = compress_like(replace(short, model=fewer), first, PROBES)
     assert made is None and "1 layers stand in one length only" in why
+
+
+def test_scales_along_time_are_of_one_length():
+    """Where a layout holds time in the channels, a gain per channel has numbers for one length only."""
+
+    def part(frames, *, gained=False):
+        keras = frameworks.tf_keras()
+        from converters.keras_graph.layers import ConstantMath
+
+        start = keras.Input(batch_size=1, shape=(1, frames, 1), name="z")
+        end = keras.layers.Reshape((1, 1, frames), name="dec/Reshape")(start)
+        if gained:
+            end = ConstantMath("multiply", (frames,), name="dec/Reshape/scale")(end)
+        return SimpleNamespace(model=keras.Model(start, end))
+
+    first = OneLength(given=part(8), made=SimpleNamespace(exact=part(8, gained=True), tuned=None))
+    made, why = compress_like(part(6), first, PROBES)
+    assert made is None and "as many channels as its length says" in why
 
 
 @pytest.mark.parametrize(
