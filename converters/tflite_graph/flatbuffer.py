@@ -10,6 +10,7 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from converters import memory
 from converters.errors import InputError
 from converters.tflite_graph.consistency import check
 from converters.tflite_graph.verify import verify
@@ -145,6 +146,8 @@ def dump(model: Any) -> bytes:
     builder = flatbuffers.Builder(size + (1 << 20))
     builder.Finish(model.Pack(builder), _IDENTIFIER)
     del model  # where nobody else holds it, its weights go before the next copy of them is made
+    if size >= memory.LARGE_MODEL_BYTES:
+        memory.release_unused_memory(size)  # freed blocks that had taken the place of earlier ones are kept otherwise
     return bytes(memoryview(builder.Bytes)[builder.Head() :])
 
 
