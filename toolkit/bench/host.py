@@ -153,6 +153,13 @@ def _alone(
     audio_seconds: float | None,
 ) -> Latency:
     session = Session(model, threads, inputs)
+    return measure_timed(session, part, variant, plan, threads=threads, audio_seconds=audio_seconds)
+
+
+def measure_timed(
+    session: Timed, part: str, variant: str, plan: Plan, *, threads: int, audio_seconds: float | None = None
+) -> Latency:
+    """As `measure`, of whatever can be timed, with one thread count."""
     _warm_up((session,), plan)
     samples: list[float] = []
     started = time.perf_counter()

@@ -84,11 +84,16 @@ def of_length(bundle: Bundle, codes: int, phones: int) -> Bundle:
     Raises:
         BenchError: it says no such sentence.
     """
-    longest = longest_codes(bundle, phones)
-    if bundle.contents != "speech" or not 0 < codes <= longest:
+    if bundle.contents != "speech":
         raise BenchError(
-            f"a sentence of {codes} codes and {phones} phones; this bundle makes "
-            + (f"at most {longest} codes of {phones} phones" if bundle.contents == "speech" else "no sound"),
+            "this bundle makes codes and no sound", code="bench/sentence", where=str(bundle.folder),
+            hint="its token step is measured where bundles of codes are given alone",
+        )  # fmt: skip
+    longest = longest_codes(bundle, phones)
+    if not 0 < codes <= longest:
+        raise BenchError(
+            f"a sentence of {codes} codes and {phones} phones; this bundle makes at most {longest} codes of {phones} "
+            "phones",
             code="bench/sentence",
             where=str(bundle.folder),
             hint="ask for a shorter sentence, or convert with longer buckets",

@@ -17,15 +17,20 @@ if TYPE_CHECKING:
     from toolkit.pipeline.sentence_bench import SentenceBench
 
 
+_OF_SENTENCES = ("codes", "phones", "rounds", "voices", "memory_mib")
+
+
 def bench(
+    context: typer.Context,
     models: list[Path] = typer.Argument(
-        help=".tflite files, or GPT-SoVITS bundles, which say a whole sentence; several take turns and are compared."
+        help=".tflite files, or GPT-SoVITS bundles, which say a whole sentence, or a code where they make codes only; "
+        "several take turns and are compared."
     ),
     threads: list[int] = typer.Option(
         [], "--threads", help="Thread counts; repeat the flag. [default: 1 and 2 here, 4 on a phone]"
     ),
-    runs: int = typer.Option(30, min=1, help="Files: measured runs per file and thread count (on a phone: a process)."),
-    warmup: int = typer.Option(3, min=0, help="Files: runs before measuring."),
+    runs: int = typer.Option(30, min=1, help="Files, codes: measured runs per thread count (on a phone: a process)."),
+    warmup: int = typer.Option(3, min=0, help="Files, codes: runs before measuring."),
     patience: float | None = typer.Option(
         None, min=0.1, help="Seconds that loading and running all once may take; by their size when left out."
     ),
@@ -50,7 +55,10 @@ def bench(
     ),
     as_json: bool = typer.Option(False, "--json", help="JSON instead of text."),
 ) -> int:
-    """Measure latency (init, first, p50, p95; or phases of a sentence) and peak memory, here or on a phone."""
+    """Measure latency (init, first, p50, p95; or phases of a sentence) and peak memory, here or on a phone.
+
+    A bundle of codes alone (`toolkit convert GPT.ckpt`) is timed by its token step.
+    """
     outcome: Any
     if device:
         outcome = _phone(
@@ -84,7 +92,15 @@ def bench(
         )
     if folders and out is not None:
         raise typer.BadParameter("--out does nothing for bundles")
-    if folders:
+    if folders and _make_codes_only(folders):
+        from toolkit.bench.plan import Plan
+        from toolkit.engine.bundle import bundle_folder
+        from toolkit.pipeline.step_bench import bench_steps
+
+        _refuse_of_sentences(context)
+        plan = Plan(warmup_runs=warmup, min_runs=runs, max_runs=3 * runs, threads=tuple(threads))
+        outcome = bench_steps([bundle_folder(path) for path in folders], plan, patience_seconds=patience)
+    elif folders:
         outcome = _bundles(
             folders, max(threads), codes, phones, rounds, voices, memory_mib << 20, patience, quiet=as_json
         )
@@ -147,6 +163,21 @@ def _refuse_phone_options(given: dict[str, object]) -> None:
     for option, value in given.items():
         if value:
             raise typer.BadParameter(f"{option} does nothing without --device")
+
+
+def _make_codes_only(folders: list[Path]) -> bool:
+    """Whether there is no bundle that makes sound; of both kinds, the first without sound is refused later."""
+    from toolkit.engine.bundle import bundle_folder, read_bundle
+
+    return all(read_bundle(bundle_folder(folder)).contents == "codes" for folder in folders)
+
+
+def _refuse_of_sentences(context: typer.Context) -> None:
+    for name in _OF_SENTENCES:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            option = "memory" if name == "memory_mib" else name
+            raise typer.BadParameter(f"--{option} does nothing for bundles of codes: their token step is timed")
 
 
 def _bundles(

@@ -120,11 +120,19 @@ def _file_inputs(part: BenchPart) -> dict[str, np.ndarray]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileBench:
-    """What ``toolkit bench`` shows."""
+    """What ``toolkit bench`` shows of files, and of a token step.
+
+    Attributes:
+        latency: one entry a thread count and file, or bundle.
+        comparisons: of all but the first with the first.
+        memory: of files.
+        measured: heading over their names.
+    """
 
     latency: tuple[Latency, ...]
     comparisons: tuple[LatencyComparison, ...]
     memory: tuple[Memory, ...]
+    measured: str = "file"
 
     def as_json(self) -> dict[str, Any]:
         """All numbers, samples included."""
@@ -136,7 +144,7 @@ class FileBench:
 
     def as_text(self) -> str:
         """A table, then the ratios."""
-        lines = [f"{'file':<34}{'threads':>8}{'init ms':>10}{'first ms':>10}{'p50 ms':>10}{'p95 ms':>10}  valid"]
+        lines = [f"{self.measured:<34}{'threads':>8}{'init ms':>10}{'first ms':>10}{'p50 ms':>10}{'p95 ms':>10}  valid"]
         for e in self.latency:
             valid = "VALID" if e.valid else f"INVALID: {'; '.join(e.reasons)}"
             lines.append(

@@ -127,7 +127,7 @@ def bench_bundles(
             failed.
     """
     total = rounds + 1 + len(folders)
-    named = dict(zip(_names(folders), folders, strict=True))
+    named = named_folders(folders)
     bundles = {name: of_length(read_bundle(folder), codes, phones) for name, folder in named.items()}
 
     def race(ready: Parent) -> dict[str, list[SentenceTimes]]:
@@ -158,9 +158,10 @@ def bench_bundles(
     )  # fmt: skip
 
 
-def _names(folders: Sequence[Path]) -> list[str]:
-    """Each folder, numbered where it was given before: a bundle raced with itself shows what noise is."""
+def named_folders(folders: Sequence[Path]) -> dict[str, Path]:
+    """Each folder by a name of its own, numbered where it was given before: a bundle raced with itself shows noise."""
     names = [str(folder) for folder in folders]
-    return [
+    unique = [
         name if names.index(name) == at else f"{name} ({names[: at + 1].count(name)})" for at, name in enumerate(names)
     ]
+    return dict(zip(unique, folders, strict=True))

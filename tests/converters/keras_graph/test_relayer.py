@@ -3,12 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from converters.errors import UnsupportedOp
-from converters.keras_graph.rebuild import copy_weights, rebuild_at_length
 from converters.keras_graph.run import keras_intermediates, keras_runner
 from converters.onnx_graph.run import intermediates
 from converters.parity import compare
-from converters.spec import PartSpec, TensorSpec
 from tests.converters.chain import Chain, build
 
 
@@ -74,49 +71,6 @@ def test_one_changed_weight_is_seen(decoder: Chain) -> None:
     layer.set_weights([kernel, bias])
     report = compare(chain.reference(inputs), keras_runner(chain.relayered.model, chain.relayered.interface)(inputs))
     assert report.worst_snr_db < 90
-
-
-def _longer(spec: PartSpec, factor: int) -> PartSpec:
-    def stretch(tensor: TensorSpec) -> TensorSpec:
-        return TensorSpec(name=tensor.name, shape=(*tensor.shape[:-1], tensor.shape[-1] * factor), dtype=tensor.dtype)
-
-    return PartSpec(name=spec.name, inputs=tuple(map(stretch, spec.inputs)), outputs=tuple(map(stretch, spec.outputs)))
-
-
-def test_rebuilt_at_another_length_shares_weights_and_is_right(decoder: Chain) -> None:
-    import torch
-
-    spec = _longer(decoder.case.spec, 2)
-    longer = rebuild_at_length(decoder.relayered, spec)
-    rng = np.random.default_rng(0)
-    inputs = {
-        "z": rng.standard_normal(spec.inputs[0].shape).astype(np.float32),
-        "mask": np.ones(spec.inputs[1].shape, np.float32),
-    }
-    with torch.no_grad():
-        expected = decoder.module(torch.from_numpy(inputs["z"]), torch.from_numpy(inputs["mask"])).numpy()
-    report = compare({spec.outputs[0].name: expected}, keras_runner(longer.model, longer.interface)(inputs))
-    assert report.worst_snr_db > 100
-    first = decoder.relayered.model.get_layer("conv_pre/Conv")
-    assert longer.model.get_layer("conv_pre/Conv") is first
-
-
-def test_layer_that_holds_the_length_is_named() -> None:
-    chain = build("vits_encoder")
-    with pytest.raises(UnsupportedOp) as caught:
-        rebuild_at_length(chain.relayered, _longer(chain.case.spec, 2))
-    assert "length" in str(caught.value)
-    assert caught.value.where
-
-
-def test_weights_copy_by_name_and_refuse_strangers(decoder: Chain) -> None:
-    other = build("vits_decoder").relayered
-    layer = other.model.get_layer("conv_pre/Conv")
-    layer.set_weights([weight * 0 for weight in layer.get_weights()])
-    copy_weights(decoder.relayered.model, other.model)
-    assert np.array_equal(layer.get_weights()[0], decoder.relayered.model.get_layer("conv_pre/Conv").get_weights()[0])
-    with pytest.raises(UnsupportedOp):
-        copy_weights(build("conv1d").relayered.model, other.model)
 
 
 def test_layers_wrap_with_tfmot(decoder: Chain) -> None:

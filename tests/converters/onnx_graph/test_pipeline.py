@@ -56,18 +56,19 @@ def test_odd_number_of_flips_leaves_gathers():
     assert ops["Gather"] >= 1 and not ops["Slice"]
 
 
-@pytest.mark.parametrize("name", ["vits_decoder", "vits_decoder_k16s8", "vits_decoder_plain"])
-def test_decoder_moves_data_only_in_depth_to_time(name):
+@pytest.mark.parametrize(("name", "steps"), [("vits_decoder", 2), ("vits_decoder_k16s8", 2), ("vits_decoder_plain", 3)])
+def test_decoder_moves_data_only_in_depth_to_time(name, steps):
+    """Of the upsamplings, and of the last convolution where no mask follows it."""
     result = _rewritten(name)
     moving = [n.name for n in result.model.graph.node if n.op_type in ("Reshape", "Transpose", "Slice", "Gather")]
-    assert len(moving) == 9 and all("/DepthToTime/" in n for n in moving)
+    assert len(moving) == 3 * steps and all("/DepthToTime/" in n for n in moving)
     labels = sorted(n for n in moving if n.startswith("ups.0/"))
     assert labels == [f"ups.0/DepthToTime/{x}" for x in ("Reshape_in", "Reshape_out", "Transpose")]
 
 
 def test_native_transposed_convolutions_stay():
     ops = _ops(_rewritten("vits_decoder", transposed_conv="native"))
-    assert ops["ConvTranspose"] == 2 and ops["Reshape"] == 2, "those of the last convolution"
+    assert ops["ConvTranspose"] == 2 and not ops["Reshape"]
 
 
 def test_signals_are_rank_four_and_kernels_one_by_k():
