@@ -92,6 +92,9 @@ def _write(model: tf_keras.Model, interface: Interface, options: TfliteOptions) 
             return written
         release_unused_memory(4 * model.count_params())  # the traced function, which is full of cycles
         refused = bind_weights(written, {item.name: item.value() for item in weights})
+        # Weights that were scaled on the way are free and not given back: they took the place of earlier blocks, which
+        # no threshold of the allocator asks about.
+        release_unused_memory(4 * model.count_params())
         if not refused:
             return written
         leave |= refused

@@ -63,7 +63,8 @@ def bind_weights(model: Any, values: Mapping[str, np.ndarray]) -> frozenset[str]
     graph.inputs = [index for index in graph.inputs if int(index) not in known]
     read = {int(index) for operator in graph.operators for index in operator.inputs} | {int(i) for i in graph.outputs}
     for index in sorted(read & known.keys()):
-        graph.tensors[index].buffer = add_buffer(model, np.ascontiguousarray(known[index]))
+        # One that was computed goes as soon as it is copied into its order; the others are the caller's.
+        graph.tensors[index].buffer = add_buffer(model, np.ascontiguousarray(known.pop(index)))
     for signature in model.signatureDefs or ():
         signature.inputs = [entry for entry in signature.inputs if int(entry.tensorIndex) not in origin]
     drop_unused_tensors(graph, model)

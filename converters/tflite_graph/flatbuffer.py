@@ -10,6 +10,7 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from converters import memory
 from converters.errors import InputError
 from converters.tflite_graph.consistency import check
 from converters.tflite_graph.verify import verify
@@ -35,10 +36,10 @@ class _AlignedBuffer(schema.BufferT):
     def Pack(self, builder: flatbuffers.Builder) -> int:  # noqa: N802 (name given by flatbuffers)
         data = None
         if self.data is not None and len(self.data):
-            content = np.ascontiguousarray(self.data, np.uint8).tobytes()
+            content = np.ascontiguousarray(self.data, np.uint8)
             builder.StartVector(1, len(content), 16)
             builder.head -= len(content)
-            builder.Bytes[builder.head : builder.head + len(content)] = content
+            np.frombuffer(builder.Bytes, np.uint8)[builder.head : builder.head + len(content)] = content
             data = builder.EndVector()
         schema.BufferStart(builder)
         if data is not None:
@@ -145,6 +146,8 @@ def dump(model: Any) -> bytes:
     builder = flatbuffers.Builder(size + (1 << 20))
     builder.Finish(model.Pack(builder), _IDENTIFIER)
     del model  # where nobody else holds it, its weights go before the next copy of them is made
+    if size >= memory.LARGE_MODEL_BYTES:
+        memory.release_unused_memory(size)  # freed blocks that had taken the place of earlier ones are kept otherwise
     return bytes(memoryview(builder.Bytes)[builder.Head() :])
 
 

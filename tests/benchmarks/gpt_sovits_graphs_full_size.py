@@ -33,7 +33,7 @@ sys.path.insert(0, str(ROOT))
 CHARACTERS = "今天气真不错我们去公园走一吧，。"
 SAID = "今天天气真不错，我们去公园走一走吧。"
 LISTENING = ("ssl", "code_extractor", "style_encoder", "speaker_encoder", "bert")
-SINGING = ("text_encoder", "flow", "vocoder_stream")
+SINGING = ("text_encoder", "flow", "vocoder_stream", "vocoder_light_stream")
 KINDS = (*SINGING, *LISTENING)
 
 
@@ -158,9 +158,9 @@ def _graphs(kind: str, arguments: argparse.Namespace, recipe: Any) -> Iterator[A
     settings = recipe.gpt_sovits
     paths = models(arguments.out) if kind in LISTENING else {}
     if kind in SINGING:
-        wanted = {"text_encoder": "text", "flow": "flow", "vocoder_stream": "vocoder_stream"}[kind]
+        wanted = "text" if kind == "text_encoder" else kind
         none: dict[str, tuple[Any, ...]] = {"text": (), "flow": (), "vocoder_stream": ()}
-        lengths = SovitsBuckets(**{**none, wanted: getattr(settings, wanted)})
+        lengths = SovitsBuckets(**{**none, wanted: getattr(settings, wanted.replace("_light", ""))})
         yield from sovits_graphs(read_checkpoint(arguments.sovits), lengths)
     elif kind == "ssl":
         yield from made.ssl_graphs(load_hubert(read_state_dict(paths["ssl"])), settings.ssl_samples)

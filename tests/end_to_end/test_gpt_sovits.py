@@ -16,10 +16,14 @@ from tests.toolkit.voices.made_voices import made_arrays
 from toolkit.cli.app import outcome
 from toolkit.compress.audit import INTEGER
 from toolkit.engine.bundle import read_bundle
+from toolkit.engine.degrade import NO_DEADLINE, Ladder, Rung
 from toolkit.engine.loading import GraphLoader
-from toolkit.engine.residency import Residency
+from toolkit.engine.residency import UNBOUNDED_BYTES, Residency
 from toolkit.engine.sampling import Sampler
 from toolkit.engine.semantic import SemanticDecoder
+from toolkit.engine.singing import rungs_of
+from toolkit.engine.sound import pcm16
+from toolkit.engine.speaking import Engine, Sentence
 from toolkit.models.gpt_sovits.checkpoint import read_checkpoint
 from toolkit.models.gpt_sovits.seeded import small_config, write_gpt, write_sovits
 from toolkit.models.gpt_sovits.semantic_config import SemanticConfig, semantic_shapes
@@ -28,6 +32,7 @@ from toolkit.pipeline import gpt_sovits
 from toolkit.pipeline.gpt_sovits_rules import _semantic_parts, _sovits_parts
 from toolkit.results import RunResult
 from toolkit.results import load as load_results
+from toolkit.voices.database import VoiceDatabase
 from toolkit.voices.feature_file import read_features, write_features
 from toolkit.voices.features import checked_features
 
@@ -40,6 +45,8 @@ LENGTHS = (
 )
 BENCH = ("bench.threads=[2]", "bench.runs=3", "bench.warmup=0", "bench.min_seconds=0")
 PHONES = "5 9 14 33 78 2"
+# The gate is on what is meant to be heard (22 dB here), not on the vocoder that stands in for it (7 dB).
+LIGHT = ("--light-vocoder", "--set", "gates.output_snr_db_min=15")
 
 
 @pytest.fixture(scope="module")
@@ -72,14 +79,14 @@ def _convert(files: Path, out: Path, *more: str) -> int:
 @pytest.fixture(scope="module")
 def run(files) -> Path:
     out = files / "run"
-    assert _convert(files, out, "--quiet") == 0
+    assert _convert(files, out, *LIGHT, "--quiet") == 0
     return out
 
 
 def test_a_run_holds_the_bundle_its_float_graphs_manifest_and_report(run, files):
     bundle = read_bundle(run / "bundle")
     assert {graph.kind for graph in bundle.graphs.values()} == {
-        "t2s_prefill", "t2s_step", "text_encoder", "flow", "vocoder_stream",
+        "t2s_prefill", "t2s_step", "text_encoder", "flow", "vocoder_stream", "vocoder_light_stream",
     }  # fmt: skip
     manifest = json.loads((run / "manifest.json").read_text())
     assert manifest["inputs"]["tiny.pth"]["sha256"] == read_checkpoint(files / "tiny.pth").sha256
@@ -123,6 +130,41 @@ def _speaks(bundle: Path, files: Path, folder: Path, capsys) -> None:
 
 def test_the_bundle_speaks_as_an_enrolled_user(run, files, tmp_path, capsys):
     _speaks(run / "bundle", files, tmp_path, capsys)
+
+
+def test_the_lighter_vocoder_is_whole_in_eight_bits_and_no_part_of_the_float_bundle(run):
+    assert [rung.name for rung in rungs_of(read_bundle(run / "bundle"))] == ["cpu", "cpu, light vocoder"]
+    results = load_results(run / "results.json")
+    assert {row.realised for row in results.precision if row.part == "vocoder_light_stream@40" and row.macs} == {"int8"}
+    floats = {row.part: row.total_bytes for row in results.size.parts if row.variant == "float32"}
+    assert results.size.baseline_bytes < sum(floats.values()) - floats["vocoder_light_stream@40"] // 2
+    shipped = [row for row in results.parity if row.to == "shipped" and row.snr_db is not None]
+    light = [row for row in shipped if row.part == "vocoder_light_stream@40"]
+    assert len(light) == 1 and light[0].cosine > 0.8  # random weights leave it 6.7 dB; a trained voice more
+
+
+def test_speaking_falls_to_the_lighter_vocoder_without_a_seam(run, files, capsys, tmp_path):
+    said, database = {}, tmp_path / "voices.sqlite3"
+    added = ["voices", "add", "anna", "--features", str(files / "anna.npz"), "--consent", "by herself"]
+    assert outcome([*added, "--database", str(database)]) == 0
+    for name, deadline in (("calm", "1000"), ("late", "0.01")):
+        wave = tmp_path / f"{name}.wav"
+        spoken = ["speak", str(run), "--user", "anna", "--database", str(database), "-o", str(wave)]
+        capsys.readouterr()
+        assert outcome([*spoken, "--phones", f"{PHONES} | 8 9 21 40", "--deadline", deadline]) == 0
+        said[name], printed = soundfile.read(wave, dtype="int16")[0], capsys.readouterr().out
+        assert ("cpu -> cpu, light vocoder" in printed) is (name == "late"), printed
+    calm, late = said["calm"], said["late"]
+    assert len(calm) == len(late) > 32000
+    fell = np.flatnonzero(calm != late)
+    assert len(fell) and fell[0] > 640 * 3  # the lighter one was heard, and not before the fall
+    alone = Engine(read_bundle(run / "bundle"), GraphLoader(Residency(UNBOUNDED_BYTES)),
+                   Ladder((Rung(name="light", light=True),), NO_DEADLINE))  # fmt: skip
+    with VoiceDatabase(database) as voices:
+        voice = voices.read("anna")
+    sentences = [Sentence(phones=np.array(ids, np.int32)) for ids in ([5, 9, 14, 33, 78, 2], [8, 9, 21, 40])]
+    pieces = b"".join(pcm16(piece.samples) for piece in alone.speak(voice, sentences))
+    np.testing.assert_array_equal(late[fell[0] :], np.frombuffer(pieces, "<i2")[fell[0] :])  # none lost, none twice
 
 
 def test_every_operator_of_a_bundle_carries_a_path_that_was_asked(run: Path, files: Path) -> None:
@@ -183,7 +225,7 @@ def test_a_sentence_is_timed_and_many_voices_stay_under_their_bound(run, capsys,
 
 
 def test_same_command_twice_gives_the_same_bytes(run, files, tmp_path):
-    assert _convert(files, tmp_path / "again", "--quiet") == 0
+    assert _convert(files, tmp_path / "again", *LIGHT, "--quiet") == 0
     first, second = (json.loads((folder / "manifest.json").read_text()) for folder in (run, tmp_path / "again"))
     assert first == second
 
@@ -238,6 +280,8 @@ def test_a_diffusion_model_is_refused_with_the_reason_and_its_gpt_half_converts_
     alone = ["convert", str(files / "tiny.ckpt"), "--out", str(tmp_path / "codes"), "--quiet", *changes]
     assert outcome([*alone, "--voice", str(files / "anna.npz")]) == 2
     assert "--voice does nothing" in capsys.readouterr().err
+    assert outcome([*alone, "--light-vocoder"]) == 2
+    assert "--light-vocoder does nothing for a GPT checkpoint alone" in capsys.readouterr().err
     assert outcome(alone) == 0
     assert "text to semantic codes only" in capsys.readouterr().out
     bundle = read_bundle(tmp_path / "codes" / "bundle")

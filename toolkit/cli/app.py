@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import traceback
+from pathlib import Path
 from types import FrameType
 
 import typer
@@ -101,7 +102,17 @@ def run(arguments: list[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, _terminate)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # ignored under nohup
         signal.signal(signal.SIGHUP, _terminate)  # a closed terminal must not leave files, here or on a phone
-    sys.exit(outcome(arguments))
+    code = outcome(arguments)
+    if not os.environ.get("TOOLKIT_DEBUG"):
+        _silence()
+    sys.exit(code)
+
+
+def _silence() -> None:
+    """Drops what C++ says on descriptor 2 while the process ends: LiteRT reports each accelerator it lets go of."""
+    sys.stderr.flush()
+    with Path(os.devnull).open("wb") as nothing:
+        os.dup2(nothing.fileno(), 2)
 
 
 def outcome(arguments: list[str] | None = None) -> int:

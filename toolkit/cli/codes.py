@@ -48,14 +48,17 @@ def codes(
         from toolkit.engine.parallel_codes import ParallelDecoder
         from toolkit.engine.residency import UNBOUNDED_BYTES, Residency
         from toolkit.pipeline.engine_speech import written_sentences
+        from toolkit.text.front_end import unread_note
 
         opened = read_bundle(bundle_folder(bundle))
         written = written_sentences(opened, text, phones, language, "cut5")
         with GraphLoader(Residency(UNBOUNDED_BYTES), threads=threads).using(opened) as graphs:
             decoder = ParallelDecoder(opened, graphs)
-            said = [(part, decoder.codes(ids.ids, length).tolist()) for part, ids in written]
+            said = [(part, decoder.codes(ids.ids, length).tolist()) for part, ids in written if ids.spoken]
     if as_json:
         typer.echo(json.dumps([{"text": part, "codes": made} for part, made in said], ensure_ascii=False))
         return
     for part, made in said:
         typer.echo(f"{part}  {len(made)} codes, {len(made) / 25:.2f} s\n  {' '.join(map(str, made))}")
+    for note in filter(None, (unread_note(part, ids) for part, ids in written)):
+        typer.echo(f"  note: {note}")

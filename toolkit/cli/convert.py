@@ -96,6 +96,11 @@ def convert(
         None, help="GPT-SoVITS: BERT (chinese-roberta-wwm-ext-large); the bundle then makes Chinese text features."
     ),
     sv: Path | None = typer.Option(None, help="GPT-SoVITS v2Pro: ERes2NetV2's .ckpt, for enrolment beside --ssl."),
+    light_vocoder: bool = typer.Option(
+        False,
+        "--light-vocoder",
+        help="GPT-SoVITS: also a vocoder whole in 8 bits, which the engine falls back to when it misses deadlines.",
+    ),
     teacher: Path | None = typer.Option(
         None, help="Voice file: the voice it is a student of, to judge it against; found by itself where it can be."
     ),
@@ -116,14 +121,16 @@ def convert(
              "students": tuple(students), "prune_ratios": _ratios(prune_ratios), "data": str(data or "")}  # fmt: skip
     searching = any((intent, *(value for name, value in given.items() if name != "device")))
     asked = (intent, {name: value for name, value in given.items() if value}) if searching else None
-    chosen = (*_delegate_changes(delegate, android, "" if searching else device, min_runtime), *change)
+    chosen = (*_delegate_changes(delegate, android, "" if searching else device, min_runtime),
+              *(["gpt_sovits.light_vocoder=true"] if light_vocoder else []), *change)  # fmt: skip
     students = [name for name in models or () if is_parallel(name)]
     if students and len(models) < 3:
         others = {"--input": inputs, "--spec": spec, "--probe": probe, "--random-voice": random_voice,
                   "--keep-keras": keep_keras, "--teacher": teacher, "a search": asked, "--voice": voice,
                   "--ssl": ssl, "--bert": bert, "--sv": sv}  # fmt: skip
-        _refuse_unused([option for option, given in others.items() if given], "a convolutional student")
         sung = [Path(name) for name in models if name not in students]
+        others["--light-vocoder"] = light_vocoder and not sung
+        _refuse_unused([option for option, given in others.items() if given], "a convolutional student")
         return _convert_parallel(
             Path(students[0]), sung, recipe, chosen, out or _LATEST, dry_run=dry_run, quiet=quiet, as_json=as_json
         )
@@ -137,7 +144,7 @@ def convert(
         return _convert_pair(
             models, name, chosen, out, voice, listeners, asked, dry_run=dry_run, quiet=quiet, as_json=as_json
         )
-    theirs = {"--voice": voice, "--ssl": ssl, "--bert": bert, "--sv": sv}
+    theirs = {"--voice": voice, "--ssl": ssl, "--bert": bert, "--sv": sv, "--light-vocoder": light_vocoder}
     _refuse_unused([option for option, given in theirs.items() if given], "anything but a GPT-SoVITS model")
     request = sources.Request(
         model="".join(models or ()), inputs=tuple(inputs), spec=spec, probe=probe, random_voice=random_voice,
@@ -285,7 +292,8 @@ def _convert_pair(
     from toolkit.pipeline.gpt_sovits_listeners import ListenerPaths
 
     if len(models) == 1:
-        others = {"--voice": voice, **{f"--{name}": path for name, path in listeners.items()}}
+        light = settings.gpt_sovits is not None and settings.gpt_sovits.light_vocoder
+        others = {"--voice": voice, "--light-vocoder": light, **{f"--{name}": path for name, path in listeners.items()}}
         _refuse_unused([option for option, given in others.items() if given], "a GPT checkpoint alone")
     paths, beside = [Path(name) for name in models], ListenerPaths(**listeners)
     if asked is not None:

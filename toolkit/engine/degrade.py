@@ -99,6 +99,11 @@ class Ladder:
     Args:
         rungs: best first; at least one.
         patience: when to move.
+
+    Attributes:
+        moves: every change of rung, oldest first.
+        unmet: why it would have gone further down, had there been a rung; empty when it never would have. The owner of
+            a speech empties it.
     """
 
     def __init__(self, rungs: tuple[Rung, ...], patience: Patience | None = None) -> None:
@@ -107,6 +112,7 @@ class Ladder:
         self.rungs = rungs
         self.patience = patience or Patience()
         self.moves: list[Move] = []
+        self.unmet = ""
         self._at = 0
         self._recent: deque[bool] = deque(maxlen=self.patience.window)
         self._calm = 0
@@ -166,6 +172,7 @@ class Ladder:
         below = [index for index in range(self._at + 1, len(self.rungs)) if index not in self._barred]
         if not below:
             self._recent.clear()
+            self.unmet = f"{self.rung.name}, and nothing lighter to fall to: {reason}"
             return None
         if self._on_probation:
             self._needed = min(2 * self._needed, self.patience.recovery_most)

@@ -17,7 +17,7 @@ import numpy as np
 from toolkit.engine.fbank import log_mel_energies
 from toolkit.engine.spectrogram import reference_spectrogram
 from toolkit.errors import EngineError
-from toolkit.text.front_end import Phones, aligned_phones_of
+from toolkit.text.front_end import Phones, aligned_phones_of, refuse_unread
 from toolkit.text.sentences import ENDS
 from toolkit.text.vocabulary import Vocabulary, spread_features
 
@@ -94,7 +94,8 @@ def prompt_phones(text: str, language: str, symbols: int) -> Phones:
     """Phones of what is said in the recording, with the mark at its end that upstream adds.
 
     Raises:
-        EngineError: no words, or no front end for the language.
+        EngineError: no words, no front end for the language, or words it has no phones for: the prompt would say less
+            than the recording.
         ExtraMissing: its packages are not installed.
     """
     said = text.strip().strip("\n")
@@ -105,7 +106,16 @@ def prompt_phones(text: str, language: str, symbols: int) -> Phones:
         )  # fmt: skip
     if said[-1] not in ENDS:
         said += "." if language == "en" else "。"
-    return aligned_phones_of(said, language, symbols)
+    phones = aligned_phones_of(said, language, symbols)
+    refuse_unread(phones, said, language, "--text")
+    if phones.unread:
+        raise EngineError(
+            f"no phones of {language!r} stand for {' '.join(phones.unread)[:60]!r}",
+            code="text/unread",
+            where="--text",
+            hint="write down everything that is said in the recording in that language's letters",
+        )
+    return phones
 
 
 def phone_features(networks: Networks, phones: Phones) -> np.ndarray | None:

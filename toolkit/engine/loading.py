@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from toolkit.engine.bundle import Bundle, GraphFact
 from toolkit.engine.compiled import CompiledFile
@@ -43,6 +43,18 @@ Opener = Callable[[Path, str, bool], OpenFile]
 """Opens a file on a delegate (empty: the CPU), with inputs that can be edited in place or not."""
 
 
+class _Opened(NamedTuple):
+    """What an open file is found by."""
+
+    folder: str
+    file: str
+    delegate: str
+    in_place: bool
+
+    def __str__(self) -> str:
+        return f"{self.file} on {self.delegate}" if self.delegate else self.file
+
+
 class GraphLoader:
     """Opens files of bundles within a memory bound.
 
@@ -76,7 +88,7 @@ class GraphLoader:
                     in_place = fact.kind in IN_PLACE and not lends_memory()
                     file = stack.enter_context(
                         self.residency.using(
-                            (str(bundle.folder), fact.file, where, in_place),
+                            _Opened(str(bundle.folder), fact.file, where, in_place),
                             lambda: self._loaded(bundle, fact.file, where, in_place, fresh),
                             _EXPANSION * bundle.files[fact.file].size_bytes,
                             group=str(bundle.folder),

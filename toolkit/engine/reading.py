@@ -11,7 +11,7 @@ from toolkit.engine.listening import read_characters
 from toolkit.engine.loading import GraphLoader
 from toolkit.engine.speaking import Sentence
 from toolkit.errors import EngineError
-from toolkit.text.front_end import Phones
+from toolkit.text.front_end import Phones, unread_note
 from toolkit.text.vocabulary import spread_features
 
 
@@ -27,13 +27,17 @@ def read_sentences(
         bundle: whose BERT.
         loader: opens it.
         written: what is said, and its phones.
-        notes: what was left out is added here, once.
+        notes: what was left out is added here.
 
     Raises:
         EngineError: a sentence is too long for the bundle's BERT.
     """
     reads = any("bert" in graph.tensors for graph in bundle.of_kind("t2s_prefill"))
     for text, phones in written:
+        left_out = unread_note(text, phones)
+        notes.extend([left_out] if left_out else [])
+        if not phones.spoken:
+            continue
         features = None
         if phones.characters and reads:
             features, reason = _features(bundle, loader, phones)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import tempfile
 import wave
 from collections.abc import Iterable
@@ -33,8 +35,13 @@ def write_wave(out: Path, pieces: Iterable[np.ndarray], sample_rate_hz: int) -> 
 
     Returns:
         How many samples there are.
+
+    Raises:
+        OSError: nothing can be written there.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
+    if out.is_dir():  # before minutes of speech, not after them
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(out))
     written = 0
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
         temporary = Path(folder) / out.name

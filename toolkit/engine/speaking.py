@@ -164,7 +164,7 @@ class Engine:
             noise_scale=self.bundle.noise_scale if noise_scale is None else noise_scale,
             speed=checked_speed(speed),
         )
-        moves = len(self.ladder.moves)
+        moves, self.ladder.unmet = len(self.ladder.moves), ""
         spent, started = 0.0, self._clock()
         for number, sentence in enumerate(sentences):
             made = self._sentence(voice, sentence, number, delivery, report)
@@ -177,6 +177,7 @@ class Engine:
                 yield Piece(sentence=number, index=index, samples=samples, rung=rung)
                 index, started = index + 1, self._clock()
         report.notes.extend(str(move) for move in self.ladder.moves[moves:])
+        report.notes.extend([self.ladder.unmet] if self.ladder.unmet else [])
 
     def _sentence(
         self,
@@ -218,14 +219,7 @@ class Engine:
     def _codes(
         self, voice: VoiceFeatures, sentence: Sentence, bert: np.ndarray | None, sampler: Sampler, speed: float
     ) -> SemanticCodes:
-        limit = longest_codes(self.bundle, len(sentence.phones), speed)
-        if not limit:
-            raise EngineError(
-                f"a sentence of {len(sentence.phones)} phones is too long for this bundle",
-                code="engine/too-long",
-                where=sentence.text[:60],
-                hint="split the text into shorter sentences (--cut), or convert with longer buckets",
-            )
+        limit = most_codes(self.bundle, voice, len(sentence.phones), sentence.text, speed)
         if is_parallel_bundle(self.bundle):
             return self._codes_at_once(sentence, limit)
         phones = np.concatenate([voice.arrays["prompt_phones"], sentence.phones]).astype(np.int32)
@@ -270,6 +264,33 @@ class Engine:
             return False
         self._loader.residency.shrink_to(0)
         return available_bytes() < _RESERVE_BYTES
+
+
+def most_codes(bundle: Bundle, voice: VoiceFeatures, phones: int, text: str, speed: float = 1.0) -> int:
+    """Most codes a sentence may have; the caller of `Engine.speak` asks it of all sentences before the first is heard.
+
+    Args:
+        bundle: what speaks.
+        voice: whose prompt stands before the sentence.
+        phones: of the sentence.
+        text: of the sentence, for messages.
+        speed: of speech.
+
+    Raises:
+        EngineError: no bucket is long enough.
+    """
+    limit = longest_codes(bundle, phones, speed)
+    before = 0 if is_parallel_bundle(bundle) else len(voice.arrays["prompt_phones"])
+    room = max((graph.tensors["phones"].shape[1] for graph in bundle.of_kind("t2s_prefill")), default=phones)
+    if limit and before + phones <= room:
+        return limit
+    prompt = f" behind the {before} of the voice's prompt" if limit else ""
+    raise EngineError(
+        f"a sentence of {phones} phones{prompt} is too long for this bundle",
+        code="engine/too-long",
+        where=text[:60],
+        hint="split the text into shorter sentences (marks in it, --cut), or convert with longer buckets",
+    )
 
 
 def check_voice(bundle: Bundle, voice: VoiceFeatures) -> None:

@@ -17,9 +17,9 @@ from toolkit.engine.reading import read_sentences
 from toolkit.engine.residency import Residency
 from toolkit.engine.singing import rungs_of
 from toolkit.engine.sound import levelled, write_wave
-from toolkit.engine.speaking import Engine, Piece, SpeechReport
+from toolkit.engine.speaking import Engine, Piece, SpeechReport, most_codes
 from toolkit.engine.tempo import checked_speed
-from toolkit.text.front_end import Phones, aligned_phones_of
+from toolkit.text.front_end import Phones, aligned_phones_of, refuse_unread
 from toolkit.text.sentences import sentences_of
 from toolkit.text.symbols import parsed_phones
 from toolkit.voices.database import VoiceDatabase
@@ -87,6 +87,8 @@ def speak_as_user(
     with VoiceDatabase(database) as voices:
         voice = voices.read(user_id)
     written = written_sentences(bundle, text, phones, language or voice.language, settings.cut)
+    for sentence, said in written:  # all of them before the first: an hour may lie between
+        most_codes(bundle, voice, len(said.ids), sentence, settings.speed)
     patience = Patience(deadline_factor=settings.deadline_factor, headroom_factor=settings.deadline_factor / 2)
     loader = GraphLoader(residency, threads=settings.threads)
     engine = Engine(bundle, loader, Ladder(rungs_of(bundle, settings.delegate), patience))
@@ -101,13 +103,17 @@ def written_sentences(bundle: Bundle, text: str, phones: str, language: str, cut
     """Sentences as they are written and their phones, of a text or of phones with ``|`` between sentences.
 
     Raises:
-        EngineError: a phone is unknown, or nothing is left to say.
+        EngineError: a phone is unknown, nothing is left to say, or none of it is read in that language.
         ExtraMissing: the text's language needs packages that are not installed.
     """
     if phones:
         written = [part.strip() for part in phones.split("|") if part.strip()]
         return [(part, Phones(ids=parsed_phones(part, bundle.symbols))) for part in written]
-    return [(part, aligned_phones_of(part, language, bundle.symbols)) for part in sentences_of(text, language, cut)]
+    parts = sentences_of(text, language, cut)
+    written = [(part, aligned_phones_of(part, language, bundle.symbols)) for part in parts]
+    if not any(each.spoken for _, each in written):
+        refuse_unread(written[0][1], text, language, "--text")
+    return written
 
 
 def _levelled_sentences(pieces: Iterator[Piece]) -> Iterator[np.ndarray]:

@@ -185,7 +185,12 @@ def sung_graphs(sovits: Checkpoint, settings: GptSovits, voice: Style | None, se
     """The graphs that make sound of codes, at the lengths of a recipe; ``voice`` is folded in where there is one."""
     from toolkit.models.gpt_sovits.sovits_graphs import SovitsBuckets, sovits_graphs
 
-    buckets = SovitsBuckets(text=settings.text, flow=settings.flow, vocoder=(), vocoder_stream=settings.vocoder_stream)
+    buckets = SovitsBuckets(
+        text=settings.text,
+        flow=settings.flow,
+        vocoder_stream=settings.vocoder_stream,
+        vocoder_light_stream=settings.vocoder_stream if settings.light_vocoder else (),
+    )
     yield from sovits_graphs(sovits, buckets, voice=voice, seed=seed)
 
 

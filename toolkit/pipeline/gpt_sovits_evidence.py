@@ -27,6 +27,7 @@ from toolkit.recipe.schema import Recipe
 from toolkit.results import Parity, PartSize, Warn
 
 MAIN_PART = "vocoder_stream"
+LIGHT_PART = "vocoder_light_stream"
 _CODES_PER_SECOND = 25
 _FRAMES_PER_SECOND = 50
 _MOVED_PARTS = ("flow", MAIN_PART)
@@ -131,18 +132,20 @@ def judge_pair(
     with clock.stage("size") as stage:
         sizes = _sizes(parts)
         stage.fact = f"{sum(size.total_bytes for size in sizes if size.variant == 'result'):,} bytes before sharing"
-    # Graphs of a kind share their weights in the bundle and would in float32.
+    # Graphs of a kind share their weights in the bundle and would in float32, where nothing lighter stands beside them.
     largest: dict[str, int] = {}
     for size in sizes:
-        if size.variant == "float32":
+        if size.variant == "float32" and not size.part.startswith(LIGHT_PART):
             kind = "t2s" if size.part.startswith("t2s_") else size.part.partition("@")[0]
             largest[kind] = max(largest.get(kind, 0), size.total_bytes)
-    on_gpu = execute_parts(parts, recipe, clock)
+    delegated = [part for part in parts if not part.key.startswith(LIGHT_PART)]  # that rung is the CPU's
+    on_gpu = execute_parts(delegated, recipe, clock)
     on_npu = compile_parts(parts, asked, MAIN_PART, recipe, clock)
     estimates = estimate_run(run, recipe, clock)
     size = total_size(run, sizes, sum(largest.values()), recipe.gates.total_bytes_max)
     shipped = [graph.shipped for graph in graphs]
-    worst = min((graph.lost.report.worst_snr_db for graph in graphs), default=None)
+    speaking = [graph for graph in graphs if graph.shipped.name != LIGHT_PART]  # what is meant to be heard
+    worst = min((graph.lost.report.worst_snr_db for graph in speaking), default=None)
     evidence = Evidence(
         quality=heard.quality,
         missing_quality=heard.missing.get("quality", ""),
@@ -209,5 +212,6 @@ def _audio_seconds(part: Shipped) -> float | None:
         "text_encoder": part.bucket / _CODES_PER_SECOND,
         "flow": part.bucket / _CODES_PER_SECOND,
         MAIN_PART: part.bucket / _FRAMES_PER_SECOND,
+        LIGHT_PART: part.bucket / _FRAMES_PER_SECOND,
     }
     return per_run.get(part.name)

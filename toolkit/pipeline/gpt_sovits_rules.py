@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from toolkit.engine.bundle import KINDS
 from toolkit.engine.parallel_codes import FRAMES, PHONES
+from toolkit.errors import RecipeError
 from toolkit.pipeline.early_rules import Paths, check_globs, check_names, check_release, module_paths
+from toolkit.pipeline.gpt_sovits_evidence import LIGHT_PART, MAIN_PART
 from toolkit.recipe.schema import GptSovits, Recipe
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ def check_recipe(
     settings = recipe.gpt_sovits or GptSovits()
     check_names(recipe, KINDS)
     check_release(recipe)
+    _check_light(recipe, settings)
     parts = _semantic_parts(semantic, features=settings.text_features)
     if sovits is not None:
         parts |= _sovits_parts(sovits)
@@ -56,11 +59,28 @@ def check_parallel_recipe(recipe: Recipe, model: ParallelSemantic, sovits: Check
     """
     check_names(recipe, tuple(kind for kind in KINDS if not kind.startswith("t2s_")))
     check_release(recipe)
+    _check_light(recipe, recipe.gpt_sovits or GptSovits())
     parts: dict[str, Paths] = {
         PHONES: lambda: module_paths(model.phones),
         FRAMES: lambda: module_paths(model.frames),
     }
     check_globs(recipe, parts if sovits is None else parts | _sovits_parts(sovits))
+
+
+def _check_light(recipe: Recipe, settings: GptSovits) -> None:
+    """A lighter vocoder is the same network in other precisions.
+
+    Raises:
+        RecipeError: the recipe has none for it, or those of the vocoder it stands in for.
+    """
+    same = recipe.part(LIGHT_PART).precision == recipe.part(MAIN_PART).precision
+    if settings.light_vocoder and (same or LIGHT_PART not in recipe.parts):
+        raise RecipeError(
+            f"recipe {recipe.name!r} gives a lighter vocoder no precisions of its own",
+            code="recipe/no-lighter-vocoder",
+            where=f"parts.{LIGHT_PART}",
+            hint="leave --light-vocoder out, or give that part its own precisions",
+        )
 
 
 def _semantic_parts(model: SemanticModel, *, features: bool) -> dict[str, Paths]:
@@ -81,10 +101,14 @@ def _sovits_parts(checkpoint: Checkpoint) -> dict[str, Paths]:
     def model() -> Sovits:
         return sovits_model(checkpoint)
 
+    def vocoder() -> list[str]:
+        return module_paths(parts.VocoderPart(model()))
+
     return {
         parts.TEXT_ENCODER: lambda: module_paths(parts.TextEncoderPart(model())),
         parts.FLOW: lambda: module_paths(parts.FlowPart(model())),
-        parts.VOCODER_STREAM: lambda: module_paths(parts.VocoderPart(model())),
+        MAIN_PART: vocoder,
+        LIGHT_PART: vocoder,
     }
 
 

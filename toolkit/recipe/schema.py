@@ -142,6 +142,9 @@ class GptSovits(_Strict):
     nar_phones: tuple[PositiveInt, ...] = Field((96, 224), description="convolutional student: phones of a sentence")
     nar_frames: tuple[PositiveInt, ...] = Field((100, 250), description="convolutional student: codes of a sentence")
     vocoder_stream: tuple[PositiveInt, ...] = Field((96,), description="frames of a chunk, its context included")
+    light_vocoder: bool = Field(
+        False, description="also a lighter vocoder at the same lengths, which the engine falls back to"
+    )
     ssl_samples: tuple[PositiveInt, ...] = Field(
         (169600,), description="with --ssl: samples at 16 kHz HuBERT hears, 9600 zeros behind the recording included"
     )

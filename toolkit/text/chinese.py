@@ -24,6 +24,7 @@ _REPLACED = {**MARKS, "$": ".", "/": ",", "—": "-", "~": "…", "～": "…", 
 _FOREIGN = re.compile("[^\u4e00-\u9fa5" + "".join(map(re.escape, PUNCTUATION)) + "]+")
 _AFTER_MARK = re.compile("(?<=[{}])\\s*".format("".join(map(re.escape, PUNCTUATION))))
 _WAVE = re.compile(r"(?<![\d%℃度米])[~～]|[~～](?!\d)")
+_WORD = re.compile(r"(?<![A-Za-z\d])(?<!\d )[A-Za-z]+")  # not behind a number, where it is a unit
 _ELLIPSIS = re.compile("(…)")
 _INITIALS = ("zh", "ch", "sh", *"bpmfdtnlgkhjqxrzcsyw")
 # Finals that change their spelling after an initial, or alone.
@@ -68,16 +69,26 @@ def aligned_phones(text: str) -> tuple[list[str], str, list[int]]:
 
 def normalised(text: str) -> str:
     """The text with numbers as words and only characters and marks the model knows."""
+    return without_repeats("".join(_FOREIGN.sub("", sentence) for sentence in _in_words(text)))
+
+
+def not_read(text: str) -> list[str]:
+    """Words in other writing, which ``normalised`` drops; units and numbers are read."""
+    dropped = [*_WORD.findall(text), *(run for each in _in_words(text) for run in _FOREIGN.findall(each))]
+    return [word for run in dropped for word in re.findall(r"[^\W_]+", run)]
+
+
+def _in_words(text: str) -> Iterator[str]:
+    """Sentences with numbers as words and the model's marks."""
     normaliser = package("misaki.zh_normalization", _WHAT).TextNormalizer()
     # misaki reads every ~ as "to" and drops …; the model knows … and was trained with ~ as it, except between numbers.
-    parts = _ELLIPSIS.split(_WAVE.sub("…", text))
+    # A Latin word would be searched for units: the h of "iPhone" would be said as hours.
+    parts = _ELLIPSIS.split(_WAVE.sub("…", _WORD.sub("", text)))
     spoken = [sentence for part in parts for sentence in (["…"] if part == "…" else normaliser.normalize(part))]
-    found = ""
     for sentence in spoken:
         for written, mark in _REPLACED.items():
             sentence = sentence.replace(written, mark)
-        found += _FOREIGN.sub("", sentence)
-    return without_repeats(found)
+        yield sentence
 
 
 def _segment(segment: str) -> Iterator[tuple[list[str], list[int]]]:

@@ -10,8 +10,10 @@ from typing import Any
 
 from converters.errors import ExtraMissing
 from toolkit.errors import EngineError
-from toolkit.text.symbols import ids_of
+from toolkit.text.symbols import PUNCTUATION, ids_of, symbol_ids
+from toolkit.text.unread import unread
 
+_SILENT = frozenset({*PUNCTUATION, "UNK", "_"})
 _FEWEST = 6  # the model swallows the beginning of shorter sentences; upstream puts a mark before them
 INSTALL = "pip install 'flowlite-toolkit[text]'"
 
@@ -24,11 +26,15 @@ class Phones:
         ids: of the phones.
         characters: what they are of, where text features exist for the language (zh); empty elsewhere.
         counts: phones of each character.
+        unread: what the language's front end has no phones for, e.g. Chinese characters in English; left out.
+        spoken: whether anything but marks is said.
     """
 
     ids: list[int]
     characters: str = ""
     counts: list[int] = field(default_factory=list)
+    unread: tuple[str, ...] = ()
+    spoken: bool = True
 
 
 def phones_of(text: str, language: str, count: int) -> list[int]:
@@ -52,14 +58,40 @@ def aligned_phones_of(text: str, language: str, count: int) -> Phones:
         raise EngineError(
             f"no text front end for {language!r}",
             code="text/no-front-end",
-            where="--text-language",
+            where="--language",
             hint=f"one of {', '.join(LANGUAGES)}, or give --phones",
         )
     single = re.sub(r" {2,}", " ", text)
     symbols, characters, counts = LANGUAGES[language](single)
     if len(symbols) < _FEWEST:
         symbols, characters, counts = LANGUAGES[language]("." + single)
-    return Phones(ids=ids_of(symbols, count), characters=characters, counts=counts)
+    return Phones(
+        ids=ids_of(symbols, count),
+        characters=characters,
+        counts=counts,
+        unread=unread(single, language),
+        spoken=bool(set(symbols) & symbol_ids(count).keys() - _SILENT),
+    )
+
+
+def unread_note(text: str, phones: Phones) -> str:
+    """What is left out of a sentence, in words; empty when nothing is."""
+    return f"not read, and left out: {' '.join(phones.unread)} (in {text[:40]!r})" if phones.unread else ""
+
+
+def refuse_unread(phones: Phones, text: str, language: str, where: str) -> None:
+    """Refuses a text of which the front end reads nothing.
+
+    Raises:
+        EngineError: nothing but marks would be said.
+    """
+    if not phones.spoken:
+        raise EngineError(
+            f"nothing of {text[:60]!r} is read as {language!r}",
+            code="text/unread",
+            where=where,
+            hint=f"--language says what it is written in ({', '.join(LANGUAGES)}), or give --phones",
+        )
 
 
 def package(name: str, what: str) -> Any:

@@ -40,6 +40,11 @@ def japanese_phones(text: str) -> list[str]:
     return found + _marks(prepared[at:])
 
 
+def not_read(text: str) -> list[str]:
+    """Runs of letters Open JTalk is not given, e.g. Cyrillic."""
+    return re.findall(r"[^\W_]+", _SPOKEN.sub(" ", without_repeats(text).lower()))
+
+
 def _marks(between: str) -> list[str]:
     return [MARKS.get(mark, mark) for mark in between if mark != " "]
 

@@ -4,6 +4,8 @@ import errno
 import json
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -102,3 +104,20 @@ def test_bad_input_declaration_is_refused_before_anything_loads(tmp_path, capsys
     assert application.outcome(["convert", "some.module:make", "--input", declaration, "--out", str(out)]) == 2
     assert "error[input/bad-declaration]" in capsys.readouterr().err
     assert not out.exists()
+
+
+_ENDS = """
+import atexit, os, sys
+from toolkit.cli.app import run
+atexit.register(os.write, 2, b"said by C++ at the end")
+run(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize(("debug", "heard"), [("", False), ("1", True)])
+def test_what_libraries_say_while_the_process_ends_is_not_shown(debug, heard):
+    environment = {**os.environ, "TOOLKIT_DEBUG": debug}
+    command = [sys.executable, "-c", _ENDS, "explain", "no/such-code"]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2 and "error[" in ended.stderr  # its own words are
+    assert ("said by C++" in ended.stderr) is heard

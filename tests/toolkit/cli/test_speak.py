@@ -60,6 +60,7 @@ def test_speed_makes_the_same_sentence_shorter(tmp_path, spoken):
     ("arguments", "code"),
     [
         (["--phones", "1 2 99"], "text/unknown-phone"),
+        (["--phones", "1 2 3 | " + "1 " * 99], "engine/too-long"),
         (["--phones", "1", "--text", "a"], "input/unusable"),
         ([], "input/unusable"),
         (["--text", "hello", "--language", "ko"], "text/no-front-end"),

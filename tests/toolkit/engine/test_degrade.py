@@ -19,6 +19,8 @@ def _told(ladder: Ladder, factors: list[float]) -> list[str]:
 
 
 def test_stays_when_the_deadline_is_missed_now_and_then():
+    ladder = Ladder(RUNGS[-1:], PATIENCE)
+    assert _told(ladder, [1.5, 0.8, 1.5, 0.8, 0.8] * 10) == [] and not ladder.unmet
     assert _told(Ladder(RUNGS, PATIENCE), [1.5, 0.8, 1.5, 0.8, 0.8] * 10) == []
 
 
@@ -28,6 +30,7 @@ def test_goes_down_rung_by_rung_when_the_deadline_is_missed_several_times():
     assert _told(ladder, [1.5] * 3) == ["cpu>light:deadline"]
     assert _told(ladder, [1.5] * 30) == []
     assert ladder.rung.name == "light"
+    assert ladder.unmet.startswith("light, and nothing lighter to fall to: 3 of the last")
     assert "3 of the last 3 chunks were slower than 1 x real time, the last one 1.50" in ladder.moves[0].reason
 
 

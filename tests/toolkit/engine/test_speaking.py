@@ -1,6 +1,7 @@
 """The engine from phones to samples, with slowness, failures and short memory injected; no test sleeps."""
 
 import dataclasses
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -25,7 +26,8 @@ from toolkit.engine.degrade import Ladder, Patience, Rung
 from toolkit.engine.loading import GraphLoader
 from toolkit.engine.residency import Residency
 from toolkit.engine.singing import rungs_of
-from toolkit.engine.speaking import Engine, Sentence, SpeechReport
+from toolkit.engine.sound import write_wave
+from toolkit.engine.speaking import Engine, Sentence, SpeechReport, most_codes
 from toolkit.errors import EngineError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -262,6 +264,42 @@ def test_sentence_that_is_too_long_is_one_error(tmp_path):
     assert caught.value.where == "too long"
 
 
+def test_room_behind_the_prompt_is_known_before_anything_is_said(tmp_path):
+    bundle, voice = toy_bundle(tmp_path), toy_voice()
+    most_phones = max(graph.tensors["phones"].shape[1] for graph in bundle.of_kind("text_encoder"))
+    assert most_codes(bundle, voice, most_phones, "long") > 0
+    room = max(graph.tensors["phones"].shape[1] for graph in bundle.of_kind("t2s_prefill"))
+    prompt = np.ones(room - most_phones + 1, np.int32)
+    crowded = dataclasses.replace(voice, arrays={**voice.arrays, "prompt_phones": prompt})
+    with pytest.raises(EngineError) as caught:
+        most_codes(bundle, crowded, most_phones, "long")
+    assert caught.value.code == "engine/too-long" and f"behind the {len(prompt)} of" in caught.value.message
+
+
+def test_a_missed_deadline_with_nothing_lighter_is_told_once_a_speech(tmp_path):
+    ticks = itertools.count()
+    patience = Patience(deadline_factor=1e-3, headroom_factor=1e-4)
+    engine = _engine(toy_bundle(tmp_path, WHOLE), rungs=(Rung(name="cpu"),), patience=patience,
+                     clock=lambda: float(next(ticks)))  # fmt: skip
+    for _ in range(2):
+        report = SpeechReport()
+        _spoken(engine, report=report)
+        assert [note for note in report.notes if "nothing lighter" in note] == [engine.ladder.unmet]
+    engine.ladder.patience = Patience()  # what was missed in an earlier speech is not told again
+    report = SpeechReport()
+    list(engine.speak(toy_voice(), _sentences(1), report=report))
+    assert not [note for note in report.notes if "nothing lighter" in note]
+
+
+def test_what_does_not_fit_the_memory_is_told_by_its_file(tmp_path):
+    grown = itertools.count(step=1000)
+    loader = GraphLoader(Residency(500, measure=lambda: next(grown)), opener=toy_opener)
+    engine = Engine(toy_bundle(tmp_path), loader, Ladder((Rung(name="cpu"),)), memory_short=lambda: False)
+    with pytest.raises(EngineError) as caught:
+        list(engine.speak(toy_voice(), _sentences()))
+    assert caught.value.code == "engine/memory-bound" and caught.value.message.startswith("t2s")
+
+
 def test_engine_and_voices_import_without_any_framework():
     code = (
         "import sys, pkgutil, importlib, toolkit.engine, toolkit.voices\n"
@@ -273,3 +311,14 @@ def test_engine_and_voices_import_without_any_framework():
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_folder_in_the_way_of_the_sound_is_found_before_anything_is_said(tmp_path):
+    def pieces():
+        raise AssertionError("it spoke")
+        yield
+
+    (tmp_path / "taken.wav").mkdir()
+    with pytest.raises(IsADirectoryError):
+        write_wave(tmp_path / "taken.wav", pieces(), 32000)
+    assert [path.name for path in tmp_path.iterdir()] == ["taken.wav"]

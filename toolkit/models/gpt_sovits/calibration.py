@@ -191,6 +191,7 @@ class SpokenSentences:
             sovits_parts.FLOW: self._flow,
             sovits_parts.VOCODER: self._vocoder,
             sovits_parts.VOCODER_STREAM: self._vocoder,
+            sovits_parts.VOCODER_LIGHT_STREAM: self._vocoder,
         }
         wanted = {tensor.name: tensor.shape for tensor in graph.spec.inputs}
         made = makers[graph.kind](graph, wanted, utterance, place, number)

@@ -37,6 +37,8 @@ class SovitsBuckets:
         flow: codes; the flow has two frames for each.
         vocoder: frames sung at once.
         vocoder_stream: frames of a chunk, its context on both sides included.
+        vocoder_light_stream: the same for the vocoder the engine falls back to. It is the same network, and is made
+            lighter by the precisions a recipe gives it.
         style: spectrogram frames (50 a second) of a reference recording.
         extractor: codes of a reference recording.
     """
@@ -45,6 +47,7 @@ class SovitsBuckets:
     flow: tuple[int, ...] = (100, 250)
     vocoder: tuple[int, ...] = ()
     vocoder_stream: tuple[int, ...] = (96, 160)
+    vocoder_light_stream: tuple[int, ...] = ()
     style: tuple[int, ...] = ()
     extractor: tuple[int, ...] = ()
 
@@ -98,7 +101,11 @@ def sovits_graphs(
         spec = parts.flow_spec(config, 2 * codes, folded=folded)
         found.append(PhoneGraph(parts.FLOW, codes, flow, spec, probed.priors(2 * codes)))
     vocoder = parts.inference(parts.VocoderPart(model))
-    for kind, lengths in ((parts.VOCODER, buckets.vocoder), (parts.VOCODER_STREAM, buckets.vocoder_stream)):
+    for kind, lengths in (
+        (parts.VOCODER, buckets.vocoder),
+        (parts.VOCODER_STREAM, buckets.vocoder_stream),
+        (parts.VOCODER_LIGHT_STREAM, buckets.vocoder_light_stream),
+    ):
         for frames in lengths:
             spec = parts.vocoder_spec(config, frames, folded=folded, name=kind)
             found.append(PhoneGraph(kind, frames, vocoder, spec, probed.latents(frames)))

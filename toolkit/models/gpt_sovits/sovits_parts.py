@@ -20,6 +20,7 @@ TEXT_ENCODER: Final = "text_encoder"
 FLOW: Final = "flow"
 VOCODER: Final = "vocoder"
 VOCODER_STREAM: Final = "vocoder_stream"
+VOCODER_LIGHT_STREAM: Final = "vocoder_light_stream"
 STYLE: Final = "style_encoder"
 CODES: Final = "code_extractor"
 _SIGNAL: Final = ("batch", "channels", "frames")
