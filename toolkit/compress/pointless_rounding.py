@@ -109,13 +109,15 @@ def _made_float(graph: Any, island: _Island) -> set[int]:
         tensor.type, tensor.quantization = schema.TensorType.FLOAT32, None
     _read_instead(graph.operators, rounded, source)
     outputs = {int(output) for output in graph.outputs}
-    # A file's output comes last: it keeps its tensor, and with it its name, and all that read the value read it there.
+    # A file's output comes last: it keeps its tensor, and all that read the value read it there. It is named after the
+    # operator that makes it now: names are how operators find their layers.
     for exit_ in sorted(island.exits, key=lambda index: int(graph.operators[index].outputs[0]) in outputs):
         operator = graph.operators[exit_]
         value, copy = int(operator.inputs[0]), int(operator.outputs[0])
         if copy in outputs:
             maker = graph.operators[_maker(graph, value)]
             maker.outputs = [copy if int(made) == value else int(made) for made in maker.outputs]
+            graph.tensors[copy].name = graph.tensors[value].name
             value, copy = copy, value
         _read_instead(graph.operators, copy, value)
     return {island.entry, *island.exits}

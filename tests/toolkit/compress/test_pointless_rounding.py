@@ -49,6 +49,9 @@ def test_a_fixed_scale_does_not_follow_values_into_float(monkeypatch, squash, pl
     assert compare(expected, {"audio": _said(made)}).worst_snr_db > 25.0
     found, known = (read_tflite(file.tflite).signatures[0] for file in (made, before))
     assert found.outputs.keys() == known.outputs.keys()
+    graph = read_tflite(made.tflite)
+    last = {"last": "enc.out/Reshape", "inside": "enc.out/Reshape"}[place]
+    assert last in graph.tensors[graph.outputs[0]].name, "an operator is found by the name of what it makes"
 
 
 def test_the_last_values_of_a_file_are_not_on_a_grid_of_8_bits(monkeypatch):
