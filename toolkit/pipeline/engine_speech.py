@@ -84,6 +84,7 @@ def speak_as_user(
     checked_speed(settings.speed)
     residency = Residency(settings.memory_bytes)  # first, so that all that follows counts
     bundle = read_bundle(folder)
+    rungs = rungs_of(bundle, settings.delegate)
     with VoiceDatabase(database) as voices:
         voice = voices.read(user_id)
     written = written_sentences(bundle, text, phones, language or voice.language, settings.cut)
@@ -91,7 +92,7 @@ def speak_as_user(
         most_codes(bundle, voice, len(said.ids), sentence, settings.speed)
     patience = Patience(deadline_factor=settings.deadline_factor, headroom_factor=settings.deadline_factor / 2)
     loader = GraphLoader(residency, threads=settings.threads)
-    engine = Engine(bundle, loader, Ladder(rungs_of(bundle, settings.delegate), patience))
+    engine = Engine(bundle, loader, Ladder(rungs, patience))
     report = SpeechReport()
     sentences = read_sentences(bundle, loader, written, report.notes)
     pieces = engine.speak(voice, sentences, seed=settings.seed, speed=settings.speed, report=report)
