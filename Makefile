@@ -19,7 +19,8 @@ demo: $(STAMP)  ## environment, then the main job on the embedded default voice
 test: $(STAMP)  ## environment, then lint and all tests
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
-	$(ONE_THREAD) $(BIN)/pytest -n 2 --dist loadfile
+	# In their order: the end-to-end files are long and few, and small ones behind them keep both workers busy to the end.
+	$(ONE_THREAD) $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 env: $(STAMP)
 
