@@ -87,9 +87,10 @@ def ship(
     reuse = reuse or Reuse()
     calibration = manifest.sha256 if manifest else ""
     lengths = Counter(part.source.name for part in floats)
+    names = list(lengths)
     longest: dict[str, tuple[str, OneLength]] = {}
     made: dict[str, Shipped] = {}
-    for part in sorted(floats, key=lambda part: -part.source.bucket):
+    for part in sorted(floats, key=lambda part: (names.index(part.source.name), -part.source.bucket)):
         name = part.source.name
         digest, first = longest.get(name, ("", None))
         digest += shipped_digest(part.source, recipe, calibration)
