@@ -16,7 +16,7 @@ import numpy as np
 
 from converters.onnx_graph.depth_to_time import depth_to_time
 from converters.onnx_graph.graph import Graph, Node
-from converters.onnx_graph.pass_types import PassResult, RewriteOptions, Skip
+from converters.onnx_graph.pass_types import PassResult, RewriteOptions, Skip, added_macs
 
 NAME = "few_outputs"
 _AT_ONCE = 4
@@ -41,10 +41,7 @@ def apply(graph: Graph, options: RewriteOptions) -> PassResult:
         macs_after += _rewrite(graph, node, weight)
         changed += 1
     graph.tidy()
-    facts = {"macs_before": float(macs_before), "macs_after": float(macs_after)} if changed else {}
-    if changed:
-        facts["added_macs_ratio"] = macs_after / macs_before - 1.0
-    return PassResult(name=NAME, changed=changed, skipped=tuple(skipped), facts=facts)
+    return PassResult(name=NAME, changed=changed, skipped=tuple(skipped), facts=added_macs(macs_before, macs_after))
 
 
 def _obstacle(graph: Graph, node: Node, weight: np.ndarray) -> str:

@@ -40,6 +40,13 @@ class PassResult:
     seconds: float = field(default=0.0, compare=False)
 
 
+def added_macs(before: int, after: int) -> dict[str, float]:
+    """What a pass that rewrote convolutions reports of their multiply-adds; nothing where it rewrote none."""
+    if not before:
+        return {}
+    return {"macs_before": float(before), "macs_after": float(after), "added_macs_ratio": after / before - 1.0}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RewriteOptions:
     """Choices of one pipeline run.

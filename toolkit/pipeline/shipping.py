@@ -98,8 +98,12 @@ def ship(
         def make(
             part: FloatPart = part, first: OneLength | None = first, *, keep: bool = lengths[name] > 1
         ) -> tuple[Shipped, OneLength | None]:
-            shipped, length = _ship_named(part, source, recipe, manifest, clock, resume, first)
-            return shipped, length if keep and length.shares else None
+            try:
+                shipped, length = _ship(part, source, recipe, manifest, clock, resume, first)
+            except ToolError as error:
+                error.part = part.source.name  # an error says which part it is of
+                raise
+            return shipped, length if keep and first is None and length.shares else None
 
         made[part.source.key], length = reuse.shipped(digest, make)
         if length is not None:
@@ -110,23 +114,6 @@ def ship(
 def calibration_sentences(manifest: Manifest | None) -> tuple[Sentence, ...]:
     """Sentences ranges are chosen by; none for what is no voice."""
     return manifest.split("calibration")[:_CALIBRATION_SENTENCES] if manifest else ()
-
-
-def _ship_named(
-    part: FloatPart,
-    source: Source,
-    recipe: Recipe,
-    manifest: Manifest | None,
-    clock: StageClock,
-    resume: Path,
-    first: OneLength | None,
-) -> tuple[Shipped, OneLength]:
-    """Ships a part; an error says which part it is of."""
-    try:
-        return _ship(part, source, recipe, manifest, clock, resume, first)
-    except ToolError as error:
-        error.part = part.source.name
-        raise
 
 
 def _ship(
