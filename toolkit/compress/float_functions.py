@@ -16,7 +16,8 @@ from typing import Any, Final
 
 from ai_edge_litert import schema_py_generated as schema
 
-from converters.tflite_graph.flatbuffer import dump, load, operator_code
+from converters.tflite_graph.edges import restating
+from converters.tflite_graph.flatbuffer import dump, load
 from converters.tflite_graph.fuse_constants import kind_of
 from toolkit.compress.audit import operators_asking
 from toolkit.compress.precision import PrecisionPlan
@@ -59,9 +60,9 @@ def _in_float(model: Any, graph: Any, operator: Any) -> list[Any]:
     value, result = (_float_twin(graph, tensor) for tensor in (entered, left))
     operator.inputs, operator.outputs = [value], [result]
     return [
-        _restating(model, _BUILTIN.DEQUANTIZE, entered, value),
+        restating(model, _BUILTIN.DEQUANTIZE, entered, value),
         operator,
-        _restating(model, _BUILTIN.QUANTIZE, result, left),
+        restating(model, _BUILTIN.QUANTIZE, result, left),
     ]
 
 
@@ -71,10 +72,3 @@ def _float_twin(graph: Any, tensor: int) -> int:
     twin.type, twin.quantization, twin.buffer = schema.TensorType.FLOAT32, None, 0
     graph.tensors.append(twin)
     return len(graph.tensors) - 1
-
-
-def _restating(model: Any, kind: int, source: int, target: int) -> Any:
-    operator = schema.OperatorT()
-    operator.opcodeIndex = operator_code(model, kind, 1)
-    operator.inputs, operator.outputs = [source], [target]
-    return operator

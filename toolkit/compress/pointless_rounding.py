@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from ai_edge_litert import schema_py_generated as schema
 
+from converters.tflite_graph import edges
 from converters.tflite_graph.buffers import compact
 from converters.tflite_graph.flatbuffer import dump, load
 from converters.tflite_graph.fuse_constants import kind_of
@@ -81,7 +82,7 @@ def _island(model: Any, graph: Any, index: int, asked: frozenset[int]) -> _Islan
     waiting = [int(entry.outputs[0])]
     while waiting:
         tensor = waiting.pop()
-        readers = _readers(graph, tensor)
+        readers = edges.readers(graph, tensor)
         if not readers or tensor in outputs:
             return None
         for reader in readers:
@@ -95,7 +96,7 @@ def _island(model: Any, graph: Any, index: int, asked: frozenset[int]) -> _Islan
             else:
                 return None
     ends = sum(int(graph.operators[exit_].outputs[0]) in outputs for exit_ in exits)
-    if ends > 1 or (ends and _maker(graph, int(entry.inputs[0])) is None):
+    if ends > 1 or (ends and edges.maker(graph, int(entry.inputs[0])) is None):
         return None  # outputs of the file that would be one tensor, or its input
     return _Island(entry=index, moves=tuple(moves), exits=tuple(exits))
 
@@ -115,7 +116,7 @@ def _made_float(graph: Any, island: _Island) -> set[int]:
         operator = graph.operators[exit_]
         value, copy = int(operator.inputs[0]), int(operator.outputs[0])
         if copy in outputs:
-            maker = graph.operators[_maker(graph, value)]
+            maker = graph.operators[edges.maker(graph, value)]
             maker.outputs = [copy if int(made) == value else int(made) for made in maker.outputs]
             graph.tensors[copy].name = graph.tensors[value].name
             value, copy = copy, value
@@ -126,15 +127,6 @@ def _made_float(graph: Any, island: _Island) -> set[int]:
 def _read_instead(operators: Sequence[Any], old: int, new: int) -> None:
     for operator in operators:
         operator.inputs = [new if int(value) == old else int(value) for value in operator.inputs]
-
-
-def _maker(graph: Any, tensor: int) -> int | None:
-    """Position of the operator that writes a tensor; none does for inputs and constants."""
-    return next((i for i, o in enumerate(graph.operators) if tensor in [int(value) for value in o.outputs]), None)
-
-
-def _readers(graph: Any, tensor: int) -> list[int]:
-    return [index for index, operator in enumerate(graph.operators) if tensor in [int(v) for v in operator.inputs]]
 
 
 def _is_float(graph: Any, tensor: Any) -> bool:

@@ -17,8 +17,9 @@ from typing import Any, Final
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from converters.tflite_graph import edges
 from converters.tflite_graph.buffers import compact
-from converters.tflite_graph.flatbuffer import dump, load, operator_code
+from converters.tflite_graph.flatbuffer import dump, load
 from converters.tflite_graph.fuse_constants import kind_of
 from converters.tflite_graph.widened_constants import drop_unused_tensors
 
@@ -68,7 +69,7 @@ def _split(model: Any, graph: Any, index: int) -> _Split | None:
     ends, clips = {_BUILTIN.MAXIMUM: -np.inf, _BUILTIN.MINIMUM: np.inf}, []
     inner = value
     while inner != source:
-        maker = _maker(graph, inner)
+        maker = edges.maker(graph, inner)
         clip = None if maker is None else graph.operators[maker]
         if clip is None or (kind := kind_of(model, clip)) not in _CLIPS or not _read_once(graph, inner, value):
             return None
@@ -78,7 +79,7 @@ def _split(model: Any, graph: Any, index: int) -> _Split | None:
         ends[kind] = end
         clips.insert(0, maker)
         inner = int(clip.inputs[0])
-    others = [reader for reader in _readers(graph, value) if reader != index]
+    others = [reader for reader in edges.readers(graph, value) if reader != index]
     if not clips or len(others) != 1 or kind_of(model, graph.operators[others[0]]) != _BUILTIN.QUANTIZE:
         return None
     rounded = graph.tensors[int(graph.operators[others[0]].outputs[0])]
@@ -100,7 +101,7 @@ def _saturates_at(rounded: Any, low: float, high: float) -> bool:
 
 def _only_rounded(model: Any, graph: Any, operator: Any) -> bool:
     """Whether all that reads an operator's result rounds it, and so does not see a part of a step."""
-    readers = _readers(graph, int(operator.outputs[0]))
+    readers = edges.readers(graph, int(operator.outputs[0]))
     return bool(readers) and all(kind_of(model, graph.operators[i]) == _BUILTIN.QUANTIZE for i in readers)
 
 
@@ -108,13 +109,11 @@ def _rewired(model: Any, graph: Any, split: _Split) -> dict[int, list[Any]]:
     """What stands at the positions of a split's operators from now on; names of tensors tell whose they are."""
     rounding, rest = graph.operators[split.rounding], graph.operators[split.rest]
     clipped, rounded = int(rounding.inputs[0]), int(rounding.outputs[0])
-    held = copy.copy(graph.tensors[clipped])
-    graph.tensors.append(held)
-    back = schema.OperatorT()
-    back.opcodeIndex = operator_code(model, _BUILTIN.DEQUANTIZE, 1)
-    back.inputs, back.outputs = [rounded], [len(graph.tensors) - 1]
+    graph.tensors.append(copy.copy(graph.tensors[clipped]))
+    held = len(graph.tensors) - 1
+    back = edges.restating(model, _BUILTIN.DEQUANTIZE, rounded, held)
     rounding.inputs = [int(graph.operators[split.clips[0]].inputs[0])]
-    rest.inputs = [int(rest.inputs[0]), len(graph.tensors) - 1]
+    rest.inputs = [int(rest.inputs[0]), held]
     gone: dict[int, list[Any]] = {position: [] for position in (*split.clips, split.rounding)}
     return gone | {split.clips[-1]: [rounding, back]}
 
@@ -129,12 +128,4 @@ def _constant(model: Any, graph: Any, tensor: int) -> float | None:
 
 def _read_once(graph: Any, tensor: int, last: int) -> bool:
     """Whether a value between two clips has no other reader; the last clip's readers are looked at by themselves."""
-    return tensor == last or len(_readers(graph, tensor)) == 1
-
-
-def _maker(graph: Any, tensor: int) -> int | None:
-    return next((i for i, o in enumerate(graph.operators) if tensor in [int(value) for value in o.outputs]), None)
-
-
-def _readers(graph: Any, tensor: int) -> list[int]:
-    return [index for index, operator in enumerate(graph.operators) if tensor in [int(v) for v in operator.inputs]]
+    return tensor == last or len(edges.readers(graph, tensor)) == 1
