@@ -19,7 +19,7 @@ from toolkit.engine.spectrogram import reference_spectrogram
 from toolkit.errors import EngineError
 from toolkit.text.front_end import Phones, aligned_phones_of, refuse_unread
 from toolkit.text.sentences import ENDS
-from toolkit.text.vocabulary import Vocabulary, spread_features
+from toolkit.text.vocabulary import Vocabulary, features_of_phones
 
 SSL_RATE_HZ, STYLE_RATE_HZ = 16000, 32000
 # Upstream counts 0.3 s at 32 kHz and appends them to sound at 16 kHz: 0.6 s. Codes of speech alone would be others.
@@ -120,6 +120,7 @@ def prompt_phones(text: str, language: str, symbols: int) -> Phones:
 
 def phone_features(networks: Networks, phones: Phones) -> np.ndarray | None:
     """Text features of each phone, ``[width, phones]``; none without BERT, or where the language has none."""
-    if networks.vocabulary is None or not phones.characters:
+    vocabulary = networks.vocabulary
+    if vocabulary is None or not phones.characters:
         return None
-    return spread_features(networks.text(networks.vocabulary.tokens(phones.characters)), phones.counts)
+    return features_of_phones(phones, lambda text: networks.text(vocabulary.tokens(text)))

@@ -12,7 +12,7 @@ from toolkit.engine.loading import GraphLoader
 from toolkit.engine.speaking import Sentence
 from toolkit.errors import EngineError
 from toolkit.text.front_end import Phones, unread_note
-from toolkit.text.vocabulary import spread_features
+from toolkit.text.vocabulary import features_of_phones
 
 
 def read_sentences(
@@ -47,12 +47,12 @@ def read_sentences(
 
 
 def _features(bundle: Bundle, loader: GraphLoader, phones: Phones) -> tuple[np.ndarray | None, str]:
-    if bundle.vocabulary is None or not bundle.of_kind("bert"):
+    vocabulary = bundle.vocabulary
+    if vocabulary is None or not bundle.of_kind("bert"):
         return None, "the bundle has no BERT (convert with --bert)"
     try:
-        read = read_characters(bundle, loader, bundle.vocabulary.tokens(phones.characters))
+        return features_of_phones(phones, lambda text: read_characters(bundle, loader, vocabulary.tokens(text))), ""
     except EngineError as error:
         if error.code != "engine/memory-bound":
             raise
         return None, f"BERT does not fit the {error.where} (raise --memory-mb)"
-    return spread_features(read, phones.counts), ""

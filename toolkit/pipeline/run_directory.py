@@ -101,11 +101,15 @@ def teachers_folder(out: Path) -> Path:
 
 def refuse_foreign_directory(out: Path, *, what: str = "run", mark: str = MANIFEST) -> None:
     """Raises InputError when ``out`` holds anything but an earlier ``what``, known by the file ``mark``."""
-    if not out.exists():
+    try:  # listed once: another run may be moving it away
+        found = {path.name for path in out.iterdir()}
+    except FileNotFoundError:
         return
-    if not out.is_dir():
-        raise InputError("is a file, not a directory", code="output/exists", where=str(out), hint="use another --out")
-    if any(out.iterdir()) and not (out / mark).is_file():
+    except NotADirectoryError:
+        raise InputError(
+            "is a file, not a directory", code="output/exists", where=str(out), hint="use another --out"
+        ) from None
+    if found and mark not in found:
         raise InputError(
             f"holds files that are not an earlier {what} (no {mark})",
             code="output/exists",

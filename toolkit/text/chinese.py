@@ -3,7 +3,8 @@
 Upstream reads polyphonic characters with a model (G2PW) that no package carries; here pypinyin's phrases do, which is
 upstream's own way without that model. The syllable table and the erhua rules are facts of its training data
 (GPT-SoVITS, MIT licence; PaddleSpeech, Apache-2.0). Of 2,500 sentences of random words 22 differ from upstream without
-G2PW, in one tone each: it has edited PaddleSpeech's lists of unstressed words. Latin letters are not read.
+G2PW, in one tone each: it has edited PaddleSpeech's lists of unstressed words.
+Latin letters are not read here: `mixed` hands them to the English front end.
 """
 
 from __future__ import annotations

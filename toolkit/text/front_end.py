@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
 from converters.errors import ExtraMissing
 from toolkit.errors import EngineError
+from toolkit.text.mixed import runs_of
 from toolkit.text.symbols import PUNCTUATION, ids_of, symbol_ids
 from toolkit.text.unread import unread
 
@@ -19,20 +20,33 @@ INSTALL = "pip install 'flowlite-toolkit[text]'"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Characters:
+    """A run of a sentence that text features exist for (zh).
+
+    Attributes:
+        start: place of its first phone in the sentence.
+        text: the characters.
+        counts: phones of each.
+    """
+
+    start: int
+    text: str
+    counts: list[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Phones:
     """Phones of one sentence.
 
     Attributes:
         ids: of the phones.
-        characters: what they are of, where text features exist for the language (zh); empty elsewhere.
-        counts: phones of each character.
-        unread: what the language's front end has no phones for, e.g. Chinese characters in English; left out.
+        characters: what they are of, run by run, where text features exist for the language; empty elsewhere.
+        unread: what no front end has phones for, e.g. Chinese characters in English; left out.
         spoken: whether anything but marks is said.
     """
 
     ids: list[int]
-    characters: str = ""
-    counts: list[int] = field(default_factory=list)
+    characters: tuple[Characters, ...] = ()
     unread: tuple[str, ...] = ()
     spoken: bool = True
 
@@ -47,7 +61,7 @@ def aligned_phones_of(text: str, language: str, count: int) -> Phones:
 
     Args:
         text: with a mark at its end, as ``sentences_of`` gives it.
-        language: one of ``LANGUAGES``.
+        language: one of ``LANGUAGES``; English in a sentence of another is read as English, as upstream does.
         count: number of symbols the model knows.
 
     Raises:
@@ -62,16 +76,27 @@ def aligned_phones_of(text: str, language: str, count: int) -> Phones:
             hint=f"one of {', '.join(LANGUAGES)}, or give --phones",
         )
     single = re.sub(r" {2,}", " ", text)
-    symbols, characters, counts = LANGUAGES[language](single)
+    runs = runs_of(single, language)
+    symbols, characters = _read(runs)
     if len(symbols) < _FEWEST:
-        symbols, characters, counts = LANGUAGES[language]("." + single)
+        symbols, characters = _read(runs_of("." + single, language))
     return Phones(
         ids=ids_of(symbols, count),
         characters=characters,
-        counts=counts,
-        unread=unread(single, language),
+        unread=tuple(dict.fromkeys(word for of, run in runs for word in unread(run, of))),
         spoken=bool(set(symbols) & symbol_ids(count).keys() - _SILENT),
     )
+
+
+def _read(runs: Iterable[tuple[str, str]]) -> tuple[list[str], tuple[Characters, ...]]:
+    symbols: list[str] = []
+    characters: list[Characters] = []
+    for language, run in runs:
+        said, text, counts = LANGUAGES[language](run)
+        if text:
+            characters.append(Characters(start=len(symbols), text=text, counts=counts))
+        symbols += said
+    return symbols, tuple(characters)
 
 
 def unread_note(text: str, phones: Phones) -> str:

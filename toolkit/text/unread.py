@@ -1,6 +1,6 @@
 """What of a text a language's front end has no phones for, so that nobody takes it for said.
 
-Upstream drops such letters without a word: Chinese characters in English, Latin letters in Chinese.
+Upstream drops such letters without a word: Chinese characters in English, Cyrillic in Chinese.
 """
 
 from __future__ import annotations

@@ -6,13 +6,14 @@ look-up. Source: ``vocab.txt`` of Hugging Face's BERT files; ``inference_webui.p
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from toolkit.errors import EngineError
+from toolkit.text.front_end import Phones
 
 _MOST_BYTES = 8 << 20
 _MARKED = ("[UNK]", "[CLS]", "[SEP]")
@@ -64,6 +65,26 @@ def read_vocabulary(path: Path) -> Vocabulary:
         )  # fmt: skip
     single = {token: number for token, number in ids.items() if len(token) == 1}
     return Vocabulary(ids=single, unknown=ids["[UNK]"], begin=ids["[CLS]"], end=ids["[SEP]"])
+
+
+def features_of_phones(phones: Phones, read: Callable[[str], np.ndarray]) -> np.ndarray:
+    """Text features of a sentence's phones; zeros where it is in a language without, as upstream has it.
+
+    Args:
+        phones: of a sentence with characters.
+        read: features of a run of characters, ``[width, characters + 2]``.
+
+    Returns:
+        ``[width, phones] float32``.
+
+    Raises:
+        EngineError: a run has not as many characters as it has features.
+    """
+    spread = [(run.start, spread_features(read(run.text), run.counts)) for run in phones.characters]
+    found = np.zeros((len(spread[0][1]), len(phones.ids)), np.float32)
+    for start, features in spread:
+        found[:, start : start + features.shape[1]] = features
+    return found
 
 
 def spread_features(features: np.ndarray, counts: Sequence[int]) -> np.ndarray:

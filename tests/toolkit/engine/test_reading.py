@@ -8,11 +8,12 @@ import pytest
 from tests.toolkit.engine.toy_model import toy_bundle
 from toolkit.engine import reading
 from toolkit.errors import EngineError
-from toolkit.text.front_end import Phones
+from toolkit.text.front_end import Characters, Phones
 from toolkit.text.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(ids={"你": 4, "好": 5}, unknown=1, begin=2, end=3)
-WRITTEN = [("你好", Phones(ids=[1, 2, 3, 4], characters="你好", counts=[2, 2])), ("hi", Phones(ids=[5, 6]))]
+SAID = Characters(start=0, text="你好", counts=[2, 2])
+WRITTEN = [("你好", Phones(ids=[1, 2, 3, 4], characters=(SAID,))), ("hi", Phones(ids=[5, 6]))]
 
 
 class _Bundle:

@@ -1,11 +1,13 @@
 """A run directory appears whole or not at all."""
 
+import shutil
 import threading
+from pathlib import Path
 
 import pytest
 
 from converters.errors import InputError
-from toolkit.pipeline.run_directory import MANIFEST, building
+from toolkit.pipeline.run_directory import MANIFEST, building, refuse_foreign_directory
 
 
 def _leftovers(folder):
@@ -92,6 +94,20 @@ def test_two_runs_in_one_directory_leave_one_of_them_whole(tmp_path):
     name, number = found["part"].split()
     assert f'"by": "{name}"' in found[MANIFEST] and f'"number": {number}' in found[MANIFEST]
     assert _leftovers(tmp_path) == []
+
+
+def test_a_run_that_is_moved_away_while_it_is_looked_at_is_no_foreign_directory(tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    with building(out) as run:
+        run.write_json(MANIFEST, {})
+    listed = Path.iterdir
+
+    def moved_away(path):
+        shutil.rmtree(path)
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", moved_away)
+    refuse_foreign_directory(out)
 
 
 def test_the_race_catches_a_swap_that_looks_before_it_renames(tmp_path, monkeypatch):

