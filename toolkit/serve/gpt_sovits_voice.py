@@ -22,6 +22,7 @@ from toolkit.serve.recorder import Recorder
 from toolkit.serve.vits_voice import seed_of
 from toolkit.voices.database import VoiceDatabase
 
+_ON_PYTHON = "Text, tokens and noise come from Python; from there on the browser goes by itself."
 _VOCODERS = ("vocoder", "vocoder_stream")
 
 
@@ -77,7 +78,8 @@ class GptSovitsVoice:
         phones = "" if text else asked.get("phones", "") or self._phones
         written = written_sentences(self._bundle, text, phones, self._voice.language, "cut5")
         self._recorder.forget()
-        sentences = read_sentences(self._bundle, self._loader, written, [])
+        notes: list[str] = []
+        sentences = read_sentences(self._bundle, self._loader, written, notes)
         waves: dict[int, list[np.ndarray]] = {}
         for piece in self._engine.speak(self._voice, sentences, seed=seed):
             if piece.rung != "pause":
@@ -90,7 +92,7 @@ class GptSovitsVoice:
             label=f"{self._bundle.label} as {self._user_id}",
             said=text or phones,
             ways=("phones", "text"),
-            on_python="Text, tokens and noise come from Python; from there on the browser goes by itself.",
+            on_python=" ".join((_ON_PYTHON, *(f"Note: {note}." for note in notes))),
             sample_rate_hz=self._bundle.sample_rate_hz,
             graphs=tuple(_graph(self._bundle, fact, self._idle(fact, first)) for fact in self._bundle.graphs.values()),
             calls=tuple(first.values()),

@@ -116,7 +116,7 @@ class Spoken:
         label: the bundle.
         said: what is said, for a person to read.
         ways: what may be asked for at ``/sentence``, e.g. ``text``.
-        on_python: what stays on the Python side, in a sentence.
+        on_python: what stays on the Python side, in a sentence, and what of the text was not read.
         sample_rate_hz: of the audio.
         graphs: every graph of the bundle.
         calls: at most one of each graph.

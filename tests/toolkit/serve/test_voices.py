@@ -17,6 +17,7 @@ from toolkit.serve import recorder
 from toolkit.serve.gpt_sovits_voice import GptSovitsVoice
 from toolkit.serve.packing import MAGIC, Spoken, Stage, pack
 from toolkit.serve.vits_voice import VitsVoice
+from toolkit.text.front_end import Phones
 from toolkit.voices.database import VoiceDatabase
 
 
@@ -151,6 +152,14 @@ def test_stages_of_a_gpt_sovits_voice_give_its_samples(as_anna, phones):
 
 def _wanted(fact, feeds):
     return {name: feeds[name] for name, tensor in fact.tensors.items() if tensor.role == "input"}
+
+
+@pytest.mark.parametrize("unread", [(), ("Привет",)])
+def test_what_is_not_read_is_told_beside_the_sound(as_anna, monkeypatch, unread):
+    written = [("Good morning.", Phones(ids=[1, 2, 3, 4, 5, 6], unread=unread))]
+    monkeypatch.setattr("toolkit.serve.gpt_sovits_voice.written_sentences", lambda *asked: written)
+    told = as_anna.speak({"text": "Good morning."}).on_python
+    assert ("Note: not read, and left out: Привет" in told) is bool(unread)
 
 
 def test_a_token_step_is_sent_with_the_cache_it_had(as_anna):
