@@ -6,7 +6,7 @@ Run by hand, on a quiet machine; pytest does not collect it:
 
 Writes ``VERSION.ckpt``, ``VERSION.pth`` and ``VERSION-anna.npz`` (a seeded voice) into ``--out`` where they are
 missing, converts them as a user would, with everything after ``--`` handed to ``toolkit convert``, and samples the
-memory of the whole process tree (resident, shared pages counted once for each process) four times a second. The run's
+memory of the whole process tree (pages that are shared counted once) four times a second. The run's
 own results add how well each float graph agrees with torch, and how long its stages took. The weights are random: they
 say what a model costs, never how it sounds.
 """
@@ -65,11 +65,11 @@ def write_pair(folder: Path, version: str) -> tuple[Path, Path, Path]:
 
 
 def tree_bytes(process: psutil.Process) -> int:
-    """Resident memory of a process and all below it."""
+    """Memory of a process and all below it, shared pages once: a fork has its parent's until it starts a program."""
     total = 0
     for one in (process, *process.children(recursive=True)):
         try:
-            total += one.memory_info().rss
+            total += one.memory_full_info().pss
         except psutil.NoSuchProcess:
             continue  # it ended between being listed and being asked
     return total
