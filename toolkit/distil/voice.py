@@ -82,10 +82,11 @@ def student_config(teacher: VitsConfig, settings: DistilVoice) -> VitsConfig:
         encoder = replace(encoder, filter_channels=settings.encoder.filter_channels, layers=layers)
     if settings.flow is not None:
         layers = settings.flow.layers or len(flow.dilations)
-        _no_larger("flow.hidden", settings.flow.hidden, flow.hidden)
+        _no_larger("flow.hidden", settings.flow.hidden, min(flow.hidden, *map(min, flow.gate_widths)))
         _no_larger("flow.layers", layers, len(flow.dilations))
         kept = torch.linspace(0, len(flow.dilations) - 1, layers).round().long().tolist()
-        flow = replace(flow, hidden=settings.flow.hidden, dilations=tuple(flow.dilations[place] for place in kept))
+        dilations = tuple(flow.dilations[place] for place in kept)
+        flow = replace(flow, hidden=settings.flow.hidden, dilations=dilations, gates=None)
     durations = teacher.durations
     if settings.durations is not None:
         asked_for = settings.durations
