@@ -193,7 +193,7 @@ class VoiceStages:
         return self._shrunk(DISTIL, STUDENT, done, student.model_dump(mode="json"), settings)
 
     def _pruned(self, settings: PruneVoice, before: Made) -> Made:
-        """The voice of the stage before with a smaller text encoder.
+        """The voice of the stage before with a smaller text encoder, and flow where the recipe asks for it.
 
         Raises:
             DataError: the voice is not English and there is no data, or the data holds too little.

@@ -23,10 +23,12 @@ class Coupling(nn.Module):
         config: sizes.
         style: channels of the style vector; 0 where it is folded into biases.
         exchanged: the second half is kept and the first moved.
-        gates: of each WaveNet layer.
+        gates: of each WaveNet layer, where they are not as many as its channels.
     """
 
-    def __init__(self, config: FlowConfig, style: int, *, exchanged: bool, gates: tuple[int, ...]) -> None:
+    def __init__(
+        self, config: FlowConfig, style: int, *, exchanged: bool, gates: tuple[int, ...] | None = None
+    ) -> None:
         super().__init__()
         self.half, self.exchanged = config.channels // 2, exchanged
         self.pre = nn.Conv1d(self.half, config.hidden, 1)
