@@ -10,7 +10,7 @@ import typer
 
 from toolkit.cli.render import Terminal
 from toolkit.cli.unused_options import refuse_unused
-from toolkit.recipe.shrinking import PROTECTED, Prune, checked, pruning_of_voice
+from toolkit.recipe.shrinking import PROTECTED, PROTECTED_PARTS, Prune, checked, pruning_of_voice
 
 
 def prune(
@@ -34,9 +34,16 @@ def prune(
     encoder: float | None = typer.Option(
         None, help="SoVITS: share of the text encoder's feed-forward channels, at most 0.3 (0.05)."
     ),
+    flow: float | None = typer.Option(
+        None,
+        help="Voice: share of the gates of the flow's WaveNets to take out, after the encoder's rounds (0); with "
+        "--unprotect flow. With --mlp 0 the encoder stays as it is.",
+    ),
     round_ratio: float = typer.Option(0.05, "--round", help="Share of the original that goes in a round."),
     importance: Literal["taylor", "magnitude"] = typer.Option("taylor", help="How channels and heads are ranked."),
-    steps: int | None = typer.Option(None, min=0, help="Training steps after each round (40; voice: 60)."),
+    steps: int | None = typer.Option(
+        None, min=0, help="Training steps after each round (40; voice: 60, its flow: 120)."
+    ),
     batch: int | None = typer.Option(None, min=1, help="Sentences a step (16; voice: 12)."),
     rate: float | None = typer.Option(None, help="Largest learning rate (3e-4; voice: 2e-4)."),
     teacher: bool | None = typer.Option(
@@ -57,13 +64,16 @@ def prune(
         "--set",
         metavar="KEY=VALUE",
         help="Voice: change a setting, gates among them: mos_drop_max, speaker_cosine_loss_max, prior_snr_db_min, "
-        "frames_error_max; utterances=0 listens to no round.",
+        "frames_error_max, latent_snr_db_min; flow_training.learning_rate=1e-5; utterances=0 listens to no round.",
     ),
     teacher_voice: Path | None = typer.Option(
         None, help="Of a student that is pruned: the voice it was made of, where it is not found by itself."
     ),
     protect: list[str] = typer.Option(
         list(PROTECTED), help="Globs over tensor names that must stay as they are; repeat for several."
+    ),
+    unprotect: list[str] = typer.Option(
+        [], metavar="flow", help="Voice: a part that may be pruned although it is protected otherwise."
     ),
     control: bool = typer.Option(
         False, "--control", help="GPT: also train the whole model for as many steps with that loss, to compare."
@@ -80,7 +90,9 @@ def prune(
     held-out sentences; pruning stops at the gate and the smallest model that passed is kept. A VITS voice's text
     encoder is pruned in the same way: it learns what the voice given says of sentences, and every round is held to that
     voice by its prior, its durations and its sound. A SoVITS checkpoint loses a few channels of its text encoder,
-    without training. Flow and decoder are protected in all of them. An interrupted run goes on where it was.
+    without training. Flow and decoder are protected in all of them; with --unprotect flow a voice's flow is pruned
+    after its encoder, held to what the flow given makes of the same prior samples. An interrupted run goes on where it
+    was.
     """
     from toolkit.pipeline.prune_voice import prune_voice_file
     from toolkit.pipeline.shrink_semantic import DEFAULT_CORPUS, DEFAULT_MODEL, prune_checkpoint
@@ -92,18 +104,19 @@ def prune(
     training = _given(steps=steps, batch=batch, learning_rate=rate)
     shared: dict[str, Any] = {
         **_given(mlp_ratio=mlp), "heads_ratio": heads, "round_ratio": round_ratio, "importance": importance,
-        "protect": list(protect), "seed": seed,
+        "protect": _protected(protect, unprotect), "seed": seed,
     }  # fmt: skip
     if voice:
         refuse_unused({"encoder": encoder, "teacher": teacher, "temperature": temperature, "alpha": alpha,
                        "max-rise": max_rise, "control": control or None}, "a voice")  # fmt: skip
-        asked = pruning_of_voice(tuple(change), shared, training)
+        asked = pruning_of_voice(tuple(change), shared | _given(flow_ratio=flow), training)
         with Terminal(quiet=quiet) as listener:
             done = prune_voice_file(
                 str(model), asked, out, listener, data=data, teacher=teacher_voice, cache=cache, threads=threads
             )
     else:
-        refuse_unused({"set": change or None, "teacher-voice": teacher_voice}, "a checkpoint of GPT-SoVITS")
+        refuse_unused({"set": change or None, "teacher-voice": teacher_voice, "flow": flow,
+                       "unprotect": unprotect or None}, "a checkpoint of GPT-SoVITS")  # fmt: skip
         if not sovits:
             refuse_unused({"encoder": encoder}, "a GPT checkpoint")
         if told and teacher is False:
@@ -129,6 +142,16 @@ def prune(
                 )
     typer.echo(json.dumps(done.result, indent=1) if as_json else done.verdict)
     return 0 if done.passed else 1
+
+
+def _protected(protect: list[str], unprotect: list[str]) -> list[str]:
+    """The globs without those of the parts that may be pruned."""
+    for part in unprotect:
+        if PROTECTED_PARTS.get(part) not in protect:
+            known = [name for name, glob in PROTECTED_PARTS.items() if glob in protect]
+            raise typer.BadParameter(f"--unprotect {part}: protected are {', '.join(known) or 'no parts'}")
+    lifted = {PROTECTED_PARTS[part] for part in unprotect}
+    return [glob for glob in protect if glob not in lifted]
 
 
 def _given(**values: Any) -> dict[str, Any]:

@@ -24,7 +24,7 @@ def start_flow(student: ResidualCouplingFlow, teacher: ResidualCouplingFlow, z_p
     """Fills a student's weights.
 
     Args:
-        student: as many couplings of the same kernel; hidden channels and layers at most the teacher's.
+        student: as many couplings of the same kernel; hidden channels, gates and layers at most the teacher's.
         teacher: gives the weights.
         z_p: prior samples ``[batch, channels, frames]`` to fit on, 0 where the mask is.
         mask: ``[batch, 1, frames]``.
@@ -93,12 +93,13 @@ def _start_gates(
     place, layer = places
     weight, bias = told.in_layers[layer].weight, told.in_layers[layer].bias
     writes = told.res_skip_layers[layer].weight[..., 0].square().sum(0)
-    units = largest(acted.square().mean((0, 2)) * writes, net.hidden)
-    rows = torch.cat([units, units + told.hidden])
+    width = net.gates[place]
+    units = largest(acted.square().mean((0, 2)) * writes, width)
+    rows = torch.cat([units, units + told.gates[layer]])
     net.in_layers[place].weight.copy_(torch.einsum("oik,ij->ojk", weight[rows], basis))
     net.in_layers[place].bias.copy_(bias[rows])
     gates = net.in_layers[place](x)
-    return torch.tanh(gates[:, : net.hidden]) * torch.sigmoid(gates[:, net.hidden :])
+    return torch.tanh(gates[:, :width]) * torch.sigmoid(gates[:, width:])
 
 
 def _traced(coupling: ResidualCoupling, kept: Tensor, mask: Tensor, valid: Tensor) -> _Trace:
@@ -107,8 +108,8 @@ def _traced(coupling: ResidualCoupling, kept: Tensor, mask: Tensor, valid: Tenso
     streams, acts, means = [], [], []
     total = torch.zeros_like(x)
     for place, (in_layer, res_skip) in enumerate(zip(net.in_layers, net.res_skip_layers, strict=True)):
-        gates = in_layer(x)
-        acted = torch.tanh(gates[:, :hidden]) * torch.sigmoid(gates[:, hidden:])
+        gates, width = in_layer(x), net.gates[place]
+        acted = torch.tanh(gates[:, :width]) * torch.sigmoid(gates[:, width:])
         both = res_skip(acted)
         streams.append(x)
         acts.append(acted)

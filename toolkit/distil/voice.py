@@ -35,6 +35,7 @@ from toolkit.distil.voice_teacher import (
 from toolkit.errors import RecipeError
 from toolkit.models.vits import parts
 from toolkit.models.vits.config import DurationsConfig, VitsConfig
+from toolkit.models.vits.flow import ResidualCouplingFlow
 from toolkit.models.voice import Teacher, TorchDurations, Voice
 from toolkit.recipe.shrinking import DistilVoice
 from toolkit.train.loop import asked, batch_places, train_module, training_settings, weights_digest
@@ -82,10 +83,11 @@ def student_config(teacher: VitsConfig, settings: DistilVoice) -> VitsConfig:
         encoder = replace(encoder, filter_channels=settings.encoder.filter_channels, layers=layers)
     if settings.flow is not None:
         layers = settings.flow.layers or len(flow.dilations)
-        _no_larger("flow.hidden", settings.flow.hidden, flow.hidden)
+        _no_larger("flow.hidden", settings.flow.hidden, min(flow.hidden, *map(min, flow.gate_widths)))
         _no_larger("flow.layers", layers, len(flow.dilations))
         kept = torch.linspace(0, len(flow.dilations) - 1, layers).round().long().tolist()
-        flow = replace(flow, hidden=settings.flow.hidden, dilations=tuple(flow.dilations[place] for place in kept))
+        dilations = tuple(flow.dilations[place] for place in kept)
+        flow = replace(flow, hidden=settings.flow.hidden, dilations=dilations, gates=None)
     durations = teacher.durations
     if settings.durations is not None:
         asked_for = settings.durations
@@ -263,13 +265,7 @@ def _distil_flow(
 
     def loss_of(step: int) -> Tensor:
         places = batch_places(lengths, how.batch, how.seed, step)
-        stages, mask = side_by_side([latents[place] for place in places])
-        outputs = flow_stages(student, stages[:, 0], mask)
-        total = stages.new_zeros(())
-        for number, output in enumerate(outputs, 1):
-            error = ((output - stages[:, number]).square() * mask).sum() / (mask.sum() * output.shape[1])
-            total = total + error * (1.0 if number == len(outputs) else _STAGE_WEIGHT)
-        return total
+        return latent_distance(student, *side_by_side([latents[place] for place in places]))
 
     identity = f"flow {known.digest} {asked(how)} {weights_digest(student)}"
     return tuple(
@@ -278,6 +274,22 @@ def _distil_flow(
             on_progress=lambda step, of, loss: told("flow", step, of, f"loss {loss:.4f}"),
         )
     )  # fmt: skip
+
+
+def latent_distance(flow: ResidualCouplingFlow, stages: Tensor, mask: Tensor) -> Tensor:
+    """How far a flow is from another's couplings: squared distance after each, mean over frames and channels, summed.
+
+    Args:
+        flow: as many couplings.
+        stages: prior samples and what the other makes of them ``[batch, 1 + couplings, channels, frames]``.
+        mask: ``[batch, 1, frames]``.
+    """
+    outputs = flow_stages(flow, stages[:, 0], mask)
+    total = stages.new_zeros(())
+    for number, output in enumerate(outputs, 1):
+        error = ((output - stages[:, number]).square() * mask).sum() / (mask.sum() * output.shape[1])
+        total = total + error * (1.0 if number == len(outputs) else _STAGE_WEIGHT)
+    return total
 
 
 def _student(teacher: Voice, config: VitsConfig, modules: Mapping[str, nn.Module]) -> Voice:

@@ -43,7 +43,7 @@ _COUNTS: Final = ("layers", "couplings", "blocks", "stages")
 _MAY_BE_EMPTY: Final = ("stages.blocks", "stages.dilations")
 """A light decoder's stage need not have residual blocks."""
 _TRIED_LENGTH: Final = 64
-_LEFT_OUT: Final = {"encoder": ("attention",)}
+_LEFT_OUT: Final = {"encoder": ("attention",), "flow": ("gates",)}
 """Sizes that are not in the header where they are ``None``: files from before they were there read, and stay the same.
 """
 _SHA256: Final = r"^[0-9a-f]{64}$"
@@ -122,13 +122,13 @@ def header_of(voice: Voice) -> VoiceHeader:
         durations={"kind": "stochastic"}
         if config.durations is None
         else {"kind": "deterministic", **asdict(config.durations)},
-        flow={"kind": "coupling", **asdict(config.flow)},
+        flow={"kind": "coupling", **_told(config.flow, "flow")},
         decoder={"kind": kind_of_decoder(config.generator).name, **asdict(config.generator)},
         teacher=None if teacher is None else _Teacher(**{**asdict(teacher), "sources": dict(teacher.sources)}),
     )
 
 
-def _told(config: EncoderConfig, part: str) -> dict[str, Any]:
+def _told(config: EncoderConfig | FlowConfig, part: str) -> dict[str, Any]:
     return {name: size for name, size in asdict(config).items() if size is not None or name not in _LEFT_OUT[part]}
 
 

@@ -1,4 +1,4 @@
-"""``toolkit prune`` on a VITS voice: a run directory with the voice whose text encoder is smaller."""
+"""``toolkit prune`` on a VITS voice: a run directory with a voice whose encoder, and flow where asked, are smaller."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from toolkit.recipe.shrinking import PruneVoice
 
 if TYPE_CHECKING:
     from toolkit.models.voice import Voice
-    from toolkit.prune.rounds import Round
+    from toolkit.prune.rounds import Pruned, Round
     from toolkit.prune.voice_fidelity import Hear, VoiceFidelity
 
 PRUNED: Final = "pruned"
@@ -39,7 +39,7 @@ def prune_voice_file(
     cache: Path | None = None,
     threads: int = 1,
 ) -> Shrunk:
-    """Prunes a voice's text encoder round by round and writes the smallest voice that passed the gates.
+    """Prunes a voice round by round, part by part, and writes the smallest voice that passed the gates.
 
     Args:
         model: ``joe``, a Piper ``.onnx`` or a voice file.
@@ -56,7 +56,7 @@ def prune_voice_file(
         DataError: the voice is not English and there is no data, or the data holds too little.
         RecipeError: something protected would be cut.
         ExtraMissing: it is to be heard, and a judge is not installed.
-        GateFailed: not even the first round passed, or something protected changed; nothing is written.
+        GateFailed: not even a part's first round passed, or something protected changed; nothing is written.
     """
     from toolkit.prune.voice import prune_voice
 
@@ -77,18 +77,19 @@ def prune_voice_file(
                 cache=cache or teachers_folder(out),
                 checkpoint_dir=resume,
                 on_teacher=lambda n, of: listener.progress("pruning", n, of, "sentences known"),
-                on_round=lambda fact, total: listener.warning(_round_line(fact, total)),
+                on_round=lambda part, fact, total: listener.warning(_round_line(part, fact, total)),
                 on_step=lambda step, of, loss: listener.progress("pruning", step, of, f"loss {loss:.4f}"),
             )
-            stage.fact = f"round {done.best} of {len(done.rounds)} kept"
-        if not done.best:
+            stage.fact = ", ".join(f"{part}: {_kept(each)}" for part, each in done.parts.items())
+        if done.quality is None:
+            found = "; ".join(f"{part}: {_said(part, each.rounds[0].quality)}" for part, each in done.parts.items())
             raise GateFailed(
-                f"the first round did not hold: {_said(done.rounds[0].quality)}",
+                f"the first round did not hold: {found}",
                 code="prune/no-round",
                 where=model,
                 hint="train more each round (--set training.steps=N), cut less (--round), or allow more (--set GATE=X)",
             )
-        pruned, kept = done.model, done.rounds[done.best - 1]
+        pruned = done.model
         with clock.stage("judgement in float") as stage:
             heard = judged(pruned, reference, settings.utterances, listener)
             found = heard.found if heard else NOT_HEARD
@@ -97,12 +98,12 @@ def prune_voice_file(
         "settings": settings.model_dump(mode="json"),
         "against": reference.name,
         "given": {"float32_bytes": voice.float32_bytes, "weights": weights_of(voice), **_sizes(voice)},
-        "rounds": [asdict(each) for each in done.rounds],
-        "kept_round": done.best,
+        "rounds": [{"part": part, **asdict(each)} for part, one in done.parts.items() for each in one.rounds],
+        "kept_rounds": {part: each.best for part, each in done.parts.items()},
         "pruned": {"float32_bytes": pruned.float32_bytes, "weights": weights_of(pruned), **_sizes(pruned)},
-        "fidelity": asdict(kept.quality),
-        "protected_tensors_unchanged": _protected(voice, settings),
-        "passed": done.rounds[-1].passed,
+        "fidelity": asdict(done.quality),
+        "protected_tensors_unchanged": done.protected,
+        "passed": done.complete,
         **found,
     }
     path = write_voice_run(out, PRUNED, pruned, result, heard, source)
@@ -146,51 +147,78 @@ def _hearing(given: Voice, utterances: int, listener: Listener) -> Hear:
     return hear
 
 
-def _protected(voice: Voice, settings: PruneVoice) -> int:
-    """How many tensors are protected; every round has compared them bit for bit."""
-    from toolkit.prune.protection import is_protected
-
-    names = [name for part in voice.part_names for name in voice.modules[part].state_dict()]
-    return sum(is_protected(name, settings.protect) for name in names)
-
-
 def _sizes(voice: Voice) -> dict[str, Any]:
-    encoder = voice.config.encoder
-    return {"inners": list(encoder.inners), "heads": encoder.heads}
+    encoder, flow = voice.config.encoder, voice.config.flow
+    return {"inners": list(encoder.inners), "heads": encoder.heads, "gates": [list(each) for each in flow.gate_widths]}
 
 
-def _said(found: VoiceFidelity) -> str:
+def _kept(done: Pruned[Voice, VoiceFidelity]) -> str:
+    return f"round {done.best} of {len(done.rounds)} kept"
+
+
+def _said(part: str, found: VoiceFidelity) -> str:
     heard = "" if found.mos_drop is None else f", distillmos {-found.mos_drop:+.3f}"
     heard += "" if found.speaker_cosine is None else f", resemblyzer_cosine {found.speaker_cosine:.3f}"
+    if part == "flow":
+        return f"latent {found.latent_snr_db:.1f} dB{heard}"
     return f"prior {found.prior_snr_db:.1f} dB, durations {found.frames_error:.2f} frames off{heard}"
 
 
-def _round_line(fact: Round[VoiceFidelity], total: int) -> str:
+def _round_line(part: str, fact: Round[VoiceFidelity], total: int) -> str:
+    left, cut = f"{sum(fact.inners):,} channels, {fact.heads} heads", fact.cut.prior_snr_db
+    if part == "flow":
+        left, cut = f"{sum(fact.inners):,} gates", fact.cut.latent_snr_db
     return (
-        f"round {fact.number} of {total}: {sum(fact.inners):,} channels, {fact.heads} heads, cut "
-        f"{fact.cut.prior_snr_db:.1f} dB, trained: {_said(fact.quality)}, {held_or_not(fact.passed)}"
+        f"{part}, round {fact.number} of {total}: {left}, cut {cut:.1f} dB, trained: {_said(part, fact.quality)}, "
+        f"{held_or_not(fact.passed)}"
     )
 
 
 def _verdict(path: Path, result: dict[str, Any], settings: PruneVoice) -> str:
-    given, pruned, rounds = result["given"], result["pruned"], result["rounds"]
-    kept = "held to the target" if result["passed"] else f"round {len(rounds)} did not hold; the one before is kept"
-    fidelity = result["fidelity"]
+    given, pruned, fidelity = result["given"], result["pruned"], result["fidelity"]
     heard = (
         ""
         if fidelity["mos_drop"] is None
         else f", distillmos {-fidelity['mos_drop']:+.3f} (gate -{settings.mos_drop_max}), resemblyzer_cosine "
         f"{fidelity['speaker_cosine']:.3f} (gate {1.0 - settings.speaker_cosine_loss_max:.3f})"
     )
+    smaller = [
+        f"{part} {pruned['weights'][part]:,} weights of {given['weights'][part]:,}" for part in result["kept_rounds"]
+    ]
+    gates = [f"{_list(own)} of {sum(of)}" for own, of in zip(pruned["gates"], given["gates"], strict=True)]
     return "\n".join((
-        f"{path}  {result['file_bytes']:,} bytes in float32; encoder {pruned['weights']['encoder']:,} weights of "
-        f"{given['weights']['encoder']:,}",
+        f"{path}  {result['file_bytes']:,} bytes in float32; {', '.join(smaller)}",
         f"  channels {sum(pruned['inners']):,} of {sum(given['inners']):,} "
-        f"({', '.join(map(str, pruned['inners']))}), heads {pruned['heads']} of {given['heads']} a layer",
-        f"  protected {result['protected_tensors_unchanged']} tensors of {', '.join(settings.protect)} unchanged",
+        f"({_list(pruned['inners'])}), heads {pruned['heads']} of {given['heads']} a layer",
+        *([f"  gates {_total(pruned):,} of {_total(given):,} (couplings: {'; '.join(gates)})"]
+          if "flow" in result["kept_rounds"] else []),
+        f"  protected {result['protected_tensors_unchanged']} tensors of {', '.join(settings.protect) or 'none'} "
+        "unchanged",
         f"  beside the voice given: prior {fidelity['prior_snr_db']:.1f} dB (gate {settings.prior_snr_db_min}), "
-        f"durations {fidelity['frames_error']:.2f} frames off (gate {settings.frames_error_max}){heard}",
-        f"  {kept}",
+        f"durations {fidelity['frames_error']:.2f} frames off (gate {settings.frames_error_max}), latent "
+        f"{fidelity['latent_snr_db']:.1f} dB (gate {settings.latent_snr_db_min}){heard}",
+        *(f"  {line}" for line in _held(result)),
         f"  against {result['against']}: {result['heard']}",
         *(f"  not measured: {reason}" for reason in result["not_measured"]),
     ))  # fmt: skip
+
+
+def _held(result: dict[str, Any]) -> list[str]:
+    """Of each part, whether its rounds came to the target."""
+    lines = []
+    for part, best in result["kept_rounds"].items():
+        last = [each for each in result["rounds"] if each["part"] == part][-1]
+        left = "the one before is kept" if best else "it stays as it was"
+        lines.append(
+            f"{part}: held to the target" if last["passed"]
+            else f"{part}: round {last['number']} did not hold; {left}"
+        )  # fmt: skip
+    return lines
+
+
+def _total(sizes: dict[str, Any]) -> int:
+    return sum(map(sum, sizes["gates"]))
+
+
+def _list(sizes: list[int]) -> str:
+    return ", ".join(map(str, sizes))

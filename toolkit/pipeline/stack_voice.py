@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -193,7 +193,7 @@ class VoiceStages:
         return self._shrunk(DISTIL, STUDENT, done, student.model_dump(mode="json"), settings)
 
     def _pruned(self, settings: PruneVoice, before: Made) -> Made:
-        """The voice of the stage before with a smaller text encoder.
+        """The voice of the stage before with a smaller text encoder, and flow where the recipe asks for it.
 
         Raises:
             DataError: the voice is not English and there is no data, or the data holds too little.
@@ -339,9 +339,13 @@ def _shape(voice: Voice) -> str:
 
     encoder, flow = voice.config.encoder, voice.config.flow
     timed = "stochastic" if voice.config.durations is None else "deterministic"
-    inners = sorted(set(encoder.inners))
-    inner = f"{inners[0]}" if len(inners) == 1 else f"{inners[0]} to {inners[-1]}"
+    gates = "" if flow.gates is None else f", {_range(width for each in flow.gates for width in each)} gates"
     return (
-        f"encoder {encoder.layers} layers, {inner} inner; {timed} durations; flow {flow.hidden} "
-        f"wide; {kind_of_decoder(voice.config.generator).name} decoder"
+        f"encoder {encoder.layers} layers, {_range(encoder.inners)} inner; {timed} durations; flow {flow.hidden} "
+        f"wide{gates}; {kind_of_decoder(voice.config.generator).name} decoder"
     )
+
+
+def _range(sizes: Iterable[int]) -> str:
+    found = sorted(set(sizes))
+    return f"{found[0]}" if len(found) == 1 else f"{found[0]} to {found[-1]}"

@@ -1,8 +1,9 @@
 """What depends on what: every tensor that loses something when one channel or one head goes.
 
 A channel inside a feed-forward block is a row of the first matrix, an entry of its bias and a column of the second. A
-head is its rows of the packed queries, keys and values, their biases, and its columns of the output projection.
-Nothing else in the model sees either, so that removal is exact for what is zero and local for what is not.
+head is its rows of the packed queries, keys and values, their biases, and its columns of the output projection. A gate
+of a WaveNet is the row of its tanh, the row of its sigmoid, their biases, and its column of the layer that writes.
+Nothing else in the model sees any of them, so that removal is exact for what is zero and local for what is not.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ import torch
 from torch import Tensor
 
 from toolkit.models.gpt_sovits.semantic_config import SemanticConfig
-from toolkit.models.vits.config import EncoderConfig
+from toolkit.models.vits.config import EncoderConfig, FlowConfig
 
-Kind = Literal["mlp", "heads"]
+Kind = Literal["mlp", "heads", "gates"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +110,21 @@ def voice_groups(config: EncoderConfig) -> tuple[Group, ...]:
         ]
         out = Member(name=f"{place}.conv_o.weight", axis=1, split=split)
         found.append(Group(place=place, kind="heads", count=config.heads, members=(*into, out)))
+    return tuple(found)
+
+
+def flow_groups(config: FlowConfig) -> tuple[Group, ...]:
+    """Groups of a voice's flow: the gates of every WaveNet layer, couplings as the checkpoint numbers them."""
+    found = []
+    for coupling, widths in enumerate(config.gate_widths):
+        for layer, width in enumerate(widths):
+            net = f"flow.flows.{2 * coupling}.enc"
+            members = (
+                Member(name=f"{net}.in_layers.{layer}.weight", axis=0, split=(2, width), counts=1),
+                Member(name=f"{net}.in_layers.{layer}.bias", axis=0, split=(2, width), counts=1),
+                Member(name=f"{net}.res_skip_layers.{layer}.weight", axis=1, split=(width,)),
+            )
+            found.append(Group(place=f"{net}.in_layers.{layer}", kind="gates", count=width, members=members))
     return tuple(found)
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from toolkit.errors import GateFailed, RecipeError
 from toolkit.prune.groups import Group
+from toolkit.recipe.shrinking import PROTECTED_PARTS
+
+_PARTS: Final = {glob: part for part, glob in PROTECTED_PARTS.items()}
 
 
 def refuse_protected(groups: Iterable[Group], protect: Sequence[str]) -> None:
@@ -26,7 +30,9 @@ def refuse_protected(groups: Iterable[Group], protect: Sequence[str]) -> None:
                     f"{member.name!r} is protected by {found!r}",
                     code="prune/protected",
                     where=group.place,
-                    hint="leave it out of what is pruned, or take the glob out of prune.protect",
+                    hint="leave it out of what is pruned, or allow it: "
+                    + (f"--unprotect {_PARTS[found]}, or " if found in _PARTS else "")
+                    + f"{found!r} taken out of the recipe's prune.protect (of the command's --protect)",
                 )
 
 

@@ -176,7 +176,12 @@ def prune_rounds(
 
 def planned_rounds(settings: Pruning) -> int:
     """Rounds until both shares are gone."""
-    return math.ceil(round(max(settings.mlp_ratio, settings.heads_ratio) / settings.round_ratio, 9))
+    return rounds_for(max(settings.mlp_ratio, settings.heads_ratio), settings)
+
+
+def rounds_for(share: float, settings: Pruning) -> int:
+    """Rounds until a share is gone."""
+    return math.ceil(round(share / settings.round_ratio, 9))
 
 
 def _counted(on_step: StepProgress | None, number: int, total: int) -> StepProgress | None:

@@ -10,7 +10,9 @@ from toolkit.errors import RecipeError
 from toolkit.recipe.changes import apply_change
 
 _Settings = TypeVar("_Settings", "Distil", "DistilParallel", "DistilVoice", "Prune", "PruneVoice")
-PROTECTED: tuple[str, ...] = ("flow.*", "dec.*")
+PROTECTED_PARTS: dict[str, str] = {"flow": "flow.*", "decoder": "dec.*"}
+"""Parts of a voice that stay as they are unless a recipe says otherwise, and the globs of their tensors."""
+PROTECTED: tuple[str, ...] = tuple(PROTECTED_PARTS.values())
 """The flow and the VAE's decoder: errors there add up and are heard."""
 
 
@@ -219,10 +221,16 @@ class VoiceLoss(_Strict):
 
 
 class PruneVoice(Pruning, VoiceLoss):
-    """A VITS voice's text encoder is pruned; the voice given teaches what is left, and every round is held to it."""
+    """A VITS voice is pruned, its text encoder and then, where it is not protected, its flow.
+
+    The voice given teaches what is left, and every round is held to it.
+    """
 
     mlp_ratio: float = Field(
         0.3, ge=0.0, lt=1.0, description="share of the feed-forward channels to take out in the end"
+    )
+    flow_ratio: float = Field(
+        0.0, ge=0.0, lt=1.0, description="share of the flow's gates to take out, which protect must not cover"
     )
     mos_drop_max: float = Field(
         0.1, ge=0.0, description="gate, points of DistillMOS below the voice given, mean over held-out sentences"
@@ -236,11 +244,22 @@ class PruneVoice(Pruning, VoiceLoss):
     frames_error_max: float = Field(
         0.5, ge=0.0, description="gate, frames a phoneme's duration may be off the voice given, mean"
     )
+    latent_snr_db_min: float = Field(
+        12.0, description="gate, dB of the flow's output over its distance to that of the voice given's"
+    )
     sentences: PositiveInt = Field(400, description="sentences the voice given is asked about")
+    flow_sentences: PositiveInt = Field(120, description="the first of them, which the flow is taught with")
     utterances: int = Field(
         12, ge=0, description="held-out sentences every round is heard on; none: it is held to the prior and durations"
     )
     training: Training = Training(steps=60, batch=12, learning_rate=2e-4, dropout=0.0)
+    flow_training: Training = Training(steps=120, batch=4, learning_rate=3e-5, dropout=0.0)
+
+    @model_validator(mode="after")
+    def _something_goes(self) -> Self:
+        if not (self.mlp_ratio or self.heads_ratio or self.flow_ratio):
+            raise ValueError("nothing is to be taken out: mlp_ratio, heads_ratio and flow_ratio are all 0")
+        return self
 
 
 def checked(kind: type[_Settings], values: dict[str, Any]) -> _Settings:
@@ -313,13 +332,14 @@ def pruning_of_voice(
     Args:
         changes: ``dotted.key=value``, as recipes are changed.
         given: fields a command has options for.
-        training: fields of ``training``, likewise.
+        training: fields of ``training``, likewise; ``steps`` also of ``flow_training``.
 
     Raises:
         RecipeError: a change the schema does not accept.
     """
     data = PruneVoice().model_dump(mode="json") | (given or {})
     data["training"] |= training or {}
+    data["flow_training"] |= {name: value for name, value in (training or {}).items() if name == "steps"}
     for change in changes:
         apply_change(data, change)
     return checked(PruneVoice, data)

@@ -88,7 +88,9 @@ class VoiceStack(_Strict):
     utterances: PositiveInt = Field(12, description="held-out sentences every stage is judged on")
     distil: DistilStage | None = None
     prune: PruneVoice | None = Field(
-        None, description="of the text encoder; see toolkit prune. Its gates hold every round, and then the stage"
+        None,
+        description="of the text encoder, and of the flow where it is not protected; see toolkit prune. Its gates hold "
+        "every round, and then the stage",
     )
     quantise: QuantiseVoice
     gates: VoiceStackGates = VoiceStackGates()

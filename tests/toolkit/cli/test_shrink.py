@@ -112,7 +112,7 @@ def test_prune_of_a_voice_writes_an_ordinary_smaller_voice(tmp_path, capsys):
     assert sum(voice.config.encoder.inners) == 64 == sum(result["pruned"]["inners"])
     assert voice.float32_bytes == result["pruned"]["float32_bytes"] < first.float32_bytes
     assert voice.teacher is not None and voice.teacher.sources == first.sources
-    assert result["kept_round"] == 2 and result["fidelity"] == result["rounds"][1]["quality"]
+    assert result["kept_rounds"] == {"encoder": 2} and result["fidelity"] == result["rounds"][1]["quality"]
     assert result["protected_tensors_unchanged"] == sum(len(first.modules[p].state_dict()) for p in ("flow", "decoder"))
     assert result["heard"].startswith("not judged"), "and no opinion is made up"
     assert _run("inspect", out / "pruned.safetensors") == 0
@@ -121,6 +121,32 @@ def test_prune_of_a_voice_writes_an_ordinary_smaller_voice(tmp_path, capsys):
     assert kept and _run(*command) == 0
     assert kept == {path: path.stat().st_mtime_ns for path in (tmp_path / "teachers").rglob("*.npz")}, "asked once"
     assert "held to the target" in capsys.readouterr().out
+
+
+def test_prune_of_a_flow_must_be_allowed_and_then_comes_after_the_encoder(tmp_path, capsys):
+    given, out = write_voice(tmp_path / "v.safetensors", seeded_voice()), tmp_path / "out"
+    command = ["prune", given, *VOICE, "--steps", 10, "--flow", "0.25", "--out", out]
+    assert _run(*command) == 2
+    refused = capsys.readouterr().err
+    assert "error[prune/protected]" in refused and "--unprotect flow" in refused and not out.exists()
+    command += ["--unprotect", "flow", "--set", "flow_sentences=8", "--set", "latent_snr_db_min=0"]
+    assert _run(*command, "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert [each["part"] for each in result["rounds"]] == ["encoder", "encoder", "flow"]
+    assert result["kept_rounds"] == {"encoder": 2, "flow": 1} and result["fidelity"] == result["rounds"][2]["quality"]
+    assert sum(map(sum, result["given"]["gates"])) == 128 and sum(map(sum, result["pruned"]["gates"])) == 96
+    voice, first = read_voice(out / "pruned.safetensors"), read_voice(given)
+    assert [list(each) for each in voice.config.flow.gate_widths] == result["pruned"]["gates"]
+    assert result["protected_tensors_unchanged"] == len(first.modules["decoder"].state_dict())
+    assert result["settings"]["flow_training"]["steps"] == 10
+    assert _run("inspect", out / "pruned.safetensors", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["parts"]["flow"]["gates"] == result["pruned"]["gates"]
+    assert _run("prune", given, *VOICE, "--mlp", "0", "--flow", "0.25", "--unprotect", "flow", "--steps", 0,
+                "--set", "flow_sentences=8", "--set", "latent_snr_db_min=0", "--out", out) == 0  # fmt: skip
+    said = capsys.readouterr().out
+    assert (
+        "gates 96 of 128" in said and "flow: held to the target" in said and "encoder" not in said.split("against")[0]
+    )
 
 
 def test_prune_of_a_voice_that_hurts_at_once_writes_nothing_and_exits_with_1(tmp_path, capsys):
@@ -135,6 +161,9 @@ def test_prune_of_a_voice_that_hurts_at_once_writes_nothing_and_exits_with_1(tmp
     [
         (["--protect", "enc_p.*"], "error[prune/protected]"),
         (["--set", "mlp=0.5"], "error[recipe/out-of-range]"),
+        (["--mlp", "0"], "nothing is to be taken out"),
+        (["--unprotect", "flow", "--protect", "dec.*"], "--unprotect flow: protected are decoder"),
+        (["--unprotect", "ears"], "--unprotect ears: protected are flow, decoder"),
         (["--set", "mos_drop_max=-1"], "error[recipe/out-of-range]"),
         (["--max-rise", "0.1"], "--max-rise does nothing for a voice"),
         (["--control"], "--control does nothing for a voice"),
@@ -159,7 +188,8 @@ def test_rounds_that_nobody_can_hear_are_refused_and_not_waved_through(tmp_path,
 
 def test_options_of_a_voice_do_nothing_for_a_checkpoint(tmp_path, files, capsys):
     model, data = files
-    for option in (["--set", "utterances=0"], ["--teacher-voice", "x.onnx"], ["--encoder", "0.1"]):
+    voices = (["--set", "utterances=0"], ["--teacher-voice", "x.onnx"], ["--flow", "0.1"], ["--unprotect", "flow"])
+    for option in (*voices, ["--encoder", "0.1"]):
         assert _run("prune", model, "--data", data, *option, "--out", tmp_path / "out", "--quiet") == 2
         assert f"{option[0]} does nothing for a" in capsys.readouterr().err
 

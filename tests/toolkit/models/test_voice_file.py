@@ -44,7 +44,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_voice(tmp_path_factory.mktemp("voice") / "student.safetensors", student())
 
 
-@pytest.mark.parametrize("make", [seeded_voice, student, lambda: pruned()])
+@pytest.mark.parametrize("make", [seeded_voice, student, lambda: pruned(), lambda: with_fewer_gates()])
 def test_a_voice_says_the_same_after_its_file(make: Callable[[], Voice], tmp_path: Path) -> None:
     voice = make()
     path = write_voice(tmp_path / "voice.safetensors", voice)
@@ -64,6 +64,25 @@ def pruned() -> Voice:
     config = replace(voice.config, encoder=sizes)
     torch.manual_seed(0)
     return replace(voice, config=config, modules={**voice.modules, "encoder": parts.build(config)["encoder"]})
+
+
+def with_fewer_gates() -> Voice:
+    """The seeded voice with other gates in each layer of its flow."""
+    voice = seeded_voice()
+    config = replace(voice.config, flow=replace(voice.config.flow, gates=((8, 32), (24, 1))))
+    torch.manual_seed(0)
+    return replace(voice, config=config, modules={**voice.modules, "flow": parts.build(config)["flow"]})
+
+
+def test_a_flow_without_fewer_gates_does_not_name_them(file: Path, tmp_path: Path) -> None:
+    """Files of whole flows are what they were; twin: a flow some were taken from does not read without them."""
+    assert "gates" not in json.loads(read_safetensors(file).metadata[METADATA_KEY])["flow"]
+    stored = read_safetensors(write_voice(tmp_path / "gates.safetensors", with_fewer_gates()))
+    header = json.loads(stored.metadata[METADATA_KEY])
+    assert header["flow"].pop("gates") == [[8, 32], [24, 1]]
+    path = write_safetensors(tmp_path / "x.safetensors", stored.tensors, {METADATA_KEY: json.dumps(header)})
+    with pytest.raises(InputError, match="wants float32 of shape"):
+        read_voice(path)
 
 
 def test_a_file_from_before_a_size_was_there_reads_and_stays_the_same(file: Path, tmp_path: Path) -> None:
@@ -110,6 +129,10 @@ HEADERS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
         "encoder.filter_channels",
     ),
     "an odd width of heads": (lambda h: h["encoder"].update(attention=31), "do not fit together"),
+    "gates of a coupling too few": (lambda h: h["flow"].update(gates=[[32, 32]]), "do not fit together"),
+    "gates of a layer too few": (lambda h: h["flow"].update(gates=[[32, 32], [32]]), "do not fit together"),
+    "a layer without gates": (lambda h: h["flow"].update(gates=[[32, 32], [32, 0]]), "do not fit together"),
+    "no gates at all": (lambda h: h["flow"].update(gates=[]), "flow.gates: 0 entries"),
     "other width": (lambda h: h["flow"].update(hidden=16), "wants float32 of shape"),
     "widths of two parts": (lambda h: h["durations"].update(channels=31), "must be equal"),
     "ids outside the table": (lambda h: h["phoneme_id_map"].update(a=[999]), "phoneme_id_map: ids"),

@@ -23,13 +23,16 @@ class Coupling(nn.Module):
         config: sizes.
         style: channels of the style vector; 0 where it is folded into biases.
         exchanged: the second half is kept and the first moved.
+        gates: of each WaveNet layer, where they are not as many as its channels.
     """
 
-    def __init__(self, config: FlowConfig, style: int, *, exchanged: bool) -> None:
+    def __init__(
+        self, config: FlowConfig, style: int, *, exchanged: bool, gates: tuple[int, ...] | None = None
+    ) -> None:
         super().__init__()
         self.half, self.exchanged = config.channels // 2, exchanged
         self.pre = nn.Conv1d(self.half, config.hidden, 1)
-        self.enc = WaveNet(config.hidden, config.kernel, config.dilations, style)
+        self.enc = WaveNet(config.hidden, config.kernel, config.dilations, style, gates)
         self.post = nn.Conv1d(config.hidden, self.half, 1)
 
     def forward(self, x: Tensor, mask: Tensor, style: Tensor | None) -> Tensor:
@@ -54,7 +57,10 @@ class ReverseFlow(nn.Module):
         count = config.couplings
         # Named as in the checkpoint, where the flips have the odd numbers. The last runs first, and is exchanged.
         self.flows = nn.ModuleDict(
-            {str(2 * index): Coupling(config, style, exchanged=_exchanged(index, count)) for index in range(count)}
+            {
+                str(2 * index): Coupling(config, style, exchanged=_exchanged(index, count), gates=gates)
+                for index, gates in enumerate(config.gate_widths)
+            }
         )
         self.odd = count % 2 == 1
 

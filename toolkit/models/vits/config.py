@@ -55,6 +55,8 @@ class FlowConfig:
         couplings: number of couplings; a channel flip follows each.
         kernel: width of the WaveNet convolutions.
         dilations: dilation of each WaveNet layer; their count is the depth.
+        gates: gates of each WaveNet layer, coupling by coupling as the checkpoint numbers them, where they are not
+            ``hidden``: a voice some were taken from.
     """
 
     channels: int = 192
@@ -62,6 +64,14 @@ class FlowConfig:
     couplings: int = 4
     kernel: int = 5
     dilations: tuple[int, ...] = (1, 1, 1, 1)
+    gates: tuple[tuple[int, ...], ...] | None = None
+
+    @property
+    def gate_widths(self) -> tuple[tuple[int, ...], ...]:
+        """Gates of each WaveNet layer, coupling by coupling."""
+        if self.gates is not None:
+            return self.gates
+        return ((self.hidden,) * len(self.dilations),) * self.couplings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

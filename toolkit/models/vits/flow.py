@@ -20,32 +20,47 @@ class WaveNet(nn.Module):
         kernel: width of the gated convolutions.
         dilations: of each layer.
         style: channels of a style vector that is added to every layer's gates; 0 for none.
+        gates: of each layer, where they are not as many as the channels.
+
+    Raises:
+        ValueError: gates of more or fewer layers, or a layer without any.
     """
 
-    def __init__(self, hidden: int, kernel: int, dilations: tuple[int, ...], style: int = 0) -> None:
+    def __init__(
+        self,
+        hidden: int,
+        kernel: int,
+        dilations: tuple[int, ...],
+        style: int = 0,
+        gates: tuple[int, ...] | None = None,
+    ) -> None:
         super().__init__()
-        self.cond_layer = nn.Conv1d(style, 2 * hidden * len(dilations), 1) if style else None
+        self.gates = (hidden,) * len(dilations) if gates is None else gates
+        if len(self.gates) != len(dilations) or min(self.gates, default=1) < 1:
+            raise ValueError(f"gates {self.gates} for {len(dilations)} layers of a WaveNet")
+        self.cond_layer = nn.Conv1d(style, 2 * sum(self.gates), 1) if style else None
         self.hidden = hidden
         last = len(dilations) - 1
         self.in_layers = nn.ModuleList(
-            nn.Conv1d(hidden, 2 * hidden, kernel, dilation=dilation, padding=(kernel - 1) * dilation // 2)
-            for dilation in dilations
+            nn.Conv1d(hidden, 2 * width, kernel, dilation=dilation, padding=(kernel - 1) * dilation // 2)
+            for width, dilation in zip(self.gates, dilations, strict=True)
         )
         self.res_skip_layers = nn.ModuleList(
-            nn.Conv1d(hidden, hidden if index == last else 2 * hidden, 1) for index in range(len(dilations))
+            nn.Conv1d(width, hidden if index == last else 2 * hidden, 1) for index, width in enumerate(self.gates)
         )
 
     def forward(self, x: Tensor, mask: Tensor, style: Tensor | None = None) -> Tensor:
         """``[1, hidden, frames]`` to the same; ``mask`` is ``[1, 1, frames]``, ``style`` ``[1, style, 1]``."""
         added = self.cond_layer(style) if self.cond_layer is not None else None
-        width = 2 * self.hidden
+        told = 0
         skips: Tensor | None = None
         last = len(self.in_layers) - 1
         for index, (in_layer, res_skip) in enumerate(zip(self.in_layers, self.res_skip_layers, strict=True)):
-            gates = in_layer(x)
+            gates, width = in_layer(x), self.gates[index]
             if added is not None:
-                gates = gates + added[:, index * width : (index + 1) * width]
-            acted = torch.tanh(gates[:, : self.hidden]) * torch.sigmoid(gates[:, self.hidden :])
+                gates = gates + added[:, told : told + 2 * width]
+                told += 2 * width
+            acted = torch.tanh(gates[:, :width]) * torch.sigmoid(gates[:, width:])
             both = res_skip(acted)
             if index == last:
                 skip = both
@@ -59,13 +74,18 @@ class WaveNet(nn.Module):
 
 
 class ResidualCoupling(nn.Module):
-    """Half the channels give the mean that is taken off the other half."""
+    """Half the channels give the mean that is taken off the other half.
 
-    def __init__(self, config: FlowConfig) -> None:
+    Args:
+        config: widths and depths.
+        gates: of each WaveNet layer.
+    """
+
+    def __init__(self, config: FlowConfig, gates: tuple[int, ...]) -> None:
         super().__init__()
         self.half = config.channels // 2
         self.pre = nn.Conv1d(self.half, config.hidden, 1)
-        self.enc = WaveNet(config.hidden, config.kernel, config.dilations)
+        self.enc = WaveNet(config.hidden, config.kernel, config.dilations, gates=gates)
         self.post = nn.Conv1d(config.hidden, self.half, 1)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
@@ -88,13 +108,18 @@ class ResidualCouplingFlow(nn.Module):
 
     Args:
         config: widths and depths.
+
+    Raises:
+        ValueError: gates of more or fewer couplings than there are.
     """
 
     def __init__(self, config: FlowConfig) -> None:
         super().__init__()
+        if len(config.gate_widths) != config.couplings:
+            raise ValueError(f"gates of {len(config.gate_widths)} couplings for {config.couplings}")
         layers: list[nn.Module] = []
-        for _ in range(config.couplings):
-            layers += [ResidualCoupling(config), Flip()]
+        for gates in config.gate_widths:
+            layers += [ResidualCoupling(config, gates), Flip()]
         self.flows = nn.ModuleList(layers)
 
     def forward(self, z_p: Tensor, mask: Tensor) -> Tensor:

@@ -12,14 +12,15 @@ import pytest
 import torch
 
 from toolkit.distil.voice_batches import ids_side_by_side
+from toolkit.distil.voice_teacher import taught_texts
 from toolkit.errors import GateFailed, RecipeError
 from toolkit.models.seeded import seeded_voice
 from toolkit.models.voice import Voice
 from toolkit.models.voice_file import read_voice, write_voice
-from toolkit.prune import voice as pruning
+from toolkit.prune import voice_encoder as pruning
 from toolkit.prune.groups import cut, voice_groups
 from toolkit.prune.voice import prune_voice
-from toolkit.prune.voice_fidelity import fidelity
+from toolkit.prune.voice_fidelity import fidelity, within
 from toolkit.recipe.shrinking import PruneVoice, checked
 
 CHOOSE = np.random.default_rng(0)
@@ -36,10 +37,12 @@ IDLE, IDLE_HEAD = (3, 20, 63), 1
 
 def pruned(voice: Voice | None = None, *, folder: Path | None = None, hear: Any = None, on_step: Any = None,
            **changes: Any) -> Any:  # fmt: skip
-    return prune_voice(
+    done = prune_voice(
         voice or seeded_voice(), checked(PruneVoice, SETTINGS | changes), SENTENCES, HELD_OUT,
         hear=hear, checkpoint_dir=folder, on_step=on_step,
     )  # fmt: skip
+    assert [*done.parts] == ["encoder"] and done.model is done.parts["encoder"].model
+    return done.parts["encoder"]
 
 
 def said(voice: Voice) -> torch.Tensor:
@@ -65,7 +68,7 @@ def without(voice: Voice, channels: tuple[int, ...] = IDLE, head: int = IDLE_HEA
         for group in voice_groups(voice.config.encoder)
     }
     weights = cut(voice.modules["encoder"].state_dict(), keeps)
-    return pruning._with_encoder(voice, pruning._encoder_of(weights, voice.config.encoder, 1), weights)
+    return pruning.with_encoder(voice, weights, 1)
 
 
 def test_idle_units_go_without_a_trace():
@@ -94,7 +97,7 @@ def test_a_forgotten_member_does_not_load():
     groups = [replace(group, members=group.members[:-1]) for group in voice_groups(voice.config.encoder)]
     weights = cut(voice.modules["encoder"].state_dict(), {group: torch.arange(1) for group in groups})
     with pytest.raises(RuntimeError, match="size mismatch"):
-        pruning._with_encoder(voice, pruning._encoder_of(weights, voice.config.encoder, 1), weights)
+        pruning.with_encoder(voice, weights, 1)
 
 
 def test_half_of_the_channels_go_and_what_is_left_learns(tmp_path):
@@ -157,10 +160,7 @@ def test_durations_that_move_are_seen_and_stop_the_rounds():
     assert fidelity(voice, voice, HELD_OUT).frames_error == 0.0 < found.frames_error
     assert found.frames_error > 1.0
     settings = checked(PruneVoice, SETTINGS | {"prior_snr_db_min": -99.0})
-    kind = pruning._PrunableVoice(
-        given=voice, settings=settings, texts=[], taught="", held_out=HELD_OUT, hear=None, whole={}
-    )
-    assert kind.holds(replace(found, frames_error=0.5), found) and not kind.holds(found, found)
+    assert within(replace(found, frames_error=0.5), settings) and not within(found, settings)
 
 
 class _Interrupted(Exception):
@@ -196,9 +196,9 @@ def test_idle_units_are_the_first_to_go(importance):
 def test_the_least_important_hurt_least():
     """Taking out the most important channels instead costs far more: the ranking means something."""
     voice = seeded_voice()
-    kind = pruning._PrunableVoice(
-        given=voice, settings=checked(PruneVoice, SETTINGS), taught="", held_out=HELD_OUT, hear=None, whole={},
-        texts=pruning.taught_texts(voice, SENTENCES, 1, None, with_x=True)[0],
+    kind = pruning.PrunableEncoder(
+        given=voice, start=voice, settings=checked(PruneVoice, SETTINGS), taught="", held_out=HELD_OUT, hear=None,
+        whole={}, texts=taught_texts(voice, SENTENCES, 1, None, with_x=True)[0],
     )  # fmt: skip
     encoder = voice.modules["encoder"]
     groups = [group for group in voice_groups(voice.config.encoder) if group.kind == "mlp"]
@@ -207,8 +207,7 @@ def test_the_least_important_hurt_least():
     for descending in (True, False):
         keeps = {group: score.argsort(descending=descending)[:32].sort().values for group, score in scores.items()}
         weights = cut(encoder.state_dict(), keeps)
-        sizes = pruning._encoder_of(weights, voice.config.encoder, 2)
-        left.append(fidelity(pruning._with_encoder(voice, sizes, weights), voice, HELD_OUT).prior_snr_db)
+        left.append(fidelity(pruning.with_encoder(voice, weights, 2), voice, HELD_OUT).prior_snr_db)
     assert left[0] > left[1] + 3.0
 
 
