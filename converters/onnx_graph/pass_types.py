@@ -53,7 +53,7 @@ class RewriteOptions:
 
     Attributes:
         transposed_conv: ``polyphase`` (one convolution and a reshape) or ``native`` (ConvTranspose).
-        accelerator: ``gpu`` adds the rewrites that GPUs alone need; ``any`` leaves them out.
+        accelerator: ``gpu`` and ``nnapi`` add the rewrites that they alone need; ``any`` leaves them out.
         without: names of passes to leave out; for tests that show what each pass is for.
     """
 

@@ -35,6 +35,7 @@ from converters.onnx_graph import (
     renumber,
     restore_slices,
     row_gathers,
+    split_groups,
     transposes,
     value_pads,
 )
@@ -63,6 +64,8 @@ PASSES: tuple[OnnxPass, ...] = (
     OnnxPass(name=gather_down.NAME, apply=gather_down.apply, after=("gather_up",)),
     OnnxPass(name=restore_slices.NAME, apply=restore_slices.apply, after=("gather_down",)),
     OnnxPass(name=polyphase.NAME, apply=polyphase.apply, after=("gather_down",)),
+    # Behind the passes that let slices move: a slice that moved up would split what is before the convolution as well.
+    OnnxPass(name=split_groups.NAME, apply=split_groups.apply, after=("restore_slices",)),
     OnnxPass(name=few_outputs.NAME, apply=few_outputs.apply, after=("polyphase",)),
     OnnxPass(name=conv_bias.NAME, apply=conv_bias.apply, after=("few_outputs", "normalisation")),
     OnnxPass(name=lift_rank.NAME, apply=lift_rank.apply, after=("restore_slices", "polyphase", "nearest_upsampling")),

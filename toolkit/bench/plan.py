@@ -23,6 +23,9 @@ class Plan:
         max_drift_ratio: allowed change between the first and the second half.
         max_noise_ratio: allowed interquartile range over the median.
         max_interval_ratio: allowed width of the median's confidence interval over the median.
+        max_tail_ratio: allowed 95th percentile over the median. Where threads wait for a core that another program
+            has, most runs may be quick and some take forty times as long; the quartiles do not show it, and of two
+            copies of one file the median of one was 2.5 times the other's.
     """
 
     warmup_runs: int = 3
@@ -34,6 +37,7 @@ class Plan:
     max_drift_ratio: float = 0.10
     max_noise_ratio: float = 0.25
     max_interval_ratio: float = 0.15
+    max_tail_ratio: float = 3.0
 
     def __post_init__(self) -> None:
         if self.min_runs < 1 or self.max_runs < self.min_runs or self.warmup_runs < 0 or not self.threads:
@@ -64,6 +68,9 @@ class Plan:
         width = (stats.ci_high_ms - stats.ci_low_ms) / stats.p50_ms
         if width > self.max_interval_ratio:
             reasons.append(f"median known to {width:.0%} only; at most {self.max_interval_ratio:.0%}")
+        if stats.p95_ms > self.max_tail_ratio * stats.p50_ms:
+            tail = stats.p95_ms / stats.p50_ms
+            reasons.append(f"1 run in 20 takes {tail:.0f} times the median; at most {self.max_tail_ratio:g}")
         return tuple(reasons)
 
 

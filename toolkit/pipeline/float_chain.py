@@ -133,7 +133,7 @@ def _through_hops(part: SourcePart, recipe: Recipe, clock: StageClock, repro_dir
         release_unused_memory(exported.size_bytes)
         stage.fact = f"{nodes} nodes, {fact}"
     with clock.stage(f"{part.key}: rewrite ONNX") as stage:
-        accelerator = "gpu" if recipe.delegate.name == "gpu" else "any"
+        accelerator = recipe.delegate.name if recipe.delegate.name in ("gpu", "nnapi") else "any"
         options = RewriteOptions(transposed_conv=recipe.onnx.transposed_conv, accelerator=accelerator)
         probes = list(part.probes) if recipe.onnx.check_passes else None
         rewritten = rewrite(exported.load(), part.spec, probes, options=options, repro_dir=repro_dir)

@@ -77,6 +77,7 @@ def test_plan_accepts_a_steady_measurement():
         (np.concatenate([noisy(centre=13, count=20), noisy(count=20)]), "faster"),
         (noisy(spread=4.0), "interquartile"),
         (np.array([10.0, 30.0] * 20), "known to"),
+        (np.where(np.arange(40) % 10 == 3, 400.0, noisy(count=40)), "1 run in 20"),
     ],
 )
 def test_plan_objects(samples, word):
