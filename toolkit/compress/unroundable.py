@@ -23,6 +23,10 @@ NORMS: Final = (
     "normalisation: a variance and its root span too many orders of magnitude for 256 steps; "
     "what the normalising module computes stays in float"
 )
+QUOTIENTS: Final = (
+    "a quotient: TFLite divides in float only, and what it divides (the error function in GELU: two polynomials) spans "
+    "more than 256 steps; what its module computes after the last product stays in float"
+)
 
 PRODUCTS: Final = frozenset(
     {"Conv2D", "DepthwiseConv2D", "Conv2DTranspose", "Dense", "LSTM", "GRU", "MatMul", "Embedding"}
@@ -48,7 +52,15 @@ def kept_in_float(model: tf_keras.Model, module_of: dict[str, str]) -> dict[str,
         if _is_softmax(layer):
             for name in (layer.name, *_up_to_products(layer)):
                 found.setdefault(name, SCORES)
+        elif _divides(layer):
+            own = module_of[layer.name]
+            for name in (layer.name, *(above for above in _up_to_products(layer) if module_of[above] == own)):
+                found.setdefault(name, QUOTIENTS)
     return found
+
+
+def _divides(layer: Any) -> bool:
+    return type(layer).__name__ == "BinaryMath" and layer.function == "divide"
 
 
 def is_real(layer: Any) -> bool:

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from converters.onnx_graph import decompose, matrix_forms, normalisation
+from converters.onnx_graph.run import onnx_runner
+from converters.spec import Interface, PartSpec
 from tests.converters.onnx_graph.graphs import apply, make_graph, ops, run, weights
 
 X = {"x": (1, 6, 10)}
@@ -97,7 +99,22 @@ def test_error_function_is_within_a_millionth():
     graph = make_graph({"x": (1, 4000)}, [("Mul", "x c", "h", {}), ("Erf", "h", "y", {})], ["y"], c=np.float32(2.5))
     before = run(graph)[0]
     apply(decompose, graph)
-    assert "Erf" not in ops(graph) and np.abs(run(graph)[0] - before).max() < 1e-6
+    assert not ops(graph).keys() & {"Erf", "Sign", "Exp"} and np.abs(run(graph)[0] - before).max() < 7e-7
+
+
+def test_error_function_has_its_sign_its_ends_and_its_zero():
+    graph = make_graph({"x": (1, 7)}, [("Erf", "x", "y", {})], ["y"])
+    apply(decompose, graph)
+    x = np.array([[-1e30, -6.0, -1e-20, 0.0, 1e-20, 6.0, 1e30]], np.float32)
+    found = onnx_runner(graph.to_model(), Interface(spec=PartSpec(name="graph", inputs=(), outputs=())))({"x": x})["y"]
+    np.testing.assert_allclose(found, [[-1, -1, 0, 0, 0, 1, 1]], rtol=0, atol=1e-19)
+    assert np.all(np.sign(found) == np.sign(x))
+
+
+def test_a_wrong_coefficient_of_the_error_function_is_seen(monkeypatch):
+    monkeypatch.setattr(decompose, "_ERF_P", (*decompose._ERF_P[:-1], 35.2))
+    with pytest.raises(AssertionError, match="Not equal to tolerance"):
+        test_error_function_is_within_a_millionth()
 
 
 @pytest.mark.parametrize(

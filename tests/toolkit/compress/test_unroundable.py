@@ -11,7 +11,7 @@ from converters.tflite_graph.run import tflite_runner
 from toolkit.compress import precision
 from toolkit.compress.precision import plan_precision
 from toolkit.compress.run import compress_part
-from toolkit.compress.unroundable import NORMS, SCORES, WHOLE_NUMBERS
+from toolkit.compress.unroundable import NORMS, QUOTIENTS, SCORES, WHOLE_NUMBERS
 from toolkit.errors import AuditError
 from toolkit.recipe.schema import Compression, PrecisionPolicy
 
@@ -111,3 +111,55 @@ def test_a_rule_asking_int8_of_ids_is_harmless(part):
     )  # fmt: skip
     made = compress_part(part, policy, Compression(equalise=False), given())
     assert {row.realised for row in made.audit.rows if row.kind == "RESHAPE" and "top" in row.op} >= {"int32"}
+
+
+def gelu_part() -> RelayeredModel:
+    """Linear layers around a function that ends in a quotient of polynomials, as GELU's error function does."""
+    keras = frameworks.tf_keras()
+    from converters.keras_graph.layers import BinaryMath, ConstantMath
+
+    layers = keras.layers
+    x = keras.Input(batch_size=1, shape=(ROWS, WIDTH), name="x")
+    inner = layers.Dense(WIDTH, name="first/MatMul")(x)
+    square = layers.Multiply(name="act/Mul")([inner, inner])
+    above = ConstantMath("add", (), name="act/Add")(square)
+    below = ConstantMath("add", (), name="act/Add_1")(square)
+    ratio = BinaryMath("divide", name="act/Div")([layers.Multiply(name="act/Mul_1")([inner, above]), below])
+    gated = layers.Multiply(name="act/Mul_2")([inner, ratio])
+    model = keras.Model(x, layers.Dense(5, name="last/MatMul")(gated), name="part")
+    noise = np.random.default_rng(0)
+    for layer in model.layers:
+        layer.set_weights([(0.5 * noise.standard_normal(w.shape)).astype(np.float32) for w in layer.get_weights()])
+    model.get_layer("act/Add").set_weights([np.float32(2.0)])
+    model.get_layer("act/Add_1").set_weights([np.float32(1.0)])
+    spec = PartSpec(
+        name="part",
+        inputs=(TensorSpec(name="x", shape=(1, ROWS, WIDTH)),),
+        outputs=(TensorSpec(name="y", shape=(1, ROWS, 5)),),
+    )
+    plain = {t.name: Layout(t.shape, t.shape, tuple(range(len(t.shape)))) for t in (*spec.inputs, *spec.outputs)}
+    names = {layer.name: layer.name for layer in model.layers if type(layer).__name__ != "InputLayer"}
+    return RelayeredModel(model=model, interface=Interface(spec=spec, layouts=plain), torch_names=names)
+
+
+def test_a_quotient_and_what_it_divides_stay_in_float_and_what_reads_it_does_not():
+    part = gelu_part()
+    inputs = [{"x": np.random.default_rng(n).standard_normal((1, ROWS, WIDTH)).astype(np.float32)} for n in range(6)]
+    policy = PrecisionPolicy(default="int8")
+    plan = plan_precision(part, policy, "part").by_layer()
+    reasons = {name: item.because for name, item in plan.items() if item.asked == "float32"}
+    assert reasons == dict.fromkeys(("act/Mul", "act/Add", "act/Add_1", "act/Mul_1", "act/Div"), QUOTIENTS)
+    made = compress_part(part, policy, Compression(equalise=False), inputs)
+    assert not made.audit.differences
+    run, exact = tflite_runner(made.tflite, part.interface), keras_runner(part.model, part.interface)
+    worst = max(float(np.abs(run(a)["y"] - exact(a)["y"]).max() / np.abs(exact(a)["y"]).max()) for a in inputs)
+    assert worst < 0.15  # four 8-bit roundings of 40 numbers
+
+
+def test_a_quotient_that_is_asked_to_be_int8_stops_the_run(monkeypatch):
+    """The twin: without the rule the audit finds a division that is float after all."""
+    part = gelu_part()
+    inputs = [{"x": np.random.default_rng(n).standard_normal((1, ROWS, WIDTH)).astype(np.float32)} for n in range(6)]
+    monkeypatch.setattr("toolkit.compress.unroundable._divides", lambda layer: False)
+    with pytest.raises(AuditError, match="act/Div"):
+        compress_part(part, PrecisionPolicy(default="int8"), Compression(equalise=False), inputs)
