@@ -46,7 +46,7 @@ class PrunableDecoder(VoicePart):
         return "decoder"
 
     def cut(self, current: Voice, number: int) -> Voice:
-        """Without the channels that matter least: of all stages together, and of all residual steps together."""
+        """Without the channels that matter least, of each stage or of all, as the settings say."""
         settings, module = self.settings, current.modules["decoder"]
         groups = decoder_groups(hifigan(current))
         if settings.importance == "taylor":
@@ -56,15 +56,13 @@ class PrunableDecoder(VoicePart):
         whole = {group.place: group.count for group in decoder_groups(hifigan(self.given))}
         gone = min(settings.decoder_ratio, number * settings.round_ratio)
         keeps: dict[Group, Tensor] = {}
-        for kind in ("stage", "inner"):
-            chosen = {group: score for group, score in scores.items() if group.kind == kind}
-            if chosen:
-                keeps |= channels_to_keep(
-                    chosen,
-                    round(sum(whole[group.place] for group in chosen) * (1.0 - gone)),
-                    multiple=settings.channel_multiple,
-                    smallest={group.place: math.ceil(whole[group.place] * settings.smallest_ratio) for group in chosen},
-                )
+        for chosen in _ranked_together(groups, settings.decoder_spread):
+            keeps |= channels_to_keep(
+                {group: scores[group] for group in chosen},
+                round(sum(whole[group.place] for group in chosen) * (1.0 - gone)),
+                multiple=settings.channel_multiple,
+                smallest={group.place: math.ceil(whole[group.place] * settings.smallest_ratio) for group in chosen},
+            )
         return with_decoder(self.start, cut(module.state_dict(), keeps))
 
     def train(self, smaller: Voice, number: int, checkpoint_dir: Path | None, on_step: StepProgress | None) -> None:
@@ -127,6 +125,13 @@ class PrunableDecoder(VoicePart):
                 return (heard * random_signs(heard, signs)).sum() / heard.numel() ** 0.5
 
             yield projection
+
+
+def _ranked_together(groups: Sequence[Group], spread: str) -> list[list[Group]]:
+    if spread == "even":
+        return [[group] for group in groups]
+    kinds = {group.kind: [each for each in groups if each.kind == group.kind] for group in groups}
+    return [*kinds.values()]
 
 
 def hifigan(voice: Voice) -> GeneratorConfig:

@@ -235,6 +235,11 @@ class PruneVoice(Pruning, VoiceLoss):
     decoder_ratio: float = Field(
         0.0, ge=0.0, lt=1.0, description="share of the channels of a HiFi-GAN decoder to take out, likewise"
     )
+    decoder_spread: Literal["even", "importance"] = Field(
+        "even",
+        description="even: the same share of every stage, which makes all of them faster; importance: whatever matters "
+        "least, which is mostly before the first stage, where time is hardly spent",
+    )
     mos_drop_max: float = Field(
         0.1, ge=0.0, description="gate, points of DistillMOS below the voice given, mean over held-out sentences"
     )

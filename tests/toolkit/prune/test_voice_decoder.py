@@ -126,7 +126,7 @@ def test_a_quarter_of_the_channels_goes_and_what_is_left_learns(tmp_path, resblo
     assert [*done.parts] == ["decoder"] and done.complete
     first, second = done.parts["decoder"].rounds
     stages = 1 + len(voice.config.generator.up_rates)
-    assert (sum(first.inners[:stages]), sum(second.inners[:stages])) == (52, 45)
+    assert (first.inners[:stages], second.inners[:stages]) == ((28, 14, 7, 4), (24, 12, 6, 3))
     assert sum(second.inners[stages:]) == (126 if resblock == "1" else 0)
     assert second.quality.mel_distance < second.cut.mel_distance, "training mends what the cut broke"
     assert second.quality.latent_snr_db == second.quality.prior_snr_db == 200.0
@@ -147,6 +147,14 @@ def test_decoder_is_last_and_starts_from_what_is_left_of_the_others(tmp_path):
     config = done.model.config
     assert sum(config.encoder.inners) == 112 and sum(map(sum, config.flow.gate_widths)) == 112
     assert sum(pruning.hifigan(done.model).stage_widths) + pruning.hifigan(done.model).initial == 45
+
+
+def test_by_importance_some_stage_loses_more_than_another():
+    short = SETTINGS["decoder_training"] | {"steps": 0}
+    done = pruned(seeded_voice(resblock="1"), decoder_spread="importance", round_ratio=0.25, decoder_training=short)
+    (found,) = done.parts["decoder"].rounds
+    assert sum(found.inners[:4]) == 45 and sum(found.inners[4:]) == 126
+    assert found.inners[:4] != (24, 12, 6, 3) and len({found.inners[4 + place] for place in range(6)}) > 1
 
 
 @pytest.mark.parametrize(
