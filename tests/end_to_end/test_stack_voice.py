@@ -31,8 +31,6 @@ STACK = {
     },
     "prune": {
         "mlp_ratio": 0.25, "round_ratio": 0.25, "sentences": 16, "training": TRAINING,
-        "flow_ratio": 0.25, "protect": ["dec.*"], "flow_sentences": 8, "flow_training": TRAINING,
-        "latent_snr_db_min": 0.0,
         "mos_drop_max": 5.0, "speaker_cosine_loss_max": 2.0, "prior_snr_db_min": 0.0, "frames_error_max": 5.0,
     },
     "quantise": {

@@ -39,10 +39,15 @@ def prune(
         help="Voice: share of the gates of the flow's WaveNets to take out, after the encoder's rounds (0); with "
         "--unprotect flow. With --mlp 0 the encoder stays as it is.",
     ),
+    decoder: float | None = typer.Option(
+        None,
+        help="Voice: share of the channels of its HiFi-GAN decoder to take out, after encoder and flow (0); with "
+        "--unprotect decoder.",
+    ),
     round_ratio: float = typer.Option(0.05, "--round", help="Share of the original that goes in a round."),
     importance: Literal["taylor", "magnitude"] = typer.Option("taylor", help="How channels and heads are ranked."),
     steps: int | None = typer.Option(
-        None, min=0, help="Training steps after each round (40; voice: 60, its flow: 120)."
+        None, min=0, help="Training steps after each round (40; voice: encoder 60, flow 120, decoder 240)."
     ),
     batch: int | None = typer.Option(None, min=1, help="Sentences a step (16; voice: 12)."),
     rate: float | None = typer.Option(None, help="Largest learning rate (3e-4; voice: 2e-4)."),
@@ -64,7 +69,8 @@ def prune(
         "--set",
         metavar="KEY=VALUE",
         help="Voice: change a setting, gates among them: mos_drop_max, speaker_cosine_loss_max, prior_snr_db_min, "
-        "frames_error_max, latent_snr_db_min; flow_training.learning_rate=1e-5; utterances=0 listens to no round.",
+        "frames_error_max, latent_snr_db_min, mel_distance_max; flow_training.learning_rate=1e-5; utterances=0 listens "
+        "to no round.",
     ),
     teacher_voice: Path | None = typer.Option(
         None, help="Of a student that is pruned: the voice it was made of, where it is not found by itself."
@@ -73,7 +79,7 @@ def prune(
         list(PROTECTED), help="Globs over tensor names that must stay as they are; repeat for several."
     ),
     unprotect: list[str] = typer.Option(
-        [], metavar="flow", help="Voice: a part that may be pruned although it is protected otherwise."
+        [], metavar="flow|decoder", help="Voice: a part that may be pruned although it is protected otherwise."
     ),
     control: bool = typer.Option(
         False, "--control", help="GPT: also train the whole model for as many steps with that loss, to compare."
@@ -90,9 +96,9 @@ def prune(
     held-out sentences; pruning stops at the gate and the smallest model that passed is kept. A VITS voice's text
     encoder is pruned in the same way: it learns what the voice given says of sentences, and every round is held to that
     voice by its prior, its durations and its sound. A SoVITS checkpoint loses a few channels of its text encoder,
-    without training. Flow and decoder are protected in all of them; with --unprotect flow a voice's flow is pruned
-    after its encoder, held to what the flow given makes of the same prior samples. An interrupted run goes on where it
-    was.
+    without training. Flow and decoder are protected in all of them; with --unprotect, a voice's flow is pruned after
+    its encoder, and its decoder after that, each held to what the one given makes of the same input. An interrupted run
+    goes on where it was.
     """
     from toolkit.pipeline.prune_voice import prune_voice_file
     from toolkit.pipeline.shrink_semantic import DEFAULT_CORPUS, DEFAULT_MODEL, prune_checkpoint
@@ -109,13 +115,13 @@ def prune(
     if voice:
         refuse_unused({"encoder": encoder, "teacher": teacher, "temperature": temperature, "alpha": alpha,
                        "max-rise": max_rise, "control": control or None}, "a voice")  # fmt: skip
-        asked = pruning_of_voice(tuple(change), shared | _given(flow_ratio=flow), training)
+        asked = pruning_of_voice(tuple(change), shared | _given(flow_ratio=flow, decoder_ratio=decoder), training)
         with Terminal(quiet=quiet) as listener:
             done = prune_voice_file(
                 str(model), asked, out, listener, data=data, teacher=teacher_voice, cache=cache, threads=threads
             )
     else:
-        refuse_unused({"set": change or None, "teacher-voice": teacher_voice, "flow": flow,
+        refuse_unused({"set": change or None, "teacher-voice": teacher_voice, "flow": flow, "decoder": decoder,
                        "unprotect": unprotect or None}, "a checkpoint of GPT-SoVITS")  # fmt: skip
         if not sovits:
             refuse_unused({"encoder": encoder}, "a GPT checkpoint")

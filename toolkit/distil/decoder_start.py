@@ -45,10 +45,12 @@ def light_config(teacher: GeneratorConfig, asked: DecoderStudent) -> LightConfig
     Of kind ``narrow``: see `narrow_start`.
 
     Raises:
-        RecipeError: the teacher has too few stages, or fewer channels there than asked for.
+        RecipeError: the teacher has too few stages, fewer channels there than asked for, or was pruned.
     """
     if not isinstance(teacher, GeneratorConfig) or len(teacher.up_rates) < 3:
         raise unfit("the teacher's decoder is no HiFi-GAN of three stages or more", "decoder", "distil such a voice")
+    if teacher.widths is not None or teacher.inners is not None:
+        raise unfit("channels were taken from the teacher's decoder", "decoder", "distil the voice it was pruned from")
     if asked.kind == "narrow":
         return narrow_config(teacher, asked)
     patch = math.prod(teacher.up_rates[2:])

@@ -7,8 +7,8 @@ Both sides are kept in half precision; the steps of the audio are 66 dB below wh
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ class TaughtSound:
     """One sentence.
 
     Attributes:
-        steps: features after the stages taken over ``[channels, frames * rate]`` float16.
+        steps: features after the stages taken over, or the latent, ``[channels, frames * rate]`` float16.
         audio: ``[frames * hop]`` float16.
         frames: length.
     """
@@ -55,8 +55,38 @@ def taught_sound(
     """
     stages = front.trunk.stages[:taken]
 
+    def say(ids: np.ndarray, seed: int) -> TaughtSound:
+        z, sound = _said(voice, ids, seed)
+        with torch.inference_mode():
+            steps = front.features(torch.from_numpy(z), torch.ones(1, 1, sound.frames), 0, taken)
+        return replace(sound, steps=steps[0].numpy().astype(np.float16))
+
+    kind = f"sound {' '.join(str(stage) for stage in stages)}"
+    return _sounds(voice, kind, math.prod(stage.rate for stage in stages), say, sentences, cache, on_progress)
+
+
+def taught_waves(
+    voice: Voice, sentences: Sequence[np.ndarray], cache: Path | None, on_progress: Progress | None = None
+) -> tuple[list[TaughtSound], Asked]:
+    """Latents and audio; arguments as for `taught_sound`.
+
+    Returns:
+        For each sentence its latent ``[channels, frames]`` as ``steps``, and what the decoder makes of it.
+    """
+    return _sounds(voice, "waves", 1, lambda ids, seed: _said(voice, ids, seed)[1], sentences, cache, on_progress)
+
+
+def _sounds(
+    voice: Voice,
+    kind: str,
+    rate: int,
+    say: Callable[[np.ndarray, int], TaughtSound],
+    sentences: Sequence[np.ndarray],
+    cache: Path | None,
+    on_progress: Progress | None,
+) -> tuple[list[TaughtSound], Asked]:
     def ask(first: int, here: Sequence[np.ndarray]) -> Mapping[str, np.ndarray]:
-        said = [_say(voice, front, ids, number, taken) for number, ids in enumerate(here, first)]
+        said = [say(ids, number) for number, ids in enumerate(here, first)]
         return {
             "steps": np.concatenate([each.steps for each in said], axis=-1),
             "audio": np.concatenate([each.audio for each in said]),
@@ -64,10 +94,8 @@ def taught_sound(
         }
 
     parts = ("encoder", "durations", "flow", "decoder")
-    kind = f"sound {' '.join(str(stage) for stage in stages)}"
     stored, known = sharded(kind, voice, parts, sentences, cache, ask, on_progress)
-    rate, hop = math.prod(stage.rate for stage in stages), voice.hop
-    found = []
+    found, hop = [], voice.hop
     for _, arrays in stored:
         ends = np.cumsum(arrays["frames"])[:-1]
         steps, audio = np.split(arrays["steps"], ends * rate, axis=-1), np.split(arrays["audio"], ends * hop)
@@ -78,13 +106,12 @@ def taught_sound(
     return found, known
 
 
-@torch.inference_mode()
-def _say(voice: Voice, front: Trunk, ids: np.ndarray, seed: int, taken: int) -> TaughtSound:
+def _said(voice: Voice, ids: np.ndarray, seed: int) -> tuple[np.ndarray, TaughtSound]:
+    """The latent ``[1, channels, frames]``, and it in half precision with its sound."""
     encoder = voice.torch_runners(Buckets(phonemes=(len(ids),), frames=()))["encoder"]
     prior = voice.prior(encoder, ids, seed)
     frames = int(prior.durations.sum())
     rest = voice.torch_runners(Buckets(phonemes=(), frames=(frames,)))
     z = voice.run_flow(rest["flow"], voice.prior_sample(prior, seed))
-    steps = front.features(torch.from_numpy(z), torch.ones(1, 1, frames), 0, taken)
     audio = voice.run_decoder(rest["decoder"], z)
-    return TaughtSound(steps=steps[0].numpy().astype(np.float16), audio=audio.astype(np.float16), frames=frames)
+    return z, TaughtSound(steps=z[0].astype(np.float16), audio=audio.astype(np.float16), frames=frames)

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from toolkit.distil.adversary import Judges
 from toolkit.distil.decoder_start import light_config, start_tail, take_front, taken_stages
 from toolkit.distil.decoder_teacher import TaughtSound, taught_sound
+from toolkit.distil.sound_windows import EDGE_FRAMES, SoundWindows
 from toolkit.distil.voice_teacher import Asked, Progress
 from toolkit.distil.waveform_losses import copying_loss, waveform_loss
-from toolkit.errors import DataError
 from toolkit.models.vits.decoders import kind_of_decoder
 from toolkit.models.vits.light_config import LightConfig, NarrowConfig
 from toolkit.models.vits.light_generator import Trunk
@@ -32,11 +32,6 @@ from toolkit.recipe.shrinking import DecoderStudent
 from toolkit.train.loop import StepProgress, asked, train_module, training_settings, weights_digest
 
 _FITTED_SENTENCES: Final = 12
-_WINDOW_FRAMES: Final = 40
-_WINDOW_SAMPLES: Final = 2048
-"""At least so many are compared, whatever the voice's hop: the longest spectrum has 1024."""
-_EDGE_FRAMES: Final = 4
-"""At each end of a window, where the student lacks the context the teacher had: heard, not judged."""
 _JUDGED_RATIO: Final = 0.5
 """Share of a batch the judges hear: a step of theirs costs several of the student's."""
 _PASSING_WEIGHT: Final = 0.3
@@ -117,11 +112,11 @@ def _train(
 ) -> list[float]:
     how = training_settings(settings.training, seed)
     taken, stages = taken_stages(student.config), student.trunk.stages
-    windows = _Windows(taught, math.prod(stage.rate for stage in stages[:taken]), voice.hop)
+    windows = SoundWindows(taught, math.prod(stage.rate for stage in stages[:taken]), voice.hop, "distil")
     distance = copying_loss if isinstance(student.config, NarrowConfig) else waveform_loss
     judges = Judges(_JUDGES_RATE, seed)
     first_judged = round(how.steps * (1.0 - settings.judged_ratio))
-    edge = _EDGE_FRAMES * voice.hop
+    edge = EDGE_FRAMES * voice.hop
 
     def loss_of(step: int) -> Tensor:
         steps, audio = windows.batch(how.batch, seed, step)
@@ -158,34 +153,3 @@ def _tail(student: Trunk) -> nn.ModuleDict:
             if path not in kept:
                 found[path.replace(".", "_")] = module
     return nn.ModuleDict(found)
-
-
-class _Windows:
-    """Pieces of what the teacher said; which ones depends on the seed and the step only."""
-
-    def __init__(self, taught: Sequence[TaughtSound], rate: int, hop: int) -> None:
-        self.frames = max(_WINDOW_FRAMES, -(-_WINDOW_SAMPLES // hop) + 2 * _EDGE_FRAMES)
-        self.taught = [each for each in taught if each.frames >= self.frames]
-        self.rate, self.hop = rate, hop
-        if not self.taught:
-            raise DataError(
-                f"no sentence is {self.frames} frames long",
-                code="data/too-little",
-                where="distil → decoder",
-                hint="teach with more or longer sentences",
-            )
-        lengths = np.array([each.frames - self.frames + 1 for each in self.taught], dtype=np.float64)
-        self.shares = lengths / lengths.sum()
-
-    def batch(self, size: int, seed: int, step: int) -> tuple[Tensor, Tensor]:
-        """``[batch, channels, steps]`` and ``[batch, samples]`` float32."""
-        choose = np.random.default_rng([seed, step])
-        places = choose.choice(len(self.taught), size=size, p=self.shares)
-        steps, audio = [], []
-        for place in places:
-            each = self.taught[int(place)]
-            start = int(choose.integers(each.frames - self.frames + 1))
-            end = start + self.frames
-            steps.append(each.steps[:, start * self.rate : end * self.rate])
-            audio.append(each.audio[start * self.hop : end * self.hop])
-        return tuple(torch.from_numpy(np.stack(each).astype(np.float32)) for each in (steps, audio))

@@ -76,6 +76,12 @@ def mel_distance(target: Tensor, output: Tensor, sample_rate_hz: int) -> Tensor:
     return functional.l1_loss(found, wanted)
 
 
+def log_magnitudes(wave: Tensor) -> Tensor:
+    """``[batch, bins, frames]`` natural-log magnitudes at the middle resolution, which `waveform_loss` compares."""
+    size = _FFT_SIZES[len(_FFT_SIZES) // 2]
+    return torch.log(stft(wave, size).abs() + _FLOOR * size / 4.0)
+
+
 def _noise_to_signal(wanted: Tensor, found: Tensor, size: int) -> Tensor:
     """The error of each bin over the target's power around it: decades of it, and a fifth of its root."""
     ratio = _local_ratio(wanted, found, size)
@@ -106,4 +112,5 @@ def stft(wave: Tensor, size: int) -> Tensor:
 
 @lru_cache(maxsize=4)
 def _mel_filters(sample_rate_hz: int) -> Tensor:
-    return torch.from_numpy(mel.filters(sample_rate_hz))
+    with torch.inference_mode(False):  # who asks first may only judge, who asks next may train
+        return torch.from_numpy(mel.filters(sample_rate_hz))

@@ -43,7 +43,7 @@ _COUNTS: Final = ("layers", "couplings", "blocks", "stages")
 _MAY_BE_EMPTY: Final = ("stages.blocks", "stages.dilations")
 """A light decoder's stage need not have residual blocks."""
 _TRIED_LENGTH: Final = 64
-_LEFT_OUT: Final = {"encoder": ("attention",), "flow": ("gates",)}
+_LEFT_OUT: Final = {"encoder": ("attention",), "flow": ("gates",), "decoder": ("widths", "inners")}
 """Sizes that are not in the header where they are ``None``: files from before they were there read, and stay the same.
 """
 _SHA256: Final = r"^[0-9a-f]{64}$"
@@ -123,12 +123,12 @@ def header_of(voice: Voice) -> VoiceHeader:
         if config.durations is None
         else {"kind": "deterministic", **asdict(config.durations)},
         flow={"kind": "coupling", **_told(config.flow, "flow")},
-        decoder={"kind": kind_of_decoder(config.generator).name, **asdict(config.generator)},
+        decoder={"kind": kind_of_decoder(config.generator).name, **_told(config.generator, "decoder")},
         teacher=None if teacher is None else _Teacher(**{**asdict(teacher), "sources": dict(teacher.sources)}),
     )
 
 
-def _told(config: EncoderConfig | FlowConfig, part: str) -> dict[str, Any]:
+def _told(config: Any, part: str) -> dict[str, Any]:
     return {name: size for name, size in asdict(config).items() if size is not None or name not in _LEFT_OUT[part]}
 
 
@@ -198,7 +198,7 @@ def _sizes(header: VoiceHeader, part: str, path: Path) -> Any:
         )  # fmt: skip
     config = kinds[kind]
     expected = set() if config is None else {field.name for field in fields(config)}
-    told = dict.fromkeys(_LEFT_OUT.get(part, ())) | told if config is not None else told
+    told = dict.fromkeys(expected & set(_LEFT_OUT.get(part, ()))) | told
     odd = expected ^ set(told)
     if odd:
         raise _unfit(f"{part}.{min(odd)[:40]}: {'missing' if min(odd) in expected else 'not a size of ' + kind}", path)

@@ -1,4 +1,4 @@
-"""``toolkit prune`` on a VITS voice: a run directory with a voice whose encoder, and flow where asked, are smaller."""
+"""``toolkit prune`` on a VITS voice: a run directory with a voice whose encoder, flow or decoder is smaller."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def prune_voice_file(
     Raises:
         InputError: the voice is missing or damaged, or ``out`` holds something else.
         DataError: the voice is not English and there is no data, or the data holds too little.
-        RecipeError: something protected would be cut.
+        RecipeError: something protected would be cut, or channels of a decoder that is no HiFi-GAN.
         ExtraMissing: it is to be heard, and a judge is not installed.
         GateFailed: not even a part's first round passed, or something protected changed; nothing is written.
     """
@@ -148,8 +148,14 @@ def _hearing(given: Voice, utterances: int, listener: Listener) -> Hear:
 
 
 def _sizes(voice: Voice) -> dict[str, Any]:
-    encoder, flow = voice.config.encoder, voice.config.flow
-    return {"inners": list(encoder.inners), "heads": encoder.heads, "gates": [list(each) for each in flow.gate_widths]}
+    from toolkit.models.vits.config import GeneratorConfig
+
+    encoder, flow, decoder = voice.config.encoder, voice.config.flow, voice.config.generator
+    sizes = {"inners": list(encoder.inners), "heads": encoder.heads, "gates": [list(each) for each in flow.gate_widths]}
+    if isinstance(decoder, GeneratorConfig):
+        sizes["stages"] = [decoder.initial, *decoder.stage_widths]
+        sizes["steps"] = [list(each) for each in decoder.block_inners]
+    return sizes
 
 
 def _kept(done: Pruned[Voice, VoiceFidelity]) -> str:
@@ -161,15 +167,19 @@ def _said(part: str, found: VoiceFidelity) -> str:
     heard += "" if found.speaker_cosine is None else f", resemblyzer_cosine {found.speaker_cosine:.3f}"
     if part == "flow":
         return f"latent {found.latent_snr_db:.1f} dB{heard}"
+    if part == "decoder":
+        return f"mel distance {found.mel_distance:.3f}{heard}"
     return f"prior {found.prior_snr_db:.1f} dB, durations {found.frames_error:.2f} frames off{heard}"
 
 
 def _round_line(part: str, fact: Round[VoiceFidelity], total: int) -> str:
-    left, cut = f"{sum(fact.inners):,} channels, {fact.heads} heads", fact.cut.prior_snr_db
-    if part == "flow":
-        left, cut = f"{sum(fact.inners):,} gates", fact.cut.latent_snr_db
+    left, cut = f"{sum(fact.inners):,} channels", f"{fact.cut.mel_distance:.3f}"
+    if part == "encoder":
+        left, cut = f"{left}, {fact.heads} heads", f"{fact.cut.prior_snr_db:.1f} dB"
+    elif part == "flow":
+        left, cut = f"{sum(fact.inners):,} gates", f"{fact.cut.latent_snr_db:.1f} dB"
     return (
-        f"{part}, round {fact.number} of {total}: {left}, cut {cut:.1f} dB, trained: {_said(part, fact.quality)}, "
+        f"{part}, round {fact.number} of {total}: {left}, cut {cut}, trained: {_said(part, fact.quality)}, "
         f"{held_or_not(fact.passed)}"
     )
 
@@ -192,11 +202,14 @@ def _verdict(path: Path, result: dict[str, Any], settings: PruneVoice) -> str:
         f"({_list(pruned['inners'])}), heads {pruned['heads']} of {given['heads']} a layer",
         *([f"  gates {_total(pruned):,} of {_total(given):,} (couplings: {'; '.join(gates)})"]
           if "flow" in result["kept_rounds"] else []),
+        *([f"  decoder channels {_list(pruned['stages'])} of {_list(given['stages'])} (before its stages and in each)"]
+          if "decoder" in result["kept_rounds"] else []),
         f"  protected {result['protected_tensors_unchanged']} tensors of {', '.join(settings.protect) or 'none'} "
         "unchanged",
         f"  beside the voice given: prior {fidelity['prior_snr_db']:.1f} dB (gate {settings.prior_snr_db_min}), "
         f"durations {fidelity['frames_error']:.2f} frames off (gate {settings.frames_error_max}), latent "
-        f"{fidelity['latent_snr_db']:.1f} dB (gate {settings.latent_snr_db_min}){heard}",
+        f"{fidelity['latent_snr_db']:.1f} dB (gate {settings.latent_snr_db_min}), mel distance "
+        f"{fidelity['mel_distance']:.3f} (gate {settings.mel_distance_max}){heard}",
         *(f"  {line}" for line in _held(result)),
         f"  against {result['against']}: {result['heard']}",
         *(f"  not measured: {reason}" for reason in result["not_measured"]),

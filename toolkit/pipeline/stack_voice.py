@@ -193,7 +193,7 @@ class VoiceStages:
         return self._shrunk(DISTIL, STUDENT, done, student.model_dump(mode="json"), settings)
 
     def _pruned(self, settings: PruneVoice, before: Made) -> Made:
-        """The voice of the stage before with a smaller text encoder, and flow where the recipe asks for it.
+        """The voice of the stage before with a smaller text encoder, flow or decoder where the recipe asks for it.
 
         Raises:
             DataError: the voice is not English and there is no data, or the data holds too little.
@@ -335,14 +335,18 @@ def _whole(result: RunResult) -> VoiceScores:
 
 def _shape(voice: Voice) -> str:
     """What makes one voice larger than another, in few words."""
+    from toolkit.models.vits.config import GeneratorConfig
     from toolkit.models.vits.decoders import kind_of_decoder
 
     encoder, flow = voice.config.encoder, voice.config.flow
     timed = "stochastic" if voice.config.durations is None else "deterministic"
     gates = "" if flow.gates is None else f", {_range(width for each in flow.gates for width in each)} gates"
+    decoder = kind_of_decoder(voice.config.generator).name
+    if isinstance(voice.config.generator, GeneratorConfig) and voice.config.generator.widths is not None:
+        decoder = f"{decoder} {', '.join(map(str, voice.config.generator.widths))}"
     return (
         f"encoder {encoder.layers} layers, {_range(encoder.inners)} inner; {timed} durations; flow {flow.hidden} "
-        f"wide{gates}; {kind_of_decoder(voice.config.generator).name} decoder"
+        f"wide{gates}; {decoder} decoder"
     )
 
 

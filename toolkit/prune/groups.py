@@ -4,11 +4,15 @@ A channel inside a feed-forward block is a row of the first matrix, an entry of 
 head is its rows of the packed queries, keys and values, their biases, and its columns of the output projection. A gate
 of a WaveNet is the row of its tanh, the row of its sigmoid, their biases, and its column of the layer that writes.
 Nothing else in the model sees any of them, so that removal is exact for what is zero and local for what is not.
+
+A channel of a HiFi-GAN stage is one of the residual stream: what upsamples into it, every convolution of the stage's
+blocks on both sides, and what reads it behind the stage. A channel between the two convolutions of a residual step is
+those two's own, as in a feed-forward block.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,9 +20,9 @@ import torch
 from torch import Tensor
 
 from toolkit.models.gpt_sovits.semantic_config import SemanticConfig
-from toolkit.models.vits.config import EncoderConfig, FlowConfig
+from toolkit.models.vits.config import EncoderConfig, FlowConfig, GeneratorConfig
 
-Kind = Literal["mlp", "heads", "gates"]
+Kind = Literal["mlp", "heads", "gates", "stage", "inner"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +130,46 @@ def flow_groups(config: FlowConfig) -> tuple[Group, ...]:
             )
             found.append(Group(place=f"{net}.in_layers.{layer}", kind="gates", count=width, members=members))
     return tuple(found)
+
+
+def decoder_groups(config: GeneratorConfig) -> tuple[Group, ...]:
+    """Groups of a HiFi-GAN decoder: channels before and in every stage, then those inside its residual steps."""
+    found = [_stage("dec.conv_pre", config.initial, [*_rows("dec.conv_pre", config.initial)], "dec.ups.0", 0)]
+    inside, blocks, last = [], len(config.resblock_kernels), len(config.up_rates) - 1
+    for stage, width in enumerate(config.stage_widths):
+        up = f"dec.ups.{stage}"
+        members = [
+            Member(name=f"{up}.weight", axis=1, split=(width,)),
+            Member(name=f"{up}.bias", axis=0, split=(width,)),
+        ]
+        for block in range(stage * blocks, (stage + 1) * blocks):
+            for step in range(len(config.resblock_dilations[block - stage * blocks])):
+                net = f"dec.resblocks.{block}"
+                into, out = (f"{net}.convs1", f"{net}.convs2") if config.resblock == "1" else 2 * (f"{net}.convs",)
+                members += _rows(f"{out}.{step}", width)
+                members.append(Member(name=f"{into}.{step}.weight", axis=1, split=(width,)))
+                if config.resblock == "1":
+                    inner = config.block_inners[block][step]
+                    parts = (
+                        *_rows(f"{into}.{step}", inner),
+                        Member(name=f"{out}.{step}.weight", axis=1, split=(inner,)),
+                    )
+                    inside.append(Group(place=f"{into}.{step}", kind="inner", count=inner, members=parts))
+        behind = ("dec.conv_post", 1) if stage == last else (f"dec.ups.{stage + 1}", 0)
+        found.append(_stage(up, width, members, *behind))
+    return (*found, *inside)
+
+
+def _stage(place: str, width: int, members: Sequence[Member], reader: str, axis: int) -> Group:
+    """Channels of a stage, whose last member is what reads them behind it."""
+    read = Member(name=f"{reader}.weight", axis=axis, split=(width,))
+    return Group(place=place, kind="stage", count=width, members=(*members, read))
+
+
+def _rows(layer: str, width: int) -> tuple[Member, Member]:
+    """What writes the channels of a convolution."""
+    weight, bias = (Member(name=f"{layer}.{name}", axis=0, split=(width,)) for name in ("weight", "bias"))
+    return weight, bias
 
 
 def _channels(place: str, first: str, second: str, inner: int) -> Group:

@@ -1,4 +1,4 @@
-"""A VITS voice is pruned part by part, the text encoder first and then its flow, each round by round."""
+"""A VITS voice is pruned part by part, the text encoder first, then its flow, then its decoder; each round by round."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from toolkit.distil.decoder_teacher import taught_waves
 from toolkit.distil.voice_teacher import taught_latents, taught_texts
 from toolkit.models.voice import Voice
-from toolkit.prune.groups import Group, flow_groups
+from toolkit.prune.groups import Group, decoder_groups, flow_groups
 from toolkit.prune.protection import refuse_protected, verify_protected
 from toolkit.prune.rounds import Pruned, Round, planned_rounds, prune_rounds, rounds_for
+from toolkit.prune.voice_decoder import PrunableDecoder, hifigan
 from toolkit.prune.voice_encoder import PrunableEncoder, cut_groups
 from toolkit.prune.voice_fidelity import Hear, VoiceFidelity, latents_of
 from toolkit.prune.voice_flow import PrunableFlow
@@ -79,12 +81,13 @@ def prune_voice(
         on_step: told after every training step, the steps of all rounds of a part counted together.
 
     Raises:
-        RecipeError: something protected would be cut.
+        RecipeError: something protected would be cut, or channels of a decoder that is no HiFi-GAN.
+        DataError: no sentence is long enough to teach a decoder with.
         GateFailed: a training diverged, or something protected is not what it was.
     """
     refuse_protected(_groups(voice, settings), settings.protect)
     whole = {name: value.clone() for name, value in weights_of(voice).items()}
-    current, known = voice, None
+    current, known, latents = voice, None, None
     parts: dict[str, Pruned[Voice, VoiceFidelity]] = {}
     shared = {"given": voice, "settings": settings, "held_out": held_out, "hear": hear, "whole": whole}
     chosen = list(sentences[: settings.sentences])
@@ -105,12 +108,20 @@ def prune_voice(
         done = parts["encoder"] = pruned(encoder, total)
         current, known = done.model, done.rounds[done.best - 1].quality if done.best else done.before
     if total := rounds_for(settings.flow_ratio, settings):
-        latents, asked = taught_latents(voice, chosen[: settings.flow_sentences], cache, on_teacher)
+        stages, asked = taught_latents(voice, chosen[: settings.flow_sentences], cache, on_teacher)
+        latents = latents_of(voice, held_out)
         flow = PrunableFlow(
-            **shared, start=current, known=known, taught=asked.digest,
-            latents=latents, held_latents=latents_of(voice, held_out),
-        )  # fmt: skip
+            **shared, start=current, known=known, held_latents=latents, taught=asked.digest, latents=stages
+        )
         done = parts["flow"] = pruned(flow, total)
+        current, known = done.model, done.rounds[done.best - 1].quality if done.best else done.before
+    if total := rounds_for(settings.decoder_ratio, settings):
+        sounds, asked = taught_waves(voice, chosen[: settings.decoder_sentences], cache, on_teacher)
+        latents = latents_of(voice, held_out) if latents is None else latents
+        decoder = PrunableDecoder(
+            **shared, start=current, known=known, held_latents=latents, taught=asked.digest, sounds=sounds
+        )
+        done = parts["decoder"] = pruned(decoder, total)
         current = done.model
     protected = verify_protected(whole, weights_of(current), settings.protect)
     return PrunedVoice(model=current, parts=parts, protected=protected)
@@ -119,4 +130,5 @@ def prune_voice(
 def _groups(voice: Voice, settings: PruneVoice) -> list[Group]:
     """Everything a recipe takes something from."""
     flow = flow_groups(voice.config.flow) if settings.flow_ratio else ()
-    return [*cut_groups(voice.config.encoder, settings), *flow]
+    decoder = decoder_groups(hifigan(voice)) if settings.decoder_ratio else ()
+    return [*cut_groups(voice.config.encoder, settings), *flow, *decoder]

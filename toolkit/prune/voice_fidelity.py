@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from toolkit.distil.waveform_losses import mel_distance
 from toolkit.models.voice import Buckets, Voice
 from toolkit.recipe.shrinking import PruneVoice
 
@@ -33,6 +34,8 @@ class VoiceFidelity:
         frames_error: frames a phoneme's duration is off the voice given with the same noise, mean.
         latent_snr_db: what the flow makes of the prior samples of the voice given, over its distance to what that
             voice's makes of them; 200 where they are the same.
+        mel_distance: mean absolute difference of natural-log mel amplitudes between what the decoder makes of the
+            latents of the voice given and what that voice's makes of them; 0 where they are the same.
         mos_drop: DistillMOS below the voice given in its time, mean; ``None`` where it was not heard.
         speaker_cosine: resemblyzer's, likewise.
     """
@@ -40,6 +43,7 @@ class VoiceFidelity:
     prior_snr_db: float
     frames_error: float
     latent_snr_db: float = _SAME_DB
+    mel_distance: float = 0.0
     mos_drop: float | None = None
     speaker_cosine: float | None = None
 
@@ -53,6 +57,7 @@ def within(found: VoiceFidelity, settings: PruneVoice) -> bool:
         and found.frames_error <= settings.frames_error_max
         and math.isfinite(found.latent_snr_db)
         and found.latent_snr_db >= settings.latent_snr_db_min
+        and found.mel_distance <= settings.mel_distance_max
         and (drop is None or drop <= settings.mos_drop_max)
         and (cosine is None or 1.0 - cosine <= settings.speaker_cosine_loss_max)
     )
@@ -65,7 +70,7 @@ def fidelity(
     hear: Hear | None = None,
     latents: Sequence[Latent] | None = None,
 ) -> VoiceFidelity:
-    """Compares what encoders and flows say of sentences, the durations that follow, and the sound where it is asked.
+    """Compares what the parts say of sentences, the durations that follow, and the sound where it is asked.
 
     Args:
         candidate: the smaller voice; the voice given itself is not heard.
@@ -93,13 +98,14 @@ def fidelity(
     heard: tuple[float | None, float | None] = (None, None)
     if hear is not None:
         heard = (0.0, 1.0) if candidate is given else hear(candidate)
-    flows = [voice.modules["flow"] for voice in (candidate, given)]
+    flows, decoders = ([voice.modules[part] for voice in (candidate, given)] for part in ("flow", "decoder"))
+    if latents is None and (flows[0] is not flows[1] or decoders[0] is not decoders[1]):
+        latents = latents_of(given, sentences)
     return VoiceFidelity(
         prior_snr_db=_level(signal, error),
         frames_error=float(np.concatenate(off).mean()),
-        latent_snr_db=_SAME_DB
-        if flows[0] is flows[1]
-        else _latent_snr_db(flows[0], latents_of(given, sentences) if latents is None else latents),
+        latent_snr_db=_SAME_DB if flows[0] is flows[1] else _latent_snr_db(flows[0], latents or ()),
+        mel_distance=0.0 if decoders[0] is decoders[1] else _mel_distance(candidate, given, latents or ()),
         mos_drop=heard[0],
         speaker_cosine=heard[1],
     )
@@ -125,8 +131,19 @@ def _latent_snr_db(flow: nn.Module, latents: Sequence[Latent]) -> float:
     return _level(signal, error)
 
 
-def _through(flow: nn.Module, z_p: np.ndarray) -> np.ndarray:
-    return flow(torch.from_numpy(z_p), torch.ones(1, 1, z_p.shape[-1])).numpy()
+@torch.inference_mode()
+def _mel_distance(candidate: Voice, given: Voice, latents: Sequence[Latent]) -> float:
+    """Weighed by the sentences' frames."""
+    total = frames = 0.0
+    for _, z in latents:
+        said = [_through(voice.modules["decoder"], z)[0] for voice in (given, candidate)]
+        distance = mel_distance(*(torch.from_numpy(each) for each in said), given.sample_rate_hz)
+        total, frames = total + float(distance) * z.shape[-1], frames + z.shape[-1]
+    return total / frames
+
+
+def _through(part: nn.Module, signal: np.ndarray) -> np.ndarray:
+    return part(torch.from_numpy(signal), torch.ones(1, 1, signal.shape[-1])).numpy()
 
 
 def _level(signal: float, error: float) -> float:

@@ -27,7 +27,6 @@ from toolkit.prune.groups import cut, flow_groups
 from toolkit.prune.importance import BATCHES, magnitude_scores, taylor_scores
 from toolkit.prune.protection import verify_protected
 from toolkit.prune.selection import channels_to_keep
-from toolkit.prune.voice_fidelity import Latent, VoiceFidelity, fidelity
 from toolkit.prune.voice_part import VoicePart, random_signs, weights_of, with_part
 from toolkit.train.loop import StepProgress, batch_places, train_module, training_settings, weights_digest
 
@@ -38,11 +37,9 @@ class PrunableFlow(VoicePart):
 
     Attributes:
         latents: what the flow given makes of prior samples, see `voice_teacher.taught_latents`.
-        held_latents: likewise of the held-out sentences, see `voice_fidelity.latents_of`.
     """
 
     latents: Sequence[np.ndarray] = field(repr=False)
-    held_latents: Sequence[Latent] = field(repr=False)
 
     @property
     def part(self) -> str:
@@ -89,16 +86,6 @@ class PrunableFlow(VoicePart):
             on_progress=on_step,
         )
         verify_protected(self.whole, weights_of(smaller), self.settings.protect)
-
-    def judge_cut(self, model: Voice) -> VoiceFidelity:
-        """Without listening."""
-        return fidelity(model, self.given, self.held_out, latents=self.held_latents)
-
-    def judge(self, model: Voice) -> VoiceFidelity:
-        """How a voice does."""
-        if model is self.start and self.known is not None:
-            return self.known
-        return fidelity(model, self.given, self.held_out, self.hear, self.held_latents)
 
     def restored(self, weights: Mapping[str, Tensor], heads: int, where: str) -> Voice:
         """A voice with these weights for its flow."""

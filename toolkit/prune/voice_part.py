@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from toolkit.models.vits.config import VitsConfig
 from toolkit.models.voice import Teacher, Voice
 from toolkit.prune.rounds import Sizes
-from toolkit.prune.voice_fidelity import Hear, VoiceFidelity, fidelity, within
+from toolkit.prune.voice_fidelity import Hear, Latent, VoiceFidelity, fidelity, within
 from toolkit.recipe.shrinking import PruneVoice
 from toolkit.train.loop import StepProgress, weights_digest
 
@@ -38,6 +38,8 @@ class VoicePart(ABC):
         held_out: phoneme ids every round is judged on.
         hear: says how a voice sounds beside the one given.
         whole: all weights of the voice given, as they were before anything was done.
+        held_latents: what the voice given's flow makes of held-out prior samples, see `voice_fidelity.latents_of`;
+            ``None`` where neither flow nor decoder are other than its.
     """
 
     given: Voice = field(repr=False)
@@ -48,6 +50,7 @@ class VoicePart(ABC):
     held_out: Sequence[np.ndarray] = field(repr=False)
     hear: Hear | None
     whole: Mapping[str, Tensor] = field(repr=False)
+    held_latents: Sequence[Latent] | None = field(default=None, repr=False)
 
     @property
     @abstractmethod
@@ -83,13 +86,13 @@ class VoicePart(ABC):
 
     def judge_cut(self, model: Voice) -> VoiceFidelity:
         """Without listening: what training is about to mend need not be heard."""
-        return fidelity(model, self.given, self.held_out)
+        return fidelity(model, self.given, self.held_out, latents=self.held_latents)
 
     def judge(self, model: Voice) -> VoiceFidelity:
         """How a voice does; what pruning another part left was judged there."""
         if model is self.start and self.known is not None:
             return self.known
-        return fidelity(model, self.given, self.held_out, self.hear)
+        return fidelity(model, self.given, self.held_out, self.hear, self.held_latents)
 
     def holds(self, found: VoiceFidelity, before: VoiceFidelity) -> bool:
         """Whether all gates do."""

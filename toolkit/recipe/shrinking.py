@@ -221,7 +221,7 @@ class VoiceLoss(_Strict):
 
 
 class PruneVoice(Pruning, VoiceLoss):
-    """A VITS voice is pruned, its text encoder and then, where it is not protected, its flow.
+    """A VITS voice is pruned, its text encoder and then, where they are not protected, its flow and its decoder.
 
     The voice given teaches what is left, and every round is held to it.
     """
@@ -231,6 +231,14 @@ class PruneVoice(Pruning, VoiceLoss):
     )
     flow_ratio: float = Field(
         0.0, ge=0.0, lt=1.0, description="share of the flow's gates to take out, which protect must not cover"
+    )
+    decoder_ratio: float = Field(
+        0.0, ge=0.0, lt=1.0, description="share of the channels of a HiFi-GAN decoder to take out, likewise"
+    )
+    decoder_spread: Literal["even", "importance"] = Field(
+        "even",
+        description="even: the same share of every stage, which makes all of them faster; importance: whatever matters "
+        "least, which is mostly before the first stage, where time is hardly spent",
     )
     mos_drop_max: float = Field(
         0.1, ge=0.0, description="gate, points of DistillMOS below the voice given, mean over held-out sentences"
@@ -245,20 +253,25 @@ class PruneVoice(Pruning, VoiceLoss):
         0.5, ge=0.0, description="gate, frames a phoneme's duration may be off the voice given, mean"
     )
     latent_snr_db_min: float = Field(
-        12.0, description="gate, dB of the flow's output over its distance to that of the voice given's"
+        16.0, description="gate, dB of the flow's output over its distance to that of the voice given's"
+    )
+    mel_distance_max: float = Field(
+        0.3, ge=0.0, description="gate, mean difference of the decoders' natural-log mel amplitudes on the same latents"
     )
     sentences: PositiveInt = Field(400, description="sentences the voice given is asked about")
     flow_sentences: PositiveInt = Field(120, description="the first of them, which the flow is taught with")
+    decoder_sentences: PositiveInt = Field(120, description="the first of them, which the decoder is taught with")
     utterances: int = Field(
         12, ge=0, description="held-out sentences every round is heard on; none: it is held to the prior and durations"
     )
     training: Training = Training(steps=60, batch=12, learning_rate=2e-4, dropout=0.0)
     flow_training: Training = Training(steps=120, batch=4, learning_rate=3e-5, dropout=0.0)
+    decoder_training: Training = Training(steps=240, batch=4, learning_rate=1e-4, dropout=0.0)
 
     @model_validator(mode="after")
     def _something_goes(self) -> Self:
-        if not (self.mlp_ratio or self.heads_ratio or self.flow_ratio):
-            raise ValueError("nothing is to be taken out: mlp_ratio, heads_ratio and flow_ratio are all 0")
+        if not (self.mlp_ratio or self.heads_ratio or self.flow_ratio or self.decoder_ratio):
+            raise ValueError("nothing is to be taken out: mlp_ratio, heads_ratio, flow_ratio, decoder_ratio are all 0")
         return self
 
 
@@ -332,14 +345,15 @@ def pruning_of_voice(
     Args:
         changes: ``dotted.key=value``, as recipes are changed.
         given: fields a command has options for.
-        training: fields of ``training``, likewise; ``steps`` also of ``flow_training``.
+        training: fields of ``training``, likewise; ``steps`` also of ``flow_training`` and ``decoder_training``.
 
     Raises:
         RecipeError: a change the schema does not accept.
     """
     data = PruneVoice().model_dump(mode="json") | (given or {})
     data["training"] |= training or {}
-    data["flow_training"] |= {name: value for name, value in (training or {}).items() if name == "steps"}
+    for part in ("flow_training", "decoder_training"):
+        data[part] |= {name: value for name, value in (training or {}).items() if name == "steps"}
     for change in changes:
         apply_change(data, change)
     return checked(PruneVoice, data)

@@ -89,8 +89,8 @@ class VoiceStack(_Strict):
     distil: DistilStage | None = None
     prune: PruneVoice | None = Field(
         None,
-        description="of the text encoder, and of the flow where it is not protected; see toolkit prune. Its gates hold "
-        "every round, and then the stage",
+        description="of the text encoder, and of flow and decoder where they are not protected; see toolkit prune. "
+        "Its gates hold every round, and then the stage",
     )
     quantise: QuantiseVoice
     gates: VoiceStackGates = VoiceStackGates()

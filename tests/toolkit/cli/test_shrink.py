@@ -149,6 +149,19 @@ def test_prune_of_a_flow_must_be_allowed_and_then_comes_after_the_encoder(tmp_pa
     )
 
 
+def test_prune_of_a_decoder_must_be_allowed_and_says_what_is_left_of_each_stage(tmp_path, capsys):
+    given, out = write_voice(tmp_path / "v.safetensors", seeded_voice()), tmp_path / "out"
+    assert _run("prune", given, *VOICE, "--mlp", 0, "--decoder", 0.25, "--unprotect", "decoder", "--steps", 2,
+                "--set", "decoder_sentences=8", "--set", "mel_distance_max=9", "--set", "channel_multiple=1",
+                "--out", out) == 0  # fmt: skip
+    said = capsys.readouterr().out
+    result = json.loads((out / "pruned.json").read_text())
+    assert result["kept_rounds"] == {"decoder": 1} and result["given"]["stages"] == [32, 16, 8, 4]
+    assert sum(result["pruned"]["stages"]) == 45 and "decoder: held to the target" in said
+    assert f"decoder channels {', '.join(map(str, result['pruned']['stages']))} of 32, 16, 8, 4" in said
+    assert read_voice(out / "pruned.safetensors").config.generator.stage_widths == tuple(result["pruned"]["stages"][1:])
+
+
 def test_prune_of_a_voice_that_hurts_at_once_writes_nothing_and_exits_with_1(tmp_path, capsys):
     given = write_voice(tmp_path / "v.safetensors", seeded_voice())
     command = ["prune", given, *VOICE, "--steps", 0, "--out", tmp_path / "out"]
@@ -162,6 +175,7 @@ def test_prune_of_a_voice_that_hurts_at_once_writes_nothing_and_exits_with_1(tmp
         (["--protect", "enc_p.*"], "error[prune/protected]"),
         (["--set", "mlp=0.5"], "error[recipe/out-of-range]"),
         (["--mlp", "0"], "nothing is to be taken out"),
+        (["--decoder", "0.1"], "--unprotect decoder"),
         (["--unprotect", "flow", "--protect", "dec.*"], "--unprotect flow: protected are decoder"),
         (["--unprotect", "ears"], "--unprotect ears: protected are flow, decoder"),
         (["--set", "mos_drop_max=-1"], "error[recipe/out-of-range]"),
@@ -188,7 +202,8 @@ def test_rounds_that_nobody_can_hear_are_refused_and_not_waved_through(tmp_path,
 
 def test_options_of_a_voice_do_nothing_for_a_checkpoint(tmp_path, files, capsys):
     model, data = files
-    voices = (["--set", "utterances=0"], ["--teacher-voice", "x.onnx"], ["--flow", "0.1"], ["--unprotect", "flow"])
+    voices = (["--set", "utterances=0"], ["--teacher-voice", "x.onnx"], ["--flow", "0.1"], ["--unprotect", "flow"],
+              ["--decoder", "0.1"])  # fmt: skip
     for option in (*voices, ["--encoder", "0.1"]):
         assert _run("prune", model, "--data", data, *option, "--out", tmp_path / "out", "--quiet") == 2
         assert f"{option[0]} does nothing for a" in capsys.readouterr().err

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from toolkit.distil import light_decoder
+from toolkit.distil import sound_windows
 from toolkit.distil.adversary import Judges
 from toolkit.distil.decoder_start import light_config, most_needed, start_tail, take_front, taken_stages
-from toolkit.distil.decoder_teacher import taught_sound
+from toolkit.distil.decoder_teacher import taught_sound, taught_waves
 from toolkit.distil.light_decoder import DistilledDecoder, distil_decoder
 from toolkit.errors import DataError, RecipeError
 from toolkit.models.seeded import seeded_voice
@@ -155,8 +155,20 @@ def test_the_teacher_is_asked_once(voice: Voice, tmp_path: Path) -> None:
     assert distilled(voice, asked(steps=0), cache=tmp_path).asked == 3
 
 
+def test_what_is_taught_of_a_latent_is_its_sound_and_asked_once(voice: Voice, tmp_path: Path) -> None:
+    sentences = probe_ids(voice)[:3]
+    (first, *_), known = taught_waves(voice, sentences, tmp_path)
+    latent = torch.from_numpy(first.steps.astype(np.float32))[None]
+    assert latent.shape[-1] == first.frames
+    with torch.inference_mode():
+        sound = voice.modules["decoder"](latent, torch.ones(1, 1, first.frames))[0, 0].numpy()
+    assert np.abs(sound - first.audio).max() < 0.02 < np.abs(sound).max()
+    (again, *_), asked_again = taught_waves(voice, sentences, tmp_path)
+    assert (known.asked, asked_again.asked) == (3, 0) and np.array_equal(first.audio, again.audio)
+
+
 def test_sentences_shorter_than_a_window_are_refused(voice: Voice, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(light_decoder, "_WINDOW_FRAMES", 100_000)
+    monkeypatch.setattr(sound_windows, "_WINDOW_FRAMES", 100_000)
     with pytest.raises(DataError) as caught:
         distilled(voice, asked())
     assert caught.value.code == "data/too-little"

@@ -13,7 +13,7 @@ import torch
 from toolkit.distil.encoder_start import start_encoder
 from toolkit.distil.flow_start import start_flow
 from toolkit.distil.least_squares import fitted
-from toolkit.distil.voice import distil_voice, prior_distance, student_config
+from toolkit.distil.voice import distil_voice, latent_distance, prior_distance, student_config
 from toolkit.distil.voice_batches import ids_side_by_side, side_by_side
 from toolkit.distil.voice_quality import duration_errors
 from toolkit.distil.voice_teacher import flow_of, flow_stages, taught_latents, taught_texts
@@ -73,6 +73,25 @@ def test_a_student_of_full_size_starts_as_its_teacher(teacher: Voice) -> None:
     assert max(found) < 1e-3
     built["flow"].flow.flows[0].post.weight.zero_()  # the comparison sees one layer less
     assert errors(replace(teacher, modules={**teacher.modules, **built}), teacher)[2] > 10 * found[2]
+
+
+def test_a_flow_some_gates_were_taken_from_teaches_one_with_as_few(teacher: Voice) -> None:
+    """A student has as many gates as channels, and so may have what each layer has left; twin: one more is refused."""
+    config = replace(teacher.config, flow=replace(teacher.config.flow, gates=((16, 24), (20, 32))))
+    torch.manual_seed(0)
+    pruned = replace(teacher, config=config, modules={**teacher.modules, "flow": parts.build(config)["flow"]})
+    sizes = student_config(config, settings(flow={"hidden": 16}))
+    assert sizes.flow.gates is None and sizes.flow.hidden == 16
+    stages, frames = side_by_side(taught_latents(pruned, SENTENCES, None)[0])
+    found = []
+    for started in (True, False):
+        student = flow_of(parts.build(sizes)["flow"])
+        if started:
+            start_flow(student, flow_of(pruned.modules["flow"]), stages[:, 0], frames)
+        found.append(float(latent_distance(student, stages, frames)))
+    assert found[0] < 0.5 * found[1]
+    with pytest.raises(RecipeError, match=r"flow\.hidden is 17, the teacher's 16"):
+        student_config(config, settings(flow={"hidden": 17}))
 
 
 def test_a_smaller_student_starts_nearer_than_at_random_and_learns(teacher: Voice) -> None:

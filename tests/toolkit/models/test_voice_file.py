@@ -44,7 +44,10 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_voice(tmp_path_factory.mktemp("voice") / "student.safetensors", student())
 
 
-@pytest.mark.parametrize("make", [seeded_voice, student, lambda: pruned(), lambda: with_fewer_gates()])
+MADE = [seeded_voice, student, lambda: pruned(), lambda: with_fewer_gates(), lambda: with_fewer_channels()]
+
+
+@pytest.mark.parametrize("make", MADE)
 def test_a_voice_says_the_same_after_its_file(make: Callable[[], Voice], tmp_path: Path) -> None:
     voice = make()
     path = write_voice(tmp_path / "voice.safetensors", voice)
@@ -72,6 +75,29 @@ def with_fewer_gates() -> Voice:
     config = replace(voice.config, flow=replace(voice.config.flow, gates=((8, 32), (24, 1))))
     torch.manual_seed(0)
     return replace(voice, config=config, modules={**voice.modules, "flow": parts.build(config)["flow"]})
+
+
+def with_fewer_channels() -> Voice:
+    """The seeded voice with other channels in each stage of its decoder, and inside each residual step."""
+    voice = seeded_voice(resblock="1")
+    inners = tuple((3 + block, 2) for block in range(9))
+    decoder = replace(voice.config.generator, initial=24, widths=(10, 9, 3), inners=inners)
+    config = replace(voice.config, generator=decoder)
+    torch.manual_seed(0)
+    return replace(voice, config=config, modules={**voice.modules, "decoder": parts.build(config)["decoder"]})
+
+
+def test_a_decoder_without_fewer_channels_does_not_name_them(file: Path, tmp_path: Path) -> None:
+    """Files of whole decoders are what they were; twin: one some were taken from does not read without them."""
+    header = json.loads(read_safetensors(file).metadata[METADATA_KEY])
+    assert not {"widths", "inners"} & set(header["decoder"])
+    stored = read_safetensors(write_voice(tmp_path / "channels.safetensors", with_fewer_channels()))
+    for size in ("widths", "inners"):
+        header = json.loads(stored.metadata[METADATA_KEY])
+        assert header["decoder"].pop(size)
+        path = write_safetensors(tmp_path / "x.safetensors", stored.tensors, {METADATA_KEY: json.dumps(header)})
+        with pytest.raises(InputError, match="wants float32 of shape"):
+            read_voice(path)
 
 
 def test_a_flow_without_fewer_gates_does_not_name_them(file: Path, tmp_path: Path) -> None:
@@ -129,6 +155,25 @@ HEADERS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
         "encoder.filter_channels",
     ),
     "an odd width of heads": (lambda h: h["encoder"].update(attention=31), "do not fit together"),
+    "channels of a stage too few": (lambda h: h["decoder"].update(widths=[16, 8]), "do not fit together"),
+    "channels of a stage too many": (lambda h: h["decoder"].update(widths=[16, 8, 4, 2]), "do not fit together"),
+    "a stage without channels": (lambda h: h["decoder"].update(widths=[16, 8, 0]), "do not fit together"),
+    "channels inside steps of one convolution": (
+        lambda h: h["decoder"].update(inners=[[2, 2]] * 9),
+        "do not fit together",
+    ),
+    "channels inside steps of too few blocks": (
+        lambda h: h["decoder"].update(resblock="1", inners=[[2, 2]] * 8),
+        "do not fit together",
+    ),
+    "a step without channels": (
+        lambda h: h["decoder"].update(resblock="1", inners=[[2, 2]] * 8 + [[2, 0]]),
+        "do not fit together",
+    ),
+    "a step too few": (
+        lambda h: h["decoder"].update(resblock="1", inners=[[2, 2]] * 8 + [[2]]),
+        "do not fit together",
+    ),
     "gates of a coupling too few": (lambda h: h["flow"].update(gates=[[32, 32]]), "do not fit together"),
     "gates of a layer too few": (lambda h: h["flow"].update(gates=[[32, 32], [32]]), "do not fit together"),
     "a layer without gates": (lambda h: h["flow"].update(gates=[[32, 32], [32, 0]]), "do not fit together"),

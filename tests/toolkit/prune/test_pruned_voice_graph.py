@@ -1,8 +1,9 @@
-"""A pruned encoder, other widths in every layer and one head gone, and a flow with other gates in every layer, go
-through the whole chain.
+"""Pruned parts of a voice go through the whole chain: an encoder with other widths in every layer and one head gone, a
+flow with other gates in every layer, a decoder with other channels in every stage and step.
 """
 
 import numpy as np
+import pytest
 import torch
 
 from converters.tflite_graph.run import tflite_runner
@@ -11,7 +12,8 @@ from toolkit.models.vits.probe import probe_inputs
 from toolkit.pipeline.events import Silent, StageClock
 from toolkit.pipeline.float_chain import convert_float
 from toolkit.pipeline.sources import SourcePart, random_like
-from toolkit.prune.groups import cut, flow_groups, voice_groups
+from toolkit.prune.groups import cut, decoder_groups, flow_groups, voice_groups
+from toolkit.prune.voice_decoder import hifigan, with_decoder
 from toolkit.prune.voice_encoder import with_encoder
 from toolkit.prune.voice_flow import with_flow
 from toolkit.recipe.load import load
@@ -68,3 +70,26 @@ def test_every_hop_of_a_flow_with_fewer_gates_is_the_same_to_100_db(tmp_path):
     with torch.inference_mode():
         own, other = (each.modules["flow"](z_p, mask).numpy() for each in (voice, with_fewer_gates(first=1)))
     assert np.abs(found["z"] - own).max() < 1e-4 < 1e-2 < np.abs(other - own).max()
+
+
+def with_fewer_channels(resblock, first=0):
+    """Between a quarter and all channels of a group, counted from the given one."""
+    voice = seeded_voice(resblock=resblock)
+    keeps = {
+        group: (first + torch.arange(1 + place * 5 % (group.count - 1))) % group.count
+        for place, group in enumerate(decoder_groups(hifigan(voice)))
+    }
+    return with_decoder(voice, cut(voice.modules["decoder"].state_dict(), keeps))
+
+
+@pytest.mark.parametrize("resblock", ["1", "2"])
+def test_every_hop_of_a_decoder_with_fewer_channels_is_the_same_to_100_db(tmp_path, resblock):
+    voice = with_fewer_channels(resblock)
+    asked, found, levels = converted(voice, "decoder", tmp_path)
+    assert levels and all(level is None or level >= 100.0 for level in levels)
+    z, mask = (torch.from_numpy(asked[name]) for name in ("z", "mask"))
+    with torch.inference_mode():
+        own, other = (
+            each.modules["decoder"](z, mask).numpy() for each in (voice, with_fewer_channels(resblock, first=1))
+        )
+    assert np.abs(found["audio"] - own).max() < 1e-4 < 1e-2 < np.abs(other - own).max()

@@ -80,7 +80,7 @@ class GeneratorConfig:
 
     Attributes:
         channels: channels of ``z``.
-        initial: channels after ``conv_pre``; halved by every upsampling.
+        initial: channels after ``conv_pre``; halved by every upsampling unless there are ``widths``.
         up_rates: stride of each transposed convolution.
         up_kernels: width of each transposed convolution.
         up_paddings: padding of each transposed convolution.
@@ -90,6 +90,9 @@ class GeneratorConfig:
         slope: negative slope of every leaky ReLU but the last.
         last_slope: negative slope before ``conv_post`` (0.01 in VITS, PyTorch's default, not 0.1).
         post_bias: whether ``conv_post`` has a bias.
+        widths: channels after each upsampling where they are not halved: a voice some were taken from.
+        inners: channels between the two convolutions of each residual step of each block where they are not the
+            stage's, likewise; only with ``resblock`` ``"1"``.
     """
 
     channels: int = 192
@@ -103,6 +106,22 @@ class GeneratorConfig:
     slope: float = 0.1
     last_slope: float = 0.01
     post_bias: bool = False
+    widths: tuple[int, ...] | None = None
+    inners: tuple[tuple[int, ...], ...] | None = None
+
+    @property
+    def stage_widths(self) -> tuple[int, ...]:
+        """Channels after each upsampling."""
+        if self.widths is not None:
+            return self.widths
+        return tuple(self.initial >> (stage + 1) for stage in range(len(self.up_rates)))
+
+    @property
+    def block_inners(self) -> tuple[tuple[int, ...], ...]:
+        """Channels between the two convolutions of each residual step, block by block; none with one convolution."""
+        if self.inners is not None or self.resblock != "1":
+            return self.inners or ()
+        return tuple((width,) * len(dilations) for width in self.stage_widths for dilations in self.resblock_dilations)
 
     @property
     def hop(self) -> int:

@@ -16,18 +16,36 @@ from torch import Tensor, nn
 from toolkit.models.vits.config import GeneratorConfig
 
 
-def _convolution(channels: int, kernel: int, dilation: int) -> nn.Conv1d:
-    return nn.Conv1d(channels, channels, kernel, dilation=dilation, padding=(kernel - 1) * dilation // 2)
+def _convolution(channels: int, kernel: int, dilation: int, out: int | None = None) -> nn.Conv1d:
+    padding = (kernel - 1) * dilation // 2
+    return nn.Conv1d(channels, channels if out is None else out, kernel, dilation=dilation, padding=padding)
 
 
 class ResBlock1(nn.Module):
-    """Residual steps of two convolutions each, the second undilated."""
+    """Residual steps of two convolutions each, the second undilated.
 
-    def __init__(self, channels: int, kernel: int, dilations: tuple[int, ...], slope: float) -> None:
+    Args:
+        channels: of the stage.
+        kernel: width of all convolutions.
+        dilations: of the first of each step.
+        slope: negative slope of the leaky ReLUs.
+        inners: channels between the two convolutions of each step, where they are not the stage's.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        kernel: int,
+        dilations: tuple[int, ...],
+        slope: float,
+        inners: tuple[int, ...] | None = None,
+    ) -> None:
         super().__init__()
         self.slope = slope
-        self.convs1 = nn.ModuleList(_convolution(channels, kernel, dilation) for dilation in dilations)
-        self.convs2 = nn.ModuleList(_convolution(channels, kernel, 1) for _ in dilations)
+        between = (channels,) * len(dilations) if inners is None else inners
+        steps = tuple(zip(between, dilations, strict=True))
+        self.convs1 = nn.ModuleList(_convolution(channels, kernel, dilation, inner) for inner, dilation in steps)
+        self.convs2 = nn.ModuleList(_convolution(inner, kernel, 1, channels) for inner, _ in steps)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """``[1, channels, time]``, already masked, to the same, masked."""
@@ -64,23 +82,34 @@ class Generator(nn.Module):
     Args:
         config: widths, strides and dilations.
         style: channels of a style vector that is added after ``conv_pre``; 0 for none.
+
+    Raises:
+        ValueError: channels of more or fewer stages or blocks than there are, or none.
     """
 
     def __init__(self, config: GeneratorConfig, style: int = 0) -> None:
         super().__init__()
+        _check_widths(config)
         self.config = config
         self.cond = nn.Conv1d(style, config.initial, 1) if style else None
         self.conv_pre = nn.Conv1d(config.channels, config.initial, 7, padding=3)
         self.ups = nn.ModuleList()
         self.resblocks = nn.ModuleList()
-        block = RESBLOCKS[config.resblock]
         channels = config.initial
-        for rate, kernel, padding in zip(config.up_rates, config.up_kernels, config.up_paddings, strict=True):
-            self.ups.append(nn.ConvTranspose1d(channels, channels // 2, kernel, rate, padding))
-            channels //= 2
+        for stage, (rate, kernel, padding) in enumerate(
+            zip(config.up_rates, config.up_kernels, config.up_paddings, strict=True)
+        ):
+            into, channels = channels, config.stage_widths[stage]
+            self.ups.append(nn.ConvTranspose1d(into, channels, kernel, rate, padding))
             for width, dilations in zip(config.resblock_kernels, config.resblock_dilations, strict=True):
-                self.resblocks.append(block(channels, width, dilations, config.slope))
+                self.resblocks.append(self._block(channels, width, dilations))
         self.conv_post = nn.Conv1d(channels, 1, 7, padding=3, bias=config.post_bias)
+
+    def _block(self, channels: int, width: int, dilations: tuple[int, ...]) -> ResBlock1 | ResBlock2:
+        config = self.config
+        if config.inners is None:
+            return RESBLOCKS[config.resblock](channels, width, dilations, config.slope)
+        return ResBlock1(channels, width, dilations, config.slope, config.inners[len(self.resblocks)])
 
     def forward(self, z: Tensor, mask: Tensor, style: Tensor | None = None) -> Tensor:
         """Latent to audio.
@@ -110,3 +139,14 @@ class Generator(nn.Module):
             x = total * (stage_mask * (1.0 / blocks))
         x = nn.functional.leaky_relu(x, config.last_slope)
         return torch.tanh(self.conv_post(x))
+
+
+def _check_widths(config: GeneratorConfig) -> None:
+    stages, blocks = len(config.up_rates), len(config.up_rates) * len(config.resblock_kernels)
+    inners = config.inners or ()
+    if len(config.stage_widths) != stages or min(config.stage_widths, default=1) < 1:
+        raise ValueError(f"channels {config.stage_widths} of {stages} stages")
+    if config.inners is not None and config.resblock != "1":
+        raise ValueError("channels between two convolutions, where a residual step has one")
+    if len(inners) not in (0, blocks) or any(min(each, default=1) < 1 for each in inners):
+        raise ValueError(f"channels between convolutions of {len(inners)} residual blocks of {blocks}")
