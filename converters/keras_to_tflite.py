@@ -106,8 +106,8 @@ def _converted(
     tf = frameworks.tensorflow()
     function = _concrete_function(model, interface, weights)
     # Without a trackable object the converter freezes the function; with one it writes a SavedModel first. That would
-    # also keep each LSTM whole (a quarter of the loop's time), as an operator that goes on from the state the invocation
-    # before left: the second call of a file agreed to 30 dB.
+    # also keep each LSTM whole, in a quarter of the loop's time, but as an operator that goes on from the state the
+    # last invocation left: the second call of a file agreed to 30 dB.
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     _configure(converter, interface, options)
