@@ -256,7 +256,7 @@ class PruneVoice(Pruning, VoiceLoss):
         16.0, description="gate, dB of the flow's output over its distance to that of the voice given's"
     )
     mel_distance_max: float = Field(
-        0.2, ge=0.0, description="gate, mean difference of the decoders' natural-log mel amplitudes on the same latents"
+        0.15, ge=0.0, description="gate, mean difference of the decoders' natural-log mels on the same latents"
     )
     sentences: PositiveInt = Field(400, description="sentences the voice given is asked about")
     flow_sentences: PositiveInt = Field(120, description="the first of them, which the flow is taught with")
