@@ -42,7 +42,7 @@ def prune(
     decoder: float | None = typer.Option(
         None,
         help="Voice: share of the channels of its HiFi-GAN decoder to take out, after encoder and flow (0); with "
-        "--unprotect decoder.",
+        "--unprotect decoder. Most come from before its stages; --set decoder_spread=even takes them from each.",
     ),
     round_ratio: float = typer.Option(0.05, "--round", help="Share of the original that goes in a round."),
     importance: Literal["taylor", "magnitude"] = typer.Option("taylor", help="How channels and heads are ranked."),

@@ -87,7 +87,7 @@ def prune_voice_file(
                 f"the first round did not hold: {found}",
                 code="prune/no-round",
                 where=model,
-                hint="train more each round (--set training.steps=N), cut less (--round), or allow more (--set GATE=X)",
+                hint="train more each round (--steps N), cut less (--round), or allow more (--set GATE=X)",
             )
         pruned = done.model
         with clock.stage("judgement in float") as stage:

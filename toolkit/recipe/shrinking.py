@@ -236,9 +236,9 @@ class PruneVoice(Pruning, VoiceLoss):
         0.0, ge=0.0, lt=1.0, description="share of the channels of a HiFi-GAN decoder to take out, likewise"
     )
     decoder_spread: Literal["even", "importance"] = Field(
-        "even",
-        description="even: the same share of every stage, which makes all of them faster; importance: whatever matters "
-        "least, which is mostly before the first stage, where time is hardly spent",
+        "importance",
+        description="importance: whatever matters least, which is mostly before the first stage, where time is hardly "
+        "spent; even: the same share of every stage, which makes all of them faster and is heard much sooner",
     )
     mos_drop_max: float = Field(
         0.1, ge=0.0, description="gate, points of DistillMOS below the voice given, mean over held-out sentences"
@@ -256,7 +256,7 @@ class PruneVoice(Pruning, VoiceLoss):
         16.0, description="gate, dB of the flow's output over its distance to that of the voice given's"
     )
     mel_distance_max: float = Field(
-        0.3, ge=0.0, description="gate, mean difference of the decoders' natural-log mel amplitudes on the same latents"
+        0.15, ge=0.0, description="gate, mean difference of the decoders' natural-log mels on the same latents"
     )
     sentences: PositiveInt = Field(400, description="sentences the voice given is asked about")
     flow_sentences: PositiveInt = Field(120, description="the first of them, which the flow is taught with")

@@ -34,6 +34,7 @@ SETTINGS: dict[str, Any] = {
     "round_ratio": 0.125,
     "channel_multiple": 1,
     "protect": ("flow.*",),
+    "decoder_spread": "even",
     "mel_distance_max": 9.0,
     "decoder_training": {"steps": 8, "batch": 2, "learning_rate": 1e-3, "dropout": 0.0},
 }
