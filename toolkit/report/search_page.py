@@ -158,7 +158,7 @@ def _dot(version: Version, x: float, area: float, shown: Version | None) -> Dot:
 def _versions(result: SearchResult) -> Section:
     columns = (
         Column(title="Version", number=True),
-        Column(title="Settings"),
+        Column(title="Settings", wide=True),
         Column(title="Size", unit="MB", number=True),
         Column(title="Latency, estimated", unit="ms", number=True),
         Column(title="Quality", number=True),
@@ -168,13 +168,19 @@ def _versions(result: SearchResult) -> Section:
         result.versions, key=lambda v: (not v.feasible, not v.made, v.excess, -(v.score.value if v.score else 0))
     )
     rows = tuple(_row(version, result) for version in order)
-    table = Table(columns=columns, rows=rows, fold_after=30, caption="Best first. On the front: ◆.")
+    table = Table(
+        columns=columns,
+        rows=rows,
+        fold_after=30,
+        caption="Those that keep every limit first, by quality. On the front: ◆.",
+    )
     return Section(id="versions", title="Every version", blocks=(table,))
 
 
 def _row(version: Version, result: SearchResult) -> tuple[Cell, ...]:
     number = Cell(text=f"{'◆ ' if version.number in result.front else ''}{version.number}")
-    settings = Cell(text=version.label, tone="strong" if version.number == result.best else "")
+    chosen = version.number == result.best
+    settings = Cell(text=version.label, tone="strong" if chosen else "", sub="the best version" if chosen else "")
     if not version.made:
         return (number, settings, Cell(), Cell(), Cell(), Cell(text="cannot be made", tone="bad", sub=version.refused))
     broken = "; ".join(f"{v.title}: {sig3(v.value)} of {sig3(v.limit)} {v.unit}" for v in version.violations)
