@@ -36,7 +36,7 @@ from toolkit.errors import RecipeError
 from toolkit.models.vits import parts
 from toolkit.models.vits.config import DurationsConfig, VitsConfig
 from toolkit.models.vits.flow import ResidualCouplingFlow
-from toolkit.models.voice import Teacher, TorchDurations, Voice
+from toolkit.models.voice import TorchDurations, Voice
 from toolkit.recipe.shrinking import DistilVoice
 from toolkit.train.loop import asked, batch_places, train_module, training_settings, weights_digest
 
@@ -295,9 +295,7 @@ def latent_distance(flow: ResidualCouplingFlow, stages: Tensor, mask: Tensor) ->
 def _student(teacher: Voice, config: VitsConfig, modules: Mapping[str, nn.Module]) -> Voice:
     weights = {name: sum(value.numel() for value in module.parameters()) for name, module in modules.items()}
     durations = TorchDurations(module=modules["durations"]) if "durations" in modules else teacher.durations
-    origin = teacher.teacher or Teacher(
-        name=teacher.name, sources=dict(teacher.sources), float32_bytes=teacher.float32_bytes
-    )
+    origin = teacher.origin
     return replace(
         teacher,
         name=f"{origin.name}-student",

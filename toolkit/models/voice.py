@@ -112,6 +112,11 @@ class Voice(Speech):
         return tuple(name for name in ("encoder", "durations", "flow", "decoder") if name in self.modules)
 
     @property
+    def origin(self) -> Teacher:
+        """What a smaller form of this voice is one of: the voice it was itself made of, or it."""
+        return self.teacher or Teacher(name=self.name, sources=dict(self.sources), float32_bytes=self.float32_bytes)
+
+    @property
     def float32_bytes(self) -> int:
         """Bytes of all weights in float32, a stochastic duration predictor's included."""
         weights = sum(value.numel() for module in self.modules.values() for value in module.parameters())

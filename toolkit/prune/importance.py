@@ -7,7 +7,7 @@ the sum of weight times slope over the unit's weights; its square, summed over b
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Final
+from typing import Final, Literal
 
 import torch
 from torch import Tensor, nn
@@ -66,6 +66,18 @@ def taylor_scores(
     model.zero_grad(set_to_none=True)
     model.requires_grad_(False)
     return found
+
+
+def unit_scores(
+    importance: Literal["taylor", "magnitude"],
+    model: nn.Module,
+    groups: Sequence[Group],
+    losses: Iterable[Callable[[], Tensor]],
+) -> dict[Group, Tensor]:
+    """Scores of a model's units by the importance that is asked for; ``losses`` are made for ``taylor`` only."""
+    if importance == "taylor":
+        return taylor_scores(model, groups, losses)
+    return magnitude_scores(model.state_dict(), groups)
 
 
 def cross_entropies(model: SemanticModel, pairs: Sequence[Pair], seed: int) -> Iterator[Callable[[], Tensor]]:

@@ -78,6 +78,11 @@ class Pruned(Generic[Model, Found]):
     rounds: tuple[Round[Found], ...]
     best: int
 
+    @property
+    def quality(self) -> Found:
+        """Of ``model``."""
+        return self.rounds[self.best - 1].quality if self.best else self.before
+
 
 class Prunable(Protocol[Model, Found]):
     """A model that is pruned round by round. A round depends on the model it is given and its number only."""

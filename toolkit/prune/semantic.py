@@ -17,7 +17,7 @@ from toolkit.distil.teacher_cache import TeacherLogits
 from toolkit.distil.teaching import taught_loss, taught_task
 from toolkit.models.gpt_sovits.semantic import SemanticModel, load_semantic
 from toolkit.prune.groups import cut, semantic_groups
-from toolkit.prune.importance import cross_entropies, magnitude_scores, taylor_scores
+from toolkit.prune.importance import cross_entropies, unit_scores
 from toolkit.prune.protection import refuse_protected, verify_protected
 from toolkit.prune.rounds import Pruned, Round, Sizes, planned_rounds, prune_rounds
 from toolkit.prune.selection import heads_left, units_to_keep
@@ -100,11 +100,8 @@ class _Semantic:
     def cut(self, current: SemanticModel, number: int) -> SemanticModel:
         settings, whole = self.settings, self.model.config
         groups = semantic_groups(current.config)
-        if settings.importance == "taylor":
-            losses = cross_entropies(current, self.corpus.training, settings.seed + number)
-            scores = taylor_scores(current, groups, losses)
-        else:
-            scores = magnitude_scores(current.state_dict(), groups)
+        losses = cross_entropies(current, self.corpus.training, settings.seed + number)
+        scores = unit_scores(settings.importance, current, groups, losses)
         keeps = units_to_keep(scores, settings, number, inners=whole.inners, heads=whole.heads)
         weights = cut(current.state_dict(), keeps)
         verify_protected(current.state_dict(), weights, settings.protect)

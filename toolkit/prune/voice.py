@@ -44,8 +44,8 @@ class PrunedVoice:
     @property
     def quality(self) -> VoiceFidelity | None:
         """Of ``model``, as its last round was judged; ``None`` where no round passed."""
-        passed = [each.rounds[each.best - 1] for each in self.parts.values() if each.best]
-        return passed[-1].quality if passed else None
+        passed = [each.quality for each in self.parts.values() if each.best]
+        return passed[-1] if passed else None
 
     @property
     def complete(self) -> bool:
@@ -87,7 +87,8 @@ def prune_voice(
     """
     refuse_protected(_groups(voice, settings), settings.protect)
     whole = {name: value.clone() for name, value in weights_of(voice).items()}
-    current, known, latents = voice, None, None
+    current, known = voice, None
+    latents = latents_of(voice, held_out) if settings.flow_ratio or settings.decoder_ratio else None
     parts: dict[str, Pruned[Voice, VoiceFidelity]] = {}
     shared = {"given": voice, "settings": settings, "held_out": held_out, "hear": hear, "whole": whole}
     chosen = list(sentences[: settings.sentences])
@@ -106,18 +107,16 @@ def prune_voice(
         texts, asked = taught_texts(voice, chosen, 1, cache, on_teacher, with_x=True)
         encoder = PrunableEncoder(**shared, start=current, taught=asked.digest, texts=texts)
         done = parts["encoder"] = pruned(encoder, total)
-        current, known = done.model, done.rounds[done.best - 1].quality if done.best else done.before
+        current, known = done.model, done.quality
     if total := rounds_for(settings.flow_ratio, settings):
         stages, asked = taught_latents(voice, chosen[: settings.flow_sentences], cache, on_teacher)
-        latents = latents_of(voice, held_out)
         flow = PrunableFlow(
             **shared, start=current, known=known, held_latents=latents, taught=asked.digest, latents=stages
         )
         done = parts["flow"] = pruned(flow, total)
-        current, known = done.model, done.rounds[done.best - 1].quality if done.best else done.before
+        current, known = done.model, done.quality
     if total := rounds_for(settings.decoder_ratio, settings):
         sounds, asked = taught_waves(voice, chosen[: settings.decoder_sentences], cache, on_teacher)
-        latents = latents_of(voice, held_out) if latents is None else latents
         decoder = PrunableDecoder(
             **shared, start=current, known=known, held_latents=latents, taught=asked.digest, sounds=sounds
         )

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -23,11 +22,11 @@ from toolkit.models.vits.config import GeneratorConfig, VitsConfig
 from toolkit.models.vits.parts import DecoderPart
 from toolkit.models.voice import Voice
 from toolkit.prune.groups import Group, cut, decoder_groups
-from toolkit.prune.importance import BATCHES, magnitude_scores, taylor_scores
-from toolkit.prune.protection import verify_protected
+from toolkit.prune.importance import BATCHES, unit_scores
 from toolkit.prune.selection import channels_to_keep
-from toolkit.prune.voice_part import VoicePart, random_signs, weights_of, with_part
-from toolkit.train.loop import StepProgress, train_module, training_settings, weights_digest
+from toolkit.prune.voice_part import VoicePart, random_signs, with_part
+from toolkit.recipe.shrinking import Training
+from toolkit.train.loop import TrainingSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,10 +48,8 @@ class PrunableDecoder(VoicePart):
         """Without the channels that matter least, of each stage or of all, as the settings say."""
         settings, module = self.settings, current.modules["decoder"]
         groups = decoder_groups(hifigan(current))
-        if settings.importance == "taylor":
-            scores = taylor_scores(module, groups, self._projections(module, settings.seed + number))
-        else:
-            scores = magnitude_scores(module.state_dict(), groups)
+        projections = self._projections(module, settings.seed + number)
+        scores = unit_scores(settings.importance, module, groups, projections)
         whole = {group.place: group.count for group in decoder_groups(hifigan(self.given))}
         gone = min(settings.decoder_ratio, number * settings.round_ratio)
         keeps: dict[Group, Tensor] = {}
@@ -65,31 +62,24 @@ class PrunableDecoder(VoicePart):
             )
         return with_decoder(self.start, cut(module.state_dict(), keeps))
 
-    def train(self, smaller: Voice, number: int, checkpoint_dir: Path | None, on_step: StepProgress | None) -> None:
-        """Towards the sound of the decoder given.
+    @property
+    def training(self) -> Training:
+        """How the decoder is trained."""
+        return self.settings.decoder_training
+
+    def distance(self, module: nn.Module, how: TrainingSettings) -> Callable[[int], Tensor]:
+        """To the sound of the decoder given.
 
         Raises:
             DataError: no sentence is as long as a window.
-            GateFailed: the training diverged, or something protected is not what it was.
         """
-        module, seed = smaller.modules["decoder"], self.settings.seed + number
-        how = replace(training_settings(self.settings.decoder_training, self.settings.seed), seed=seed)
         windows, rate_hz = self._windows(), self.given.sample_rate_hz
 
         def loss_of(step: int) -> Tensor:
             z, wanted = windows.batch(how.batch, how.seed, step)
             return waveform_loss(self._judged(wanted), self._sound(module, z), rate_hz)
 
-        train_module(
-            module,
-            how,
-            loss_of,
-            identity=f"prune {self.digest} round {number} {weights_digest(module)}",
-            task=f"decoder, pruning round {number}",
-            checkpoint_dir=checkpoint_dir,
-            on_progress=on_step,
-        )
-        verify_protected(self.whole, weights_of(smaller), self.settings.protect)
+        return loss_of
 
     def restored(self, weights: Mapping[str, Tensor], heads: int, where: str) -> Voice:
         """A voice with these weights for its decoder."""

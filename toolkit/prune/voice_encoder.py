@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -25,12 +24,11 @@ from toolkit.models.vits.config import EncoderConfig, VitsConfig
 from toolkit.models.vits.parts import EncoderPart
 from toolkit.models.voice import Voice
 from toolkit.prune.groups import Group, cut, voice_groups
-from toolkit.prune.importance import BATCHES, magnitude_scores, taylor_scores
-from toolkit.prune.protection import verify_protected
+from toolkit.prune.importance import BATCHES, unit_scores
 from toolkit.prune.selection import heads_left, units_to_keep
-from toolkit.prune.voice_part import VoicePart, random_signs, weights_of, with_part
-from toolkit.recipe.shrinking import PruneVoice
-from toolkit.train.loop import StepProgress, batch_places, train_module, training_settings, weights_digest
+from toolkit.prune.voice_part import VoicePart, random_signs, with_part
+from toolkit.recipe.shrinking import PruneVoice, Training
+from toolkit.train.loop import TrainingSettings, batch_places
 
 _X_WEIGHT: Final = 1.0
 """Of ``x``, whose squared distance is a share of its own square, beside the prior's."""
@@ -55,31 +53,19 @@ class PrunableEncoder(VoicePart):
         """Without the channels and heads that matter least."""
         settings, encoder, whole = self.settings, current.modules["encoder"], self.given.config.encoder
         groups = cut_groups(current.config.encoder, settings)
-        if settings.importance == "taylor":
-            scores = taylor_scores(encoder, groups, self._projections(encoder, settings.seed + number))
-        else:
-            scores = magnitude_scores(encoder.state_dict(), groups)
+        projections = self._projections(encoder, settings.seed + number)
+        scores = unit_scores(settings.importance, encoder, groups, projections)
         keeps = units_to_keep(scores, settings, number, inners=whole.inners, heads=whole.heads)
         return self.restored(cut(encoder.state_dict(), keeps), heads_left(settings, number, whole.heads), "")
 
-    def train(self, smaller: Voice, number: int, checkpoint_dir: Path | None, on_step: StepProgress | None) -> None:
-        """Towards what the voice given says.
+    @property
+    def training(self) -> Training:
+        """How the encoder is trained."""
+        return self.settings.training
 
-        Raises:
-            GateFailed: the training diverged, or something protected is not what it was.
-        """
-        encoder = smaller.modules["encoder"]
-        how = replace(training_settings(self.settings.training, self.settings.seed), seed=self.settings.seed + number)
-        train_module(
-            encoder,
-            how,
-            lambda step: self._distance(encoder, self._places(how.batch, how.seed, step)),
-            identity=f"prune {self.digest} round {number} {weights_digest(encoder)}",
-            task=f"encoder, pruning round {number}",
-            checkpoint_dir=checkpoint_dir,
-            on_progress=on_step,
-        )
-        verify_protected(self.whole, weights_of(smaller), self.settings.protect)
+    def distance(self, module: nn.Module, how: TrainingSettings) -> Callable[[int], Tensor]:
+        """To what the voice given says."""
+        return lambda step: self._distance(module, self._places(how.batch, how.seed, step))
 
     def restored(self, weights: Mapping[str, Tensor], heads: int, where: str) -> Voice:
         """A voice with these weights for its encoder."""

@@ -10,11 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from toolkit.distil.voice import latent_distance
 from toolkit.distil.voice_batches import side_by_side
@@ -24,11 +23,11 @@ from toolkit.models.vits.flow import ResidualCouplingFlow
 from toolkit.models.vits.parts import FlowPart
 from toolkit.models.voice import Voice
 from toolkit.prune.groups import cut, flow_groups
-from toolkit.prune.importance import BATCHES, magnitude_scores, taylor_scores
-from toolkit.prune.protection import verify_protected
+from toolkit.prune.importance import BATCHES, unit_scores
 from toolkit.prune.selection import channels_to_keep
-from toolkit.prune.voice_part import VoicePart, random_signs, weights_of, with_part
-from toolkit.train.loop import StepProgress, batch_places, train_module, training_settings, weights_digest
+from toolkit.prune.voice_part import VoicePart, random_signs, with_part
+from toolkit.recipe.shrinking import Training
+from toolkit.train.loop import TrainingSettings, batch_places
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,11 +49,8 @@ class PrunableFlow(VoicePart):
         """Without the gates that matter least, of all layers together."""
         settings, module = self.settings, current.modules["flow"]
         groups = flow_groups(current.config.flow)
-        if settings.importance == "taylor":
-            projections = self._projections(flow_of(module), settings.seed + number)
-            scores = taylor_scores(module, groups, projections)
-        else:
-            scores = magnitude_scores(module.state_dict(), groups)
+        projections = self._projections(flow_of(module), settings.seed + number)
+        scores = unit_scores(settings.importance, module, groups, projections)
         whole = self.widths(self.given.config)
         gone = min(settings.flow_ratio, number * settings.round_ratio)
         keeps = channels_to_keep(
@@ -68,24 +64,15 @@ class PrunableFlow(VoicePart):
         )
         return with_flow(self.start, cut(module.state_dict(), keeps))
 
-    def train(self, smaller: Voice, number: int, checkpoint_dir: Path | None, on_step: StepProgress | None) -> None:
-        """Towards what the flow given makes of prior samples, coupling by coupling.
+    @property
+    def training(self) -> Training:
+        """How the flow is trained."""
+        return self.settings.flow_training
 
-        Raises:
-            GateFailed: the training diverged, or something protected is not what it was.
-        """
-        flow, seed = flow_of(smaller.modules["flow"]), self.settings.seed + number
-        how = replace(training_settings(self.settings.flow_training, self.settings.seed), seed=seed)
-        train_module(
-            smaller.modules["flow"],
-            how,
-            lambda step: latent_distance(flow, *self._batch(how.batch, how.seed, step)),
-            identity=f"prune {self.digest} round {number} {weights_digest(flow)}",
-            task=f"flow, pruning round {number}",
-            checkpoint_dir=checkpoint_dir,
-            on_progress=on_step,
-        )
-        verify_protected(self.whole, weights_of(smaller), self.settings.protect)
+    def distance(self, module: nn.Module, how: TrainingSettings) -> Callable[[int], Tensor]:
+        """To what the flow given makes of prior samples, coupling by coupling."""
+        flow = flow_of(module)
+        return lambda step: latent_distance(flow, *self._batch(how.batch, how.seed, step))
 
     def restored(self, weights: Mapping[str, Tensor], heads: int, where: str) -> Voice:
         """A voice with these weights for its flow."""

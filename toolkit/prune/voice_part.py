@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from toolkit.models.vits.config import VitsConfig
-from toolkit.models.voice import Teacher, Voice
+from toolkit.models.voice import Voice
+from toolkit.prune.protection import verify_protected
 from toolkit.prune.rounds import Sizes
 from toolkit.prune.voice_fidelity import Hear, Latent, VoiceFidelity, fidelity, within
-from toolkit.recipe.shrinking import PruneVoice
-from toolkit.train.loop import StepProgress, weights_digest
+from toolkit.recipe.shrinking import PruneVoice, Training
+from toolkit.train.loop import StepProgress, TrainingSettings, train_module, training_settings, weights_digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +62,14 @@ class VoicePart(ABC):
     def cut(self, current: Voice, number: int) -> Voice:
         """See `rounds.Prunable.cut`."""
 
+    @property
     @abstractmethod
-    def train(self, smaller: Voice, number: int, checkpoint_dir: Path | None, on_step: StepProgress | None) -> None:
-        """See `rounds.Prunable.train`."""
+    def training(self) -> Training:
+        """How the part is trained."""
+
+    @abstractmethod
+    def distance(self, module: nn.Module, how: TrainingSettings) -> Callable[[int], Tensor]:
+        """For every step, how far a smaller part is from what it is taught."""
 
     @abstractmethod
     def restored(self, weights: Mapping[str, Tensor], heads: int, where: str) -> Voice:
@@ -72,6 +78,26 @@ class VoicePart(ABC):
     @abstractmethod
     def widths(self, config: VitsConfig) -> tuple[int, ...]:
         """Units each layer of the part has."""
+
+    def train(self, smaller: Voice, number: int, checkpoint_dir: Path | None, on_step: StepProgress | None) -> None:
+        """Towards what the voice given makes of the same.
+
+        Raises:
+            DataError: what was said is too little to be taught with.
+            GateFailed: the training diverged, or something protected is not what it was.
+        """
+        module = smaller.modules[self.part]
+        how = training_settings(self.training, self.settings.seed + number)
+        train_module(
+            module,
+            how,
+            self.distance(module, how),
+            identity=f"prune {self.digest} round {number} {weights_digest(module)}",
+            task=f"{self.part}, pruning round {number}",
+            checkpoint_dir=checkpoint_dir,
+            on_progress=on_step,
+        )
+        verify_protected(self.whole, weights_of(smaller), self.settings.protect)
 
     @property
     def digest(self) -> str:
@@ -125,7 +151,6 @@ def with_part(voice: Voice, part: str, module: nn.Module, config: VitsConfig, we
     module.load_state_dict({name: value.clone() for name, value in weights.items()})
     module.eval().requires_grad_(False)
     modules = {**voice.modules, part: module}
-    origin = voice.teacher or Teacher(name=voice.name, sources=dict(voice.sources), float32_bytes=voice.float32_bytes)
     count = sum(value.numel() for each in modules.values() for value in each.parameters())
     return replace(
         voice,
@@ -134,7 +159,7 @@ def with_part(voice: Voice, part: str, module: nn.Module, config: VitsConfig, we
         sources={},
         config=config,
         modules=modules,
-        teacher=origin,
+        teacher=voice.origin,
     )
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +10,7 @@ import pytest
 import torch
 
 from tests.toolkit.models.vits.light_voices import light_voice
+from tests.toolkit.prune.voice_runs import gone_on, pruner, train_carelessly
 from toolkit.distil.decoder_start import light_config
 from toolkit.distil.decoder_teacher import taught_waves
 from toolkit.errors import GateFailed, RecipeError
@@ -21,7 +20,6 @@ from toolkit.models.voice_file import read_voice, write_voice
 from toolkit.prune import voice_decoder as pruning
 from toolkit.prune.groups import Group, cut, decoder_groups
 from toolkit.prune.importance import taylor_scores
-from toolkit.prune.voice import PrunedVoice, prune_voice
 from toolkit.prune.voice_fidelity import VoiceFidelity, fidelity, latents_of, within
 from toolkit.recipe.shrinking import DecoderStudent, PruneVoice, checked
 
@@ -42,12 +40,7 @@ IDLE = (1, 3)
 KINDS = pytest.mark.parametrize("resblock", ["1", "2"])
 
 
-def pruned(voice: Voice | None = None, *, folder: Path | None = None, hear: Any = None, on_step: Any = None,
-           **changes: Any) -> PrunedVoice:  # fmt: skip
-    return prune_voice(
-        voice or seeded_voice(), checked(PruneVoice, SETTINGS | changes), SENTENCES, HELD_OUT,
-        hear=hear, checkpoint_dir=folder, on_step=on_step,
-    )  # fmt: skip
+pruned = pruner(SETTINGS, SENTENCES, HELD_OUT)
 
 
 @torch.inference_mode()
@@ -179,19 +172,8 @@ def test_a_distance_that_is_no_number_holds_nothing():
     assert within(found, settings) and not within(replace(found, mel_distance=float("nan")), settings)
 
 
-class _Interrupted(Exception):
-    pass
-
-
 def test_interrupted_run_ends_like_one_that_was_not(tmp_path):
-    def stop(step: int, steps: int, loss: float) -> None:
-        if step == 12:  # in the second round
-            raise _Interrupted
-
-    with pytest.raises(_Interrupted):
-        pruned(folder=tmp_path, on_step=stop)
-    trained: list[int] = []
-    resumed = pruned(folder=tmp_path, on_step=lambda step, steps, loss: trained.append(step))
+    resumed, trained = gone_on(pruned, tmp_path, lambda step, steps: step == 12)  # in the second round
     assert trained == [*range(9, 17)], "the first round is not trained again"
     whole = pruned()
     assert resumed.parts["decoder"].rounds == whole.parts["decoder"].rounds
@@ -222,13 +204,8 @@ def test_a_protected_decoder_is_refused_and_what_is_protected_stays(monkeypatch)
         with pytest.raises(RecipeError) as caught:
             pruned(protect=protect)
         assert caught.value.code == "prune/protected"
-    train, voice = pruning.train_module, seeded_voice()
-
-    def careless(*arguments: Any, **named: Any) -> list[float]:
-        next(itertools.islice(voice.modules["flow"].parameters(), 3, None)).add_(1e-3)
-        return train(*arguments, **named)
-
-    monkeypatch.setattr(pruning, "train_module", careless)
+    voice = seeded_voice()
+    train_carelessly(monkeypatch, voice, "flow")
     with pytest.raises(GateFailed, match=r"flow\.") as failed:
         pruned(voice)
     assert failed.value.code == "prune/protected-changed"

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from tests.toolkit.prune.voice_runs import gone_on, pruner, train_carelessly
 from toolkit.distil.voice_batches import ids_side_by_side
 from toolkit.distil.voice_teacher import taught_texts
 from toolkit.errors import GateFailed, RecipeError
@@ -19,7 +18,7 @@ from toolkit.models.voice import Voice
 from toolkit.models.voice_file import read_voice, write_voice
 from toolkit.prune import voice_encoder as pruning
 from toolkit.prune.groups import cut, voice_groups
-from toolkit.prune.voice import prune_voice
+from toolkit.prune.importance import taylor_scores
 from toolkit.prune.voice_fidelity import fidelity, within
 from toolkit.recipe.shrinking import PruneVoice, checked
 
@@ -35,12 +34,8 @@ SETTINGS: dict[str, Any] = {
 IDLE, IDLE_HEAD = (3, 20, 63), 1
 
 
-def pruned(voice: Voice | None = None, *, folder: Path | None = None, hear: Any = None, on_step: Any = None,
-           **changes: Any) -> Any:  # fmt: skip
-    done = prune_voice(
-        voice or seeded_voice(), checked(PruneVoice, SETTINGS | changes), SENTENCES, HELD_OUT,
-        hear=hear, checkpoint_dir=folder, on_step=on_step,
-    )  # fmt: skip
+def pruned(*given: Any, **changes: Any) -> Any:
+    done = pruner(SETTINGS, SENTENCES, HELD_OUT)(*given, **changes)
     assert [*done.parts] == ["encoder"] and done.model is done.parts["encoder"].model
     return done.parts["encoder"]
 
@@ -163,19 +158,8 @@ def test_durations_that_move_are_seen_and_stop_the_rounds():
     assert within(replace(found, frames_error=0.5), settings) and not within(found, settings)
 
 
-class _Interrupted(Exception):
-    pass
-
-
 def test_interrupted_run_ends_like_one_that_was_not(tmp_path):
-    def stop(step: int, steps: int, loss: float) -> None:
-        if step == 25:  # in the second round
-            raise _Interrupted
-
-    with pytest.raises(_Interrupted):
-        pruned(folder=tmp_path, on_step=stop)
-    trained: list[int] = []
-    resumed = pruned(folder=tmp_path, on_step=lambda step, steps, loss: trained.append(step))
+    resumed, trained = gone_on(pruned, tmp_path, lambda step, steps: step == 25)  # in the second round
     assert min(trained) == 21, "the first round is not trained again"
     whole = pruned()
     assert resumed.rounds == whole.rounds and torch.equal(said(resumed.model), said(whole.model))
@@ -202,7 +186,7 @@ def test_the_least_important_hurt_least():
     )  # fmt: skip
     encoder = voice.modules["encoder"]
     groups = [group for group in voice_groups(voice.config.encoder) if group.kind == "mlp"]
-    scores = pruning.taylor_scores(encoder, groups, kind._projections(encoder, 0))
+    scores = taylor_scores(encoder, groups, kind._projections(encoder, 0))
     left = []
     for descending in (True, False):
         keeps = {group: score.argsort(descending=descending)[:32].sort().values for group, score in scores.items()}
@@ -221,14 +205,8 @@ def test_what_is_protected_is_refused_before_and_compared_after(monkeypatch):
     with pytest.raises(RecipeError, match="attn_layers"):
         pruned(heads_ratio=0.5, **heads)
 
-    train = pruning.train_module
     voice = seeded_voice()
-
-    def careless(*arguments: Any, **named: Any) -> list[float]:
-        next(itertools.islice(voice.modules["flow"].parameters(), 3, None)).add_(1e-3)
-        return train(*arguments, **named)
-
-    monkeypatch.setattr(pruning, "train_module", careless)
+    train_carelessly(monkeypatch, voice, "flow")
     with pytest.raises(GateFailed, match=r"flow\.") as failed:
         pruned(voice)
     assert failed.value.code == "prune/protected-changed"

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from tests.toolkit.prune.voice_runs import gone_on, pruner, train_carelessly
 from toolkit.distil.voice_teacher import flow_of, taught_latents
 from toolkit.errors import GateFailed, RecipeError
 from toolkit.models.seeded import seeded_voice
@@ -19,7 +18,7 @@ from toolkit.models.voice_file import read_voice, write_voice
 from toolkit.prune import voice_flow as pruning
 from toolkit.prune.groups import cut, flow_groups
 from toolkit.prune.importance import taylor_scores
-from toolkit.prune.voice import PrunedVoice, prune_voice
+from toolkit.prune.voice import prune_voice
 from toolkit.prune.voice_fidelity import VoiceFidelity, fidelity, latents_of, within
 from toolkit.prune.voice_part import weights_of
 from toolkit.recipe.shrinking import PruneVoice, checked
@@ -40,12 +39,7 @@ SETTINGS: dict[str, Any] = {
 IDLE = {"flow.flows.0.enc": (3, 20, 31), "flow.flows.2.enc": (0, 5, 17)}
 
 
-def pruned(voice: Voice | None = None, *, folder: Path | None = None, hear: Any = None, on_step: Any = None,
-           **changes: Any) -> PrunedVoice:  # fmt: skip
-    return prune_voice(
-        voice or seeded_voice(), checked(PruneVoice, SETTINGS | changes), SENTENCES, HELD_OUT,
-        hear=hear, checkpoint_dir=folder, on_step=on_step,
-    )  # fmt: skip
+pruned = pruner(SETTINGS, SENTENCES, HELD_OUT)
 
 
 @torch.inference_mode()
@@ -180,19 +174,9 @@ def test_a_latent_that_is_no_number_holds_nothing():
     assert within(found, settings) and not within(replace(found, latent_snr_db=float("nan")), settings)
 
 
-class _Interrupted(Exception):
-    pass
-
-
 def test_interrupted_run_ends_like_one_that_was_not(tmp_path):
-    def stop(step: int, steps: int, loss: float) -> None:
-        if (step, steps) == (18, 30):  # in the flow's second round
-            raise _Interrupted
-
-    with pytest.raises(_Interrupted):
-        pruned(folder=tmp_path, on_step=stop, mlp_ratio=0.25)
-    trained: list[int] = []
-    resumed = pruned(folder=tmp_path, mlp_ratio=0.25, on_step=lambda step, steps, loss: trained.append(step))
+    in_its_second_round = (18, 30)
+    resumed, trained = gone_on(pruned, tmp_path, lambda *step: step == in_its_second_round, mlp_ratio=0.25)
     assert trained == [*range(16, 31)], "neither the encoder's rounds nor the flow's first are trained again"
     whole = pruned(mlp_ratio=0.25)
     assert torch.equal(said(resumed.model), said(whole.model))
@@ -236,13 +220,7 @@ def test_a_protected_flow_is_refused_and_what_is_protected_stays(monkeypatch):
     kept = [name for name in before if name.startswith(("enc_p.", "dec."))]
     assert done.protected == len(kept) > 0 and all(torch.equal(before[name], after[name]) for name in kept)
 
-    train = pruning.train_module
-
-    def careless(*arguments: Any, **named: Any) -> list[float]:
-        next(itertools.islice(voice.modules["decoder"].parameters(), 3, None)).add_(1e-3)
-        return train(*arguments, **named)
-
-    monkeypatch.setattr(pruning, "train_module", careless)
+    train_carelessly(monkeypatch, voice, "decoder")
     with pytest.raises(GateFailed, match=r"dec\.") as failed:
         pruned(voice)
     assert failed.value.code == "prune/protected-changed"
