@@ -11,6 +11,7 @@ import numpy as np
 from converters.onnx_graph.channel_gathers import constant_gather, gather_axis
 from converters.onnx_graph.graph import Graph, Node
 from converters.onnx_graph.pass_types import PassResult, RewriteOptions
+from converters.onnx_graph.slices import add_slice
 
 NAME = "restore_slices"
 
@@ -61,16 +62,7 @@ def _split(graph: Graph, source: str, axis: int, members: list[tuple[Node, np.nd
 def _slice(graph: Graph, node: Node, indices: np.ndarray, axis: int) -> None:
     step = _step_of(indices) if len(indices) > 1 else 1
     bounds = (int(indices[0]), int(indices[-1]) + 1, axis, step)
-    constants = [
-        graph.add_constant(f"{node.name}_{label}", np.asarray([value], np.int64))
-        for label, value in zip(("start", "end", "axis", "step"), bounds, strict=True)
-    ]
-    value = graph.add(
-        "Slice",
-        [node.inputs[0], *constants],
-        name=f"{node.name.rpartition('/')[0]}/Slice",
-        shape=graph.shapes[node.output],
-        before=node,
-    )
+    name = f"{node.name.rpartition('/')[0]}/Slice"
+    value = add_slice(graph, node.inputs[0], bounds, name=name, shape=graph.shapes[node.output], before=node)
     graph.replace(node.output, value)
     graph.remove(node)

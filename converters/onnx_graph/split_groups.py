@@ -1,7 +1,7 @@
 """Grouped convolutions as one convolution a group, for NNAPI, which takes none.
 
-TFLite writes them as version 6 of CONV_2D; NNAPI's delegate takes versions up to 5 (``../delegates/nnapi_ops.json`` has
-the line), and a graph falls apart around each.
+TFLite writes them as version 6 of CONV_2D; NNAPI's delegate takes versions up to 5 (nnapi_delegate.cc:2491), and a
+graph falls apart around each.
 
     Conv(x, w [O, I/g, K], group=g)   =>   Concat(Conv(x's channels of group i, w's rows of group i) for every i)
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from converters.onnx_graph.graph import Graph, Node
 from converters.onnx_graph.pass_types import PassResult, RewriteOptions, Skip
+from converters.onnx_graph.slices import add_slice
 
 NAME = "split_groups"
 _MOST = 64
@@ -29,24 +30,23 @@ def apply(graph: Graph, options: RewriteOptions) -> PassResult:
         groups = int(node.attributes.get("group", 1))
         if node.op != "Conv" or groups == 1:
             continue
+        weights = graph.constants.get(node.inputs[1])
+        if weights is not None and weights.shape[1] == 1:
+            continue  # depthwise
         reason = _obstacle(graph, node, groups)
-        if reason is None:
-            _split(graph, node, groups)
-            changed += 1
-        elif reason:
+        if reason:
             skipped.append(Skip(node=node.name, reason=reason))
+            continue
+        _split(graph, node, groups)
+        changed += 1
     graph.tidy()
     return PassResult(name=NAME, changed=changed, skipped=tuple(skipped))
 
 
-def _obstacle(graph: Graph, node: Node, groups: int) -> str | None:
-    """Why a convolution stays; empty where there is nothing to say of it."""
-    weights = graph.constants.get(node.inputs[1])
-    if weights is None or (len(node.inputs) > 2 and node.inputs[2] not in ("", *graph.constants)):
+def _obstacle(graph: Graph, node: Node, groups: int) -> str:
+    if any(name and name not in graph.constants for name in node.inputs[1:]):
         return "its weights are computed"
-    if weights.shape[1] == 1:
-        return ""
-    return f"it has {groups} groups, more than {_MOST}" if groups > _MOST else None
+    return f"it has {groups} groups, more than {_MOST}" if groups > _MOST else ""
 
 
 def _split(graph: Graph, node: Node, groups: int) -> None:
@@ -57,12 +57,9 @@ def _split(graph: Graph, node: Node, groups: int) -> None:
     results = []
     for group in range(groups):
         own = slice(group * rows, (group + 1) * rows)
-        taken = [node.inputs[0]]
-        for label, value in (("start", group * width), ("end", (group + 1) * width), ("axis", 1), ("step", 1)):
-            taken.append(graph.add_constant(f"{node.name}_{label}", np.asarray([value], np.int64)))
-        part = graph.add(
-            "Slice", taken, name=f"{node.name}/Slice", shape=(batch, width, *places), before=node,
-            metadata=node.metadata,
+        part = add_slice(
+            graph, node.inputs[0], (group * width, (group + 1) * width, 1, 1), name=f"{node.name}/Slice",
+            shape=(batch, width, *places), before=node, metadata=node.metadata,
         )  # fmt: skip
         inputs = [part, graph.add_constant(f"{node.inputs[1]}_{group}", np.ascontiguousarray(weights[own]))]
         if bias is not None:
