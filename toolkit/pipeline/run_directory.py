@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -102,14 +103,15 @@ def teachers_folder(out: Path) -> Path:
 def refuse_foreign_directory(out: Path, *, what: str = "run", mark: str = MANIFEST) -> None:
     """Raises InputError when ``out`` holds anything but an earlier ``what``, known by the file ``mark``."""
     try:  # listed once: another run may be moving it away
-        found = {path.name for path in out.iterdir()}
+        with os.scandir(out) as entries:
+            found = {entry.name: entry.is_file() for entry in entries}
     except FileNotFoundError:
         return
     except NotADirectoryError:
         raise InputError(
             "is a file, not a directory", code="output/exists", where=str(out), hint="use another --out"
         ) from None
-    if found and mark not in found:
+    if found and not found.get(mark):
         raise InputError(
             f"holds files that are not an earlier {what} (no {mark})",
             code="output/exists",

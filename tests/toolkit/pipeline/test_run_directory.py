@@ -1,8 +1,7 @@
 """A run directory appears whole or not at all."""
 
-import shutil
+import os
 import threading
-from pathlib import Path
 
 import pytest
 
@@ -100,13 +99,13 @@ def test_a_run_that_is_moved_away_while_it_is_looked_at_is_no_foreign_directory(
     out = tmp_path / "run"
     with building(out) as run:
         run.write_json(MANIFEST, {})
-    listed = Path.iterdir
+    listed = os.scandir
 
     def moved_away(path):
-        shutil.rmtree(path)
+        out.rename(tmp_path / "elsewhere")
         return listed(path)
 
-    monkeypatch.setattr(Path, "iterdir", moved_away)
+    monkeypatch.setattr("toolkit.pipeline.run_directory.os.scandir", moved_away)
     refuse_foreign_directory(out)
 
 
