@@ -1,5 +1,7 @@
 """What an int8 part keeps in float, on a small attention."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -39,15 +41,21 @@ def attention_part() -> RelayeredModel:
     x = BinaryMath("divide", name="norm/Div")([centred, UnaryMath("sqrt", name="norm/Sqrt")(spread)])
     x = layers.Dense(5, name="out/MatMul")(x)
     model = keras.Model([ids, bias], x, name="part")
-    noise = np.random.default_rng(0)
-    for layer in model.layers:
-        layer.set_weights([(0.5 * noise.standard_normal(w.shape)).astype(np.float32) for w in layer.get_weights()])
-    model.get_layer("norm/Add").set_weights([np.float32(1e-5)])
     spec = PartSpec(
         name="part",
         inputs=(TensorSpec(name="ids", shape=(1, ROWS), dtype="int32"), TensorSpec(name="bias", shape=(1, 1, ROWS))),
         outputs=(TensorSpec(name="logits", shape=(ROWS, 5)),),
     )
+    return _filled(model, spec, {"norm/Add": 1e-5})
+
+
+def _filled(model: Any, spec: PartSpec, constants: dict[str, float]) -> RelayeredModel:
+    """The part with random weights, but for layers of one constant; its layouts are torch's."""
+    noise = np.random.default_rng(0)
+    for layer in model.layers:
+        layer.set_weights([(0.5 * noise.standard_normal(w.shape)).astype(np.float32) for w in layer.get_weights()])
+    for name, value in constants.items():
+        model.get_layer(name).set_weights([np.float32(value)])
     plain = {t.name: Layout(t.shape, t.shape, tuple(range(len(t.shape)))) for t in (*spec.inputs, *spec.outputs)}
     names = {layer.name: layer.name for layer in model.layers if type(layer).__name__ != "InputLayer"}
     return RelayeredModel(model=model, interface=Interface(spec=spec, layouts=plain), torch_names=names)
@@ -127,24 +135,21 @@ def gelu_part() -> RelayeredModel:
     ratio = BinaryMath("divide", name="act/Div")([layers.Multiply(name="act/Mul_1")([inner, above]), below])
     gated = layers.Multiply(name="act/Mul_2")([inner, ratio])
     model = keras.Model(x, layers.Dense(5, name="last/MatMul")(gated), name="part")
-    noise = np.random.default_rng(0)
-    for layer in model.layers:
-        layer.set_weights([(0.5 * noise.standard_normal(w.shape)).astype(np.float32) for w in layer.get_weights()])
-    model.get_layer("act/Add").set_weights([np.float32(2.0)])
-    model.get_layer("act/Add_1").set_weights([np.float32(1.0)])
     spec = PartSpec(
         name="part",
         inputs=(TensorSpec(name="x", shape=(1, ROWS, WIDTH)),),
         outputs=(TensorSpec(name="y", shape=(1, ROWS, 5)),),
     )
-    plain = {t.name: Layout(t.shape, t.shape, tuple(range(len(t.shape)))) for t in (*spec.inputs, *spec.outputs)}
-    names = {layer.name: layer.name for layer in model.layers if type(layer).__name__ != "InputLayer"}
-    return RelayeredModel(model=model, interface=Interface(spec=spec, layouts=plain), torch_names=names)
+    return _filled(model, spec, {"act/Add": 2.0, "act/Add_1": 1.0})
+
+
+def gelu_inputs():
+    return [{"x": np.random.default_rng(n).standard_normal((1, ROWS, WIDTH)).astype(np.float32)} for n in range(6)]
 
 
 def test_a_quotient_and_what_it_divides_stay_in_float_and_what_reads_it_does_not():
     part = gelu_part()
-    inputs = [{"x": np.random.default_rng(n).standard_normal((1, ROWS, WIDTH)).astype(np.float32)} for n in range(6)]
+    inputs = gelu_inputs()
     policy = PrecisionPolicy(default="int8")
     plan = plan_precision(part, policy, "part").by_layer()
     reasons = {name: item.because for name, item in plan.items() if item.asked == "float32"}
@@ -159,7 +164,6 @@ def test_a_quotient_and_what_it_divides_stay_in_float_and_what_reads_it_does_not
 def test_a_quotient_that_is_asked_to_be_int8_stops_the_run(monkeypatch):
     """The twin: without the rule the audit finds a division that is float after all."""
     part = gelu_part()
-    inputs = [{"x": np.random.default_rng(n).standard_normal((1, ROWS, WIDTH)).astype(np.float32)} for n in range(6)]
     monkeypatch.setattr("toolkit.compress.unroundable._divides", lambda layer: False)
     with pytest.raises(AuditError, match="act/Div"):
-        compress_part(part, PrecisionPolicy(default="int8"), Compression(equalise=False), inputs)
+        compress_part(part, PrecisionPolicy(default="int8"), Compression(equalise=False), gelu_inputs())

@@ -40,7 +40,7 @@ def pruner(
 def gone_on(
     pruned: Callable[..., Any], folder: Path, stop: Callable[[int, int], bool], **changes: Any
 ) -> tuple[Any, list[int]]:
-    """A run that is interrupted where ``stop(step, steps)`` says so, and goes on: what came of it, steps trained then."""
+    """A run that is interrupted where ``stop(step, steps)`` says so: what came of it at last, steps trained since."""
 
     def interrupt(step: int, steps: int, loss: float) -> None:
         if stop(step, steps):
