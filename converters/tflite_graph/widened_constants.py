@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from converters.tflite_graph import additions
 from converters.tflite_graph.buffers import compact
-from converters.tflite_graph.flatbuffer import add_buffer, dump, load, operator_code
+from converters.tflite_graph.flatbuffer import add_buffer, dump, load
 from converters.tflite_graph.read import TfliteOp, read_tflite
 
 
@@ -108,13 +109,9 @@ def _narrowed(
     narrow.name = f"{name}/{narrowing.suffix}".encode()
     full.name = f"{name}/{narrowing.suffix}/dequantized".encode()
     graph.tensors.extend((narrow, full))
-    operator = schema.OperatorT()
-    operator.opcodeIndex = operator_code(model, schema.BuiltinOperator.DEQUANTIZE, narrowing.version)
-    operator.inputs, operator.outputs = [len(graph.tensors) - 2], [len(graph.tensors) - 1]
-    operator.builtinOptionsType = schema.BuiltinOptions.DequantizeOptions
-    operator.builtinOptions = schema.DequantizeOptionsT()
-    added.append(operator)
-    return len(graph.tensors) - 1
+    at, options = len(graph.tensors) - 1, schema.DequantizeOptionsT()
+    added.append(additions.operator(model, "DEQUANTIZE", [at - 1], at, version=narrowing.version, options=options))
+    return at
 
 
 def drop_unused_tensors(graph: Any, model: Any) -> None:

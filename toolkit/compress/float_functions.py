@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from ai_edge_litert import schema_py_generated as schema
 
-from converters.tflite_graph.edges import restating
+from converters.tflite_graph import additions
 from converters.tflite_graph.flatbuffer import dump, load
 from converters.tflite_graph.fuse_constants import kind_of
 from toolkit.compress.audit import operators_asking
@@ -60,9 +60,9 @@ def _in_float(model: Any, graph: Any, operator: Any) -> list[Any]:
     value, result = (_float_twin(graph, tensor) for tensor in (entered, left))
     operator.inputs, operator.outputs = [value], [result]
     return [
-        restating(model, _BUILTIN.DEQUANTIZE, entered, value),
+        additions.operator(model, "DEQUANTIZE", [entered], value),
         operator,
-        restating(model, _BUILTIN.QUANTIZE, result, left),
+        additions.operator(model, "QUANTIZE", [result], left),
     ]
 
 

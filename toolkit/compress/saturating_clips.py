@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from converters.tflite_graph import edges
+from converters.tflite_graph import additions, edges
 from converters.tflite_graph.buffers import compact
 from converters.tflite_graph.flatbuffer import dump, load
 from converters.tflite_graph.fuse_constants import kind_of
@@ -111,7 +111,7 @@ def _rewired(model: Any, graph: Any, split: _Split) -> dict[int, list[Any]]:
     clipped, rounded = int(rounding.inputs[0]), int(rounding.outputs[0])
     graph.tensors.append(copy.copy(graph.tensors[clipped]))
     held = len(graph.tensors) - 1
-    back = edges.restating(model, _BUILTIN.DEQUANTIZE, rounded, held)
+    back = additions.operator(model, "DEQUANTIZE", [rounded], held)
     rounding.inputs = [int(graph.operators[split.clips[0]].inputs[0])]
     rest.inputs = [int(rest.inputs[0]), held]
     gone: dict[int, list[Any]] = {position: [] for position in (*split.clips, split.rounding)}

@@ -29,8 +29,10 @@ def judge_op(view: OpView) -> Verdict:
         and any(t is not None and t.data is None and t.dtype in _FLOATS for t in (*view.inputs, *view.outputs))
     ):
         return _refused("float_on_npu", table["float_refusal"], table["socs"]["SM7550"]["source"] + f"@{commit(table)}")
-    if kind in table["refused_int8"]:
-        return _refused("npu_refuses", table["refused_int8"][kind], table["measured"])
+    computed = [t.dtype for t in (*view.inputs, *view.outputs) if t is not None and t.data is None]
+    refused = table["refused_int16" if "INT16" in computed else "refused_int8"]
+    if kind in refused:
+        return _refused("npu_refuses", refused[kind], table["measured"])
     if kind == "STRIDED_SLICE" and view.shape("output0") == ():
         return _refused("npu_refuses", table["refused_scalar_slice"], table["measured"])
     stride = max(int(view.option("stride_h")), int(view.option("stride_w"))) if kind == "TRANSPOSE_CONV" else 0

@@ -84,6 +84,8 @@ class GraphFact:
         file: name of the file it is in.
         signature: its signature there.
         tensors: name to fact.
+        slow_on_cpu: whether its activations have 16 bits, for which TensorFlow Lite has reference kernels only: made
+            for an NPU, and tens of times slower on a CPU than in float.
     """
 
     name: str
@@ -92,6 +94,7 @@ class GraphFact:
     file: str
     signature: str
     tensors: Mapping[str, TensorFact] = field(repr=False)
+    slow_on_cpu: bool = False
 
     def stored(self, name: str, value: np.ndarray) -> np.ndarray:
         """An input as the file stores it.
@@ -335,6 +338,7 @@ def _graph(name: str, fact: Mapping[str, Any], files: Mapping[str, FileFact]) ->
         file=fact["file"],
         signature=str(fact["signature"]),
         tensors=tensors,
+        slow_on_cpu=bool(fact.get("slow_on_cpu", False)),
     )
 
 

@@ -145,6 +145,8 @@ class Singer:
 def rungs_of(bundle: Bundle, delegate: str = "") -> tuple[Rung, ...]:
     """The ways a bundle can run, best first: the delegate, the CPU, the CPU with the lighter vocoder.
 
+    A vocoder in 16 bits (for NPUs) has no use on a CPU while there is a lighter one: below a delegate it is left out.
+
     Raises:
         EngineError: the bundle makes codes and no sound.
     """
@@ -156,7 +158,10 @@ def rungs_of(bundle: Bundle, delegate: str = "") -> tuple[Rung, ...]:
             hint="convert the GPT .ckpt together with a SoVITS .pth",
         )
     rungs = [Rung(name="delegate", delegate=delegate)] if delegate else []
-    rungs.append(Rung(name="cpu"))
-    if bundle.of_kind("vocoder_light_stream") or bundle.of_kind("vocoder_light"):
+    lighter = bundle.of_kind("vocoder_light_stream") or bundle.of_kind("vocoder_light")
+    slow = any(graph.slow_on_cpu for kind in ("vocoder_stream", "vocoder") for graph in bundle.of_kind(kind))
+    if not (delegate and lighter and slow):
+        rungs.append(Rung(name="cpu"))
+    if lighter:
         rungs.append(Rung(name="cpu, light vocoder", light=True))
     return tuple(rungs)

@@ -222,4 +222,8 @@ def _warnings(found: Findings) -> tuple[Warn, ...]:
     for (part, delegate, op, reason), count in sorted(known_wrong.items()):
         message = f"{part} on {delegate}: {op} ×{count}: {reason}"
         rows.append(Warn(code="delegate/known-wrong-result", section="delegation", message=message))
+    for part in found.shipped:
+        if part.slow_on_cpu:
+            message = f"{part.key} has 16-bit activations, for NPUs; a CPU has no fast kernels for them."
+            rows.append(Warn(code="latency/reference-kernels", message=message, section="latency"))
     return (*rows, *found.notes)

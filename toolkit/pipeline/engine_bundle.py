@@ -25,6 +25,7 @@ class BundleGraph:
         tflite: file with this one graph.
         interface: its layouts.
         torch_names: layer name to ``<torch module>/<Op>``.
+        slow_on_cpu: see `toolkit.engine.bundle.GraphFact`.
     """
 
     name: str
@@ -32,6 +33,7 @@ class BundleGraph:
     tflite: bytes
     interface: Interface
     torch_names: Mapping[str, str]
+    slow_on_cpu: bool = False
 
 
 def file_of(kind: str) -> str:
@@ -84,6 +86,7 @@ def write_engine_bundle(
             "file": file_of(graph.kind),
             "signature": graph.name,
             "tensors": interface_facts(graph.interface),
+            **({"slow_on_cpu": True} if graph.slow_on_cpu else {}),
         }
         for graph in graphs
     }

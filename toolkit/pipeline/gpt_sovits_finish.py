@@ -94,5 +94,10 @@ def finish(
 def _bundled(graph: ConvertedGraph) -> BundleGraph:
     part = graph.shipped
     return BundleGraph(
-        name=graph.name, kind=part.name, tflite=part.tflite, interface=part.interface, torch_names=part.torch_names
+        name=graph.name,
+        kind=part.name,
+        tflite=part.tflite,
+        interface=part.interface,
+        torch_names=part.torch_names,
+        slow_on_cpu=part.slow_on_cpu,
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from converters import parity
-from converters.tflite_graph.leaky_relu import without_leaky_relu
+from converters.tflite_graph.npu_forms import for_integer_npu
 from converters.tflite_graph.run import tflite_runner
 from toolkit.pipeline.events import StageClock
 from toolkit.pipeline.float_chain import FloatPart, reference_runner
@@ -117,7 +117,7 @@ class GraphPrecision:
             if _trains(compress) and _plain(compress, compressed):
                 self._trained[layers] = compressed.relayered
             if self._recipe.delegate.name == "qnn":
-                compressed = replace(compressed, tflite=without_leaky_relu(compressed.tflite)[0])
+                compressed = replace(compressed, tflite=for_integer_npu(compressed.tflite))
             lost = self._fidelity(graph, floats, compressed, spoken=spoken)
             worst = min(lost.snr_db.values())
             stage.fact = f"{len(compressed.tflite):,} bytes, {worst:.1f} dB against torch on {lost.inputs}"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from converters.errors import ToolError
 from converters.spec import Interface
-from converters.tflite_graph.leaky_relu import without_leaky_relu
+from converters.tflite_graph.npu_forms import for_integer_npu
 from toolkit.data import Manifest, Sentence
 from toolkit.delegates.runtime import check_runtime
 from toolkit.pipeline.events import StageClock
@@ -64,6 +64,11 @@ class Shipped:
     def key(self) -> str:
         """``name`` or ``name@bucket``."""
         return f"{self.name}@{self.bucket}" if self.bucket else self.name
+
+    @property
+    def slow_on_cpu(self) -> bool:
+        """Whether it has 16-bit activations, for which TensorFlow Lite has reference kernels only."""
+        return any(row.realised == "int16x8" for row in self.audit)
 
 
 def ship(
@@ -149,7 +154,7 @@ def _ship(
             )
         content = compressed.tflite
         if recipe.delegate.name == "qnn":
-            content, _ = without_leaky_relu(content)
+            content = for_integer_npu(content)
         check_runtime(content, key, recipe.delegate.runtime)
         kinds = Counter(row.realised for row in compressed.audit.rows)
         stage.fact = f"{len(content):,} bytes; " + ", ".join(f"{n} {kind}" for kind, n in kinds.most_common())

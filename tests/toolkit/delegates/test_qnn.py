@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.toolkit.delegates.gpu_sweep.case import NO_ACTIVATION, const, floats, int8, of, weights8
+from tests.toolkit.delegates.gpu_sweep.case import NO_ACTIVATION, const, floats, int8, int16, of, weights8
 from tests.toolkit.delegates.small_graphs import graph, op, tensor
 from toolkit.cli.app import outcome
 from toolkit.delegates import qnn_compiler
@@ -40,6 +40,13 @@ def _upsampling(stride: int):
         (of("LEAKY_RELU", int8(1, 1, 8, 8), alpha=0.1), False),
         (of("EXP", int8(1, 1, 8, 8), to=int8(scale=0.06, zero=-128)), False),
         (of("REVERSE_V2", int8(1, 1, 8, 8), const([2])), False),
+        # In 16 bits QNN refuses other operators than in 8.
+        (of("LEAKY_RELU", int16(1, 1, 8, 8), version=2, alpha=0.1), True),
+        (of("REVERSE_V2", int16(1, 1, 8, 8), const([2]), version=3), True),
+        (of("MAXIMUM", int16(1, 1, 8, 8), int16(1, 1, 8, 8), version=4), True),
+        (of("MINIMUM", int16(1, 1, 8, 8), int16(1, 1, 8, 8), version=4), False),
+        (of("ABS", int16(1, 1, 8, 8), version=4), False),
+        (of("ABS", int8(1, 1, 8, 8), version=2), True),
         (of("QUANTIZE", floats(1, 1, 8, 8), to=int8()), True),
         (of("DEQUANTIZE", int8(1, 1, 8, 8), to=floats(), version=2), True),
         (of("DEQUANTIZE", const([[1.0, 2.0]], "FLOAT16"), to=floats(), version=3), False),
@@ -83,7 +90,8 @@ def test_operators_of_the_table_are_operators():
     from ai_edge_litert import schema_py_generated as schema
 
     table = qnn_table()
-    assert all(hasattr(schema.BuiltinOperator, kind) for kind in (*table["ops"], *table["refused_int8"]))
+    named = (*table["ops"], *table["refused_int8"], *table["refused_int16"])
+    assert all(hasattr(schema.BuiltinOperator, kind) for kind in named)
     assert len(table["ops"]) >= 90
 
 

@@ -124,6 +124,11 @@ def int8(*shape: int, scale: float = 0.05, zero: int = 0, data: Any = None) -> S
     return Slot(shape=shape, dtype="INT8", scales=(scale,), zero_points=(zero,), data=data)
 
 
+def int16(*shape: int, scale: float = 1e-3) -> Slot:
+    """A computed tensor in 16 bits."""
+    return Slot(shape=shape, dtype="INT16", scales=(scale,), zero_points=(0,))
+
+
 def int32(*shape: int) -> Slot:
     """A computed integer tensor."""
     return Slot(shape=shape, dtype="INT32")
