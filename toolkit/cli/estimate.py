@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from toolkit.estimate.estimator import Target
 
 
 def estimate(
     path: Path = typer.Argument(help=".tflite file, run directory or bundle."),
     device: str = typer.Option("snapdragon-7-gen-3", help="Device id, part number or name."),
-    delegate: Literal["nnapi", "gpu", "xnnpack"] = typer.Option("nnapi", help="What runs it beside the CPU."),
+    delegate: Literal["nnapi", "gpu", "xnnpack", "qnn"] | None = typer.Option(
+        None, help="What runs it beside the CPU (qnn: Snapdragon's NPU); a run's own, or nnapi, when left out."
+    ),
     android: str = typer.Option("12", help="Android version, API level or NNAPI feature level."),
     seconds: float = typer.Option(3.0, min=0.1, help="GPT-SoVITS bundles: seconds of speech."),
     as_json: bool = typer.Option(False, "--json", help="JSON instead of text."),
@@ -23,7 +28,8 @@ def estimate(
     from toolkit.estimate.devices import find_device
     from toolkit.pipeline.device_latency import estimate_path
 
-    found = estimate_path(path, find_device(device), delegate, parse_level(android), seconds=seconds)
+    target = delegate or _converted_for(path)
+    found = estimate_path(path, find_device(device), target, parse_level(android), seconds=seconds)
     if as_json:
         rows = [
             {**part.model_dump(mode="json"), "runs": runs} for part, runs in zip(found.parts, found.runs, strict=True)
@@ -48,3 +54,12 @@ def estimate(
         )
     typer.echo(f"  how: {found.total.how}")
     return 0
+
+
+def _converted_for(path: Path) -> Target:
+    """The delegate a run was converted for; NNAPI where nothing beside the file or bundle tells."""
+    from toolkit.pipeline.manifest import RECIPE_FILE
+    from toolkit.recipe.load import load
+
+    found = next((folder / RECIPE_FILE for folder in (path, path.parent) if (folder / RECIPE_FILE).is_file()), None)
+    return "nnapi" if found is None else load(str(found)).delegate.name

@@ -20,8 +20,8 @@ from toolkit.estimate.tflite_work import FileOp, file_work
 from toolkit.results.delegation import DelegateName
 from toolkit.results.estimate import LatencyEstimate
 
-Target = Literal["nnapi", "gpu", "xnnpack"]
-_PLACED_BY: dict[str, DelegateName] = {"nnapi": "nnapi", "gpu": "gpu_litert"}
+Target = Literal["nnapi", "gpu", "xnnpack", "qnn"]
+_PLACED_BY: dict[str, DelegateName] = {"nnapi": "nnapi", "gpu": "gpu_litert", "qnn": "qnn"}
 TOTAL = "total"
 _CROSSING_MS = 0.3
 _GPU_EFFICIENCY = 0.25
@@ -53,7 +53,7 @@ def estimate_file(
         tflite: the file, or its bytes.
         part: name of the part, for the report.
         device: what it would run on.
-        target: delegate; ``xnnpack`` is the CPU alone.
+        target: delegate; ``xnnpack`` is the CPU alone, ``qnn`` the NPU by its vendor's compiler.
         level: NNAPI feature level.
         signature: which graph of the file; its first when left out.
         audio_seconds: seconds of audio one run stands for.
@@ -125,7 +125,7 @@ def _taken(
     """Operators the accelerator takes, which it is, and why there are none."""
     if target == "xnnpack":
         return frozenset(), "CPU", ""
-    unit = "NPU" if target == "nnapi" else "GPU"
+    unit = "GPU" if target == "gpu" else "NPU"
     if unit == "NPU" and device.npu is None:
         return frozenset(), unit, f"NPU: no figures are known for that of {device.name}; the CPU is estimated"
     if unit == "GPU" and device.gpu is None:

@@ -50,9 +50,7 @@ def estimate_run(run: RunDirectory, recipe: Recipe, clock: StageClock) -> tuple[
         return ()
     device = find_device(recipe.delegate.device)
     with clock.stage(f"latency estimated for {device.id}") as stage:
-        # The roofline knows one NPU path; NNAPI's placement stands in for the vendor compiler's.
-        target = "nnapi" if recipe.delegate.name == "qnn" else recipe.delegate.name
-        found = estimate_path(run.path, device, target, parse_level(recipe.delegate.android))
+        found = estimate_path(run.path, device, recipe.delegate.name, parse_level(recipe.delegate.android))
         stage.fact = found.total.sentence
     return (*found.parts, found.total)
 

@@ -11,6 +11,8 @@ from toolkit.pipeline.sources import Source
 from toolkit.recipe import load as recipes
 from toolkit.recipe.schema import Recipe
 
+RECIPE_FILE = "recipe.lock.yaml"
+"""A run's settings, every default written out."""
 _REPRODUCIBLE = ("bundle", "float32", "onnx", "keras")
 """Folders whose bytes the same command writes again; audio and measurements depend on the processor."""
 
@@ -21,7 +23,7 @@ def write_manifest(run: RunDirectory, source: Source, recipe: Recipe, data_sha25
     The manifest holds no time and no measurement: the same command on the same inputs writes the same bytes. What is
     measured afterwards (results.json, the report) is therefore not listed.
     """
-    run.write_text("recipe.lock.yaml", recipes.dump(recipe))
+    run.write_text(RECIPE_FILE, recipes.dump(recipe))
     run.write_json(
         MANIFEST,
         {

@@ -4,8 +4,12 @@ import json
 
 import pytest
 
+from tests.toolkit.delegates.gpu_sweep.case import int16, of
 from tests.toolkit.delegates.small_graphs import convert, weights
 from toolkit.cli.app import outcome
+from toolkit.pipeline.manifest import RECIPE_FILE
+from toolkit.recipe import load as recipes
+from toolkit.recipe.load import load
 
 KERNEL = weights(3, 3, 8, 8)
 
@@ -34,6 +38,23 @@ def test_estimate_as_json(model, capfd):
     found = json.loads(capfd.readouterr().out)
     assert found["total"]["estimated"] is True
     assert found["parts"][0]["runs"] == 1
+
+
+def test_a_file_beside_a_runs_recipe_is_placed_by_the_runs_delegate(model, capfd):
+    """LiteRT's NNAPI delegate takes no 16-bit activations; Snapdragon's compiler does."""
+    wide = of("MAXIMUM", int16(1, 64, 64, 64), int16(1, 64, 64, 64), version=4)
+    model.write_bytes(wide.write())
+
+    def unit() -> str:
+        assert outcome(["estimate", str(model), "--json"]) == 0
+        return json.loads(capfd.readouterr().out)["total"]["unit"]
+
+    assert unit() == "CPU"
+    run = model.parent / RECIPE_FILE
+    run.write_text(recipes.dump(load("vits-voice-npu", ("delegate.name=qnn",))))
+    assert unit() == "NPU"
+    run.write_text(recipes.dump(load("vits-voice-npu")))
+    assert unit() == "CPU"
 
 
 @pytest.mark.parametrize(
