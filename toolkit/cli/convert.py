@@ -28,8 +28,8 @@ _SEARCHED_MODEL = "gates={output_snr_db_min: 20}"
 _LATEST, _SEARCHED = Path("runs/latest"), Path("runs/search")
 DEFAULT_RECIPE = {"voice": "vits-voice", "model": "any-model", "gpt-sovits": "gpt-sovits",
                   "student": "gpt-sovits-nar"}  # fmt: skip
-NPU_RECIPE = {**DEFAULT_RECIPE, "voice": "vits-voice-npu", "gpt-sovits": "gpt-sovits-npu"}
-"""For NPUs with integers only: what makes sound is whole in 8 bits."""
+NPU_RECIPE = {**DEFAULT_RECIPE, "voice": "vits-voice-npu", "model": "any-model-npu", "gpt-sovits": "gpt-sovits-npu"}
+"""For NPUs with integers only: what makes sound is whole in 16-bit activations and 8-bit weights."""
 
 
 def convert(
