@@ -13,6 +13,7 @@ from typing import Final
 
 from converters.tflite_graph.names import layers_of
 from converters.tflite_graph.read import TfliteGraph, TfliteOp, read_tflite
+from toolkit.compress.bias_scales import check_bias_scales
 from toolkit.compress.levels import LEVELS_REASON
 from toolkit.compress.precision import LayerPrecision, PrecisionPlan
 from toolkit.compress.realised import WIDENING, Realisation, Realised
@@ -99,9 +100,12 @@ def audit(
         torch_names: layer name to ``<torch module path>/<Op>``, for names that differ from those of the plan.
 
     Raises:
-        AuditError: an operator has another precision; the message lists the first ones by torch name.
+        AuditError: an operator has another precision; the message lists the first ones by torch name. Or a bias is in
+            another scale than the sums it is added to.
     """
-    report = read_back(tflite, plan, torch_names)
+    graph = read_tflite(tflite) if isinstance(tflite, bytes) else tflite
+    check_bias_scales(graph, f"part {plan.part!r}")
+    report = read_back(graph, plan, torch_names)
     if report.differences:
         lines = [
             f"{item.op} ({item.kind}): asked {item.asked}, is {item.realised}; {item.reason}"
@@ -131,6 +135,14 @@ def operators_asking(tflite: bytes | TfliteGraph, plan: PrecisionPlan, precision
     """Indices of the operators of a file that are asked to have ``precision``, to store their constants accordingly."""
     graph = read_tflite(tflite) if isinstance(tflite, bytes) else tflite
     return _Audit(graph, plan, {}).asking(precision)
+
+
+def layers_by_operator(
+    tflite: bytes | TfliteGraph, plan: PrecisionPlan
+) -> list[tuple[TfliteOp, tuple[LayerPrecision, ...], str]]:
+    """Operators that compute real values, with the layers whose precision they must have, and the one they have."""
+    graph = read_tflite(tflite) if isinstance(tflite, bytes) else tflite
+    return _Audit(graph, plan, {}).judged()
 
 
 _BIAS_INPUT: Final = {"CONV_2D": 2, "DEPTHWISE_CONV_2D": 2, "FULLY_CONNECTED": 2, "TRANSPOSE_CONV": 3}
@@ -195,6 +207,14 @@ class _Audit:
             if judged and judged[-1].asked == precision and self.realisation.of(op).real:
                 found.add(op.index)
         return frozenset(found)
+
+    def judged(self) -> list[tuple[TfliteOp, tuple[LayerPrecision, ...], str]]:
+        found = []
+        for op in self.graph.ops:
+            is_now = self.realisation.of(op)
+            if is_now.real and not is_now.plumbing:
+                found.append((op, tuple(_judged(self.layers_of(op), self.graph.multiply_adds(op))), is_now.name))
+        return found
 
     def layer_tensors(self, places: Mapping[str, int]) -> dict[str, LayerTensor]:
         last: dict[str, LayerTensor] = {}

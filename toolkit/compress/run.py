@@ -28,6 +28,7 @@ from toolkit.compress.rewire import computing_layers
 from toolkit.compress.saturating_clips import without_saturating_clips
 from toolkit.compress.streamline import streamline
 from toolkit.compress.weight_only import store_as, store_int8_storage, store_int8_weights
+from toolkit.compress.wide import export_wide
 from toolkit.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -264,10 +265,8 @@ def _whole(
     float_file: bytes | None,
 ) -> CompressedPart:
     """A part without int8 operators: float32, float16 constants, or 16-bit activations throughout."""
-    wide = "int16x8" in plan.precisions()
-    if wide:
-        options = TfliteOptions(quantization="int16x8", representative_dataset=tuple(calibration))
-        content = to_tflite(relayered.model, relayered.interface, options)
+    if "int16x8" in plan.precisions():
+        content, plan = export_wide(relayered, plan, calibration)
     else:
         content = to_tflite(relayered.model, relayered.interface) if float_file is None else float_file
     content = _stored(content, plan, relayered)

@@ -7,6 +7,9 @@ user has installed QNN's libraries.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from toolkit.delegates.op_view import OpView
 from toolkit.delegates.tables import commit, qnn_table
 from toolkit.delegates.verdict import Refusal, Verdict
@@ -29,10 +32,9 @@ def judge_op(view: OpView) -> Verdict:
         and any(t is not None and t.data is None and t.dtype in _FLOATS for t in (*view.inputs, *view.outputs))
     ):
         return _refused("float_on_npu", table["float_refusal"], table["socs"]["SM7550"]["source"] + f"@{commit(table)}")
-    computed = [t.dtype for t in (*view.inputs, *view.outputs) if t is not None and t.data is None]
-    refused = table["refused_int16" if "INT16" in computed else "refused_int8"]
-    if kind in refused:
-        return _refused("npu_refuses", refused[kind], table["measured"])
+    refusal = _shape_refusal(view, table) or _integer_refusal(view, table)
+    if refusal is not None:
+        return refusal
     if kind == "STRIDED_SLICE" and view.shape("output0") == ():
         return _refused("npu_refuses", table["refused_scalar_slice"], table["measured"])
     stride = max(int(view.option("stride_h")), int(view.option("stride_w"))) if kind == "TRANSPOSE_CONV" else 0
@@ -40,6 +42,30 @@ def judge_op(view: OpView) -> Verdict:
         message = f"stride {stride}: QNN's validation fails (measured at {table['transpose_conv_stride_refused']})"
         return _refused("npu_stride", message, table["measured"])
     return Verdict()
+
+
+def _shape_refusal(view: OpView, table: Mapping[str, Any]) -> Verdict | None:
+    rank = max(len(tensor.shape) for tensor in (*view.inputs, *view.outputs) if tensor is not None)
+    turned = _is_wide(view) and view.op.kind == "TRANSPOSE"
+    if rank <= (table["transpose_rank_max_int16"] if turned else table["rank_max"]):
+        return None
+    return _refused("npu_rank", f"{rank} axes: QNN's validation fails", table["measured"])
+
+
+def _integer_refusal(view: OpView, table: Mapping[str, Any]) -> Verdict | None:
+    """What QNN refuses of integers: other operators in 16 bits than in 8."""
+    wide, kind = _is_wide(view), view.op.kind
+    refused = table["refused_int16" if wide else "refused_int8"]
+    if kind in refused:
+        return _refused("npu_refuses", refused[kind], table["measured"])
+    fused = view.option("fused_activation_function") if wide else "NONE"
+    if fused in table["refused_fused_int16"]:
+        return _refused("npu_refuses", table["refused_fused_int16"][fused], table["measured"])
+    return None
+
+
+def _is_wide(view: OpView) -> bool:
+    return any(t is not None and t.data is None and t.dtype == "INT16" for t in (*view.inputs, *view.outputs))
 
 
 def _refused(kind: str, message: str, source: str) -> Verdict:

@@ -16,6 +16,8 @@ from toolkit.delegates.qnn_compiler import QnnInstallation, compile_for_npu, fin
 from toolkit.delegates.tables import qnn_table
 from toolkit.errors import DelegateError
 
+_RELU, _RELU6 = ({"fused_activation_function": name} for name in ("RELU", "RELU6"))
+
 
 def _upsampling(stride: int):
     return of(
@@ -45,6 +47,13 @@ def _upsampling(stride: int):
         (of("REVERSE_V2", int16(1, 1, 8, 8), const([2]), version=3), True),
         (of("MAXIMUM", int16(1, 1, 8, 8), int16(1, 1, 8, 8), version=4), True),
         (of("MINIMUM", int16(1, 1, 8, 8), int16(1, 1, 8, 8), version=4), False),
+        (of("ADD", int16(1, 1, 8, 8), int16(1, 1, 8, 8), version=2, **_RELU), True),
+        (of("ADD", int16(1, 1, 8, 8), int16(1, 1, 8, 8), version=2, **_RELU6), False),
+        (of("ADD", int8(1, 1, 8, 8), int8(1, 1, 8, 8), version=2, **_RELU6), True),
+        (of("TRANSPOSE", int16(1, 2, 2, 2, 4), const([0, 2, 1, 4, 3]), version=4), False),
+        (of("TRANSPOSE", int8(1, 2, 2, 2, 4), const([0, 2, 1, 4, 3]), version=2), True),
+        (of("RESHAPE", int8(1, 64), const([1, 2, 2, 2, 8])), True),
+        (of("RESHAPE", int8(1, 64), const([1, 2, 2, 2, 2, 4])), False),
         (of("ABS", int16(1, 1, 8, 8), version=4), False),
         (of("ABS", int8(1, 1, 8, 8), version=2), True),
         (of("QUANTIZE", floats(1, 1, 8, 8), to=int8()), True),
