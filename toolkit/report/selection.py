@@ -64,6 +64,12 @@ def headline_latency(result: RunResult) -> Latency | None:
     return max(found, key=lambda x: x.threads, default=None)
 
 
+def has_reference_kernels_only(result: RunResult) -> bool:
+    """Whether the part the report is about has 16-bit activations, which a CPU has no fast kernels for."""
+    named = {main_part(result), base(main_part(result))} | ({"vocoder_stream"} if result.sentence else set())
+    return any(row.realised == "int16x8" and {row.part, base(row.part)} & named for row in result.precision)
+
+
 def counterpart(result: RunResult, latency: Latency) -> Latency | None:
     """The float32 measurement beside one."""
     same = (

@@ -10,8 +10,10 @@ from tests.toolkit.report.synthetic_run import synthetic, write_clips
 from toolkit.report import selection
 from toolkit.report.html import render, write_report
 from toolkit.report.markdown import MAX_LINES, markdown
+from toolkit.report.sections import verdict
 from toolkit.report.view import page
-from toolkit.results import Environment, Gate, Host, Run, RunResult, Validity, judge, load, save
+from toolkit.results import Environment, Gate, Host, NpuCompilation, Run, RunResult, Validity, judge, load, save
+from toolkit.results.estimate import LatencyEstimate
 
 SECTIONS = [
     "verdict",
@@ -193,3 +195,38 @@ def test_many_objections_are_summed_up():
     objections = Validity(valid=False, reasons=tuple(f"reason {i}" for i in range(9)))
     result = empty().model_copy(update={"validity": objections})
     assert "reason 2; and 6 more" in render(result) and "and 6 more" in markdown(result)
+
+
+def _for_an_npu(result, realised: str):
+    """The result with a decoder whose convolutions were realised so, and an estimate."""
+    rows = tuple(
+        row.model_copy(update={"realised": realised}) if row.kind == "CONV_2D" else row for row in result.precision
+    )
+    estimate = LatencyEstimate(
+        part="total", device="Made-up 7", unit="NPU", unit_ms={"NPU": 54.5}, ms=54.5, low_ms=27.6, high_ms=99.0,
+        median_error=0.57, how="made up",
+    )  # fmt: skip
+    return result.model_copy(update={"precision": rows, "estimates": (estimate,)})
+
+
+def test_times_of_reference_kernels_are_not_what_a_file_for_an_npu_is_told_by():
+    said = verdict.sentence(_for_an_npu(synthetic(), "int16x8"))
+    assert said.startswith("54.5 ms estimated for Made-up 7 on NPU (median error 57%")
+    assert "which has no fast kernels for 16-bit activations" in said
+    # The twin: in 8 bits the host's time is a time like any other, and leads.
+    other = verdict.sentence(_for_an_npu(synthetic(), "int8"))
+    assert "16-bit" not in other and not other.startswith("54.5 ms")
+
+
+@pytest.mark.parametrize(("taken", "how"), [(0, "by its own compiler"), (-1, "by static rules")])
+def test_placement_on_an_npu_is_its_compilers_where_that_was_asked_and_agrees(taken, how):
+    given = synthetic()
+    (first, *_) = (row for row in given.delegation if row.part == selection.main_part(given))
+    placed = first.model_copy(update={"delegate": "qnn", "method": "static, from a table"})
+    asked = NpuCompilation(
+        part=placed.part, soc="SM7550", how="made up", taken_ops=placed.delegated_ops + taken,
+        total_ops=placed.total_ops, partitions=1, tables_ops=placed.delegated_ops,
+    )  # fmt: skip
+    environment = given.environment.model_copy(update={"delegate": "qnn"})
+    changes = {"delegation": (placed,), "environment": environment, "npu_compilations": (asked,)}
+    assert how in verdict.sentence(given.model_copy(update=changes))

@@ -12,6 +12,7 @@ from toolkit.report.sections import sentence as whole
 from toolkit.results import Gate, Placement, RunResult
 
 _REASONS = 3
+_NO_FAST_KERNELS = "has no fast kernels for 16-bit activations"
 
 
 def build(result: RunResult) -> Section:
@@ -26,6 +27,9 @@ def build(result: RunResult) -> Section:
 def sentence(result: RunResult) -> str:
     """What the run came to, in one sentence made of its own numbers."""
     words = []
+    total = next((each for each in result.estimates if each.part == "total"), None)
+    if total is not None and pick.has_reference_kernels_only(result):
+        words.append(f"{total.sentence[0].upper()}{total.sentence[1:]}")
     latency = pick.headline_latency(result)
     if latency is not None:
         audio = f" for {seconds(latency.audio_seconds)} of audio" if latency.audio_seconds else ""
@@ -33,7 +37,8 @@ def sentence(result: RunResult) -> str:
         took = milliseconds(latency.stats.p50_ms)
         if result.sentence is not None:
             took = f"A sentence takes {seconds(latency.stats.p50_ms / 1000)}"
-        words.append(f"{took}{part}{audio} on the {latency.where}, {latency.threads} threads")
+        slow = f", which {_NO_FAST_KERNELS}" if pick.has_reference_kernels_only(result) else ""
+        words.append(f"{took}{part}{audio} on the {latency.where}, {latency.threads} threads{slow}")
         if result.sentence is not None:
             words.append(whole.words(result))
     measured = phone.sentence(result)
@@ -64,6 +69,9 @@ def _how_known(result: RunResult, placement: Placement) -> str:
         and ran.gpu_ops == placement.delegated_ops + sum(op.folded for op in placement.ops)
     ):
         return ", executed on a software GPU" + ("" if ran.compared else " (placed)")
+    asked = next((row for row in result.npu_compilations if row.part == placement.part), None)
+    if placement.delegate == "qnn" and asked is not None and asked.taken_ops == placement.delegated_ops:
+        return " by its own compiler"
     return " by static rules" if placement.method.startswith("static") else ""
 
 
@@ -109,6 +117,8 @@ def _latency(result: RunResult) -> Card:
         lines.append(f"real-time factor {sig3(found.real_time_factor)}")
     if ratio is not None:
         lines.append(f"{sig3(ratio.ratio)} of float32 [{sig3(ratio.ci_low)}, {sig3(ratio.ci_high)}]")
+    if pick.has_reference_kernels_only(result):
+        lines.append(f"this CPU {_NO_FAST_KERNELS}")
     said = result.sentence
     if said is not None:
         lines.insert(0, f"for {seconds(said.audio_seconds)} of sound, {said.threads} threads")
