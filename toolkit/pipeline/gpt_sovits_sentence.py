@@ -30,6 +30,7 @@ from toolkit.recipe.schema import Recipe
 from toolkit.results import Latency, LatencyComparison, Memory, Sentence, SentencePhases
 
 WHOLE = "total"
+FOR_AN_NPU = "the vocoder has 16-bit activations, for an NPU: a CPU has no fast kernels for them"
 _BASELINE, _RESULT = "float32", "result"
 _CODES, _PHONES = 75, 40  # three seconds
 _HOW = (
@@ -86,6 +87,8 @@ def measure_sentence(
         return MeasuredSentence(missing="the bundle makes codes, and no sound")
     if not bundle.of_kind("t2s_step"):
         return MeasuredSentence(missing="no token loop is in the bundle: whole sentences are timed by `toolkit speak`")
+    if any(graph.slow_on_cpu for graph in bundle.of_kind("vocoder_stream")):
+        return MeasuredSentence(missing=FOR_AN_NPU)
     codes, phones = sentence_size(bundle)
     if codes < 1 or phones < 1:
         return MeasuredSentence(missing="the recipe's lengths leave no room for a sentence behind a prompt")

@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -18,11 +17,11 @@ from tests.toolkit.engine.toy_model import (
     SYMBOLS,
     ToyFile,
     ToyGraph,
+    for_an_npu,
     toy_bundle,
     toy_opener,
     toy_voice,
 )
-from toolkit.engine.bundle import read_bundle
 from toolkit.engine.chunks import middle, plan_chunks, window
 from toolkit.engine.degrade import Ladder, Patience, Rung
 from toolkit.engine.loading import GraphLoader
@@ -215,13 +214,7 @@ def test_delegate_failing_in_the_middle_changes_no_sample(tmp_path, kind, runs):
 
 @pytest.mark.parametrize("slow", [True, False])
 def test_a_vocoder_made_for_an_npu_is_not_what_the_engine_falls_to(tmp_path, slow):
-    bundle = toy_bundle(tmp_path)
-    facts = json.loads((bundle.folder / "engine.json").read_text())
-    for name, fact in facts["graphs"].items():
-        if name.startswith("vocoder_stream_"):
-            fact["slow_on_cpu"] = slow
-    (bundle.folder / "engine.json").write_text(json.dumps(facts))
-    read = read_bundle(bundle.folder)
+    read = for_an_npu(toy_bundle(tmp_path), slow)
     below = ["cpu, light vocoder"] if slow else ["cpu", "cpu, light vocoder"]
     assert [rung.name for rung in rungs_of(read, "libnpu.so")] == ["delegate", *below]
     assert [rung.name for rung in rungs_of(read)] == ["cpu", "cpu, light vocoder"]  # nothing better to begin with

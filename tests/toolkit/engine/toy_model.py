@@ -346,3 +346,13 @@ def toy_voice(seed: int = 0) -> VoiceFeatures:
         },
         "en",
     )
+
+
+def for_an_npu(bundle: Bundle, slow: bool = True) -> Bundle:
+    """The bundle, whose ``engine.json`` says from now on whether its vocoder is slow on a CPU."""
+    facts = json.loads((bundle.folder / "engine.json").read_text())
+    for name, fact in facts["graphs"].items():
+        if name.startswith("vocoder_stream_"):
+            fact["slow_on_cpu"] = slow
+    (bundle.folder / "engine.json").write_text(json.dumps(facts))
+    return read_bundle(bundle.folder)

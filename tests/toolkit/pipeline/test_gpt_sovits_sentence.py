@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.toolkit.engine.toy_model import DEFAULT_GRAPHS, ToyFile, ToyGraph, toy_bundle
+from tests.toolkit.engine.toy_model import DEFAULT_GRAPHS, ToyFile, ToyGraph, for_an_npu, toy_bundle
 from toolkit.bench.sentence import engine_speaker
 from toolkit.engine.bundle import Bundle, GraphFact
 from toolkit.errors import EngineError
-from toolkit.pipeline.gpt_sovits_sentence import sentence_graphs, sentence_size
+from toolkit.pipeline.events import Silent, StageClock
+from toolkit.pipeline.gpt_sovits_sentence import FOR_AN_NPU, measure_sentence, sentence_graphs, sentence_size
+from toolkit.pipeline.run_directory import RunDirectory
+from toolkit.recipe.load import load
 
 
 class _Noting(ToyFile):
@@ -54,3 +57,9 @@ def test_a_sentence_fills_what_the_lengths_leave(tmp_path: Path) -> None:
     assert (codes, phones) == (0, 16)
     longer = toy_bundle(tmp_path / "longer", ("t2s_prefill_32", "t2s_step_160", *names[2:]))
     assert sentence_size(longer) == (64, 16)  # as many codes as the flow takes
+
+
+def test_a_vocoder_for_an_npu_is_not_timed_by_a_cpus_reference_kernels(tmp_path: Path) -> None:
+    for_an_npu(toy_bundle(tmp_path / "bundle"))
+    said = measure_sentence((), {}, load("gpt-sovits-npu"), RunDirectory(tmp_path), StageClock(Silent()))
+    assert said.missing == FOR_AN_NPU and said.sentence is None and not said.latency
