@@ -8,6 +8,12 @@
   which TensorFlow Lite does value by value: six layers of width 512 with C = 512 take 27 ms so, and 4.6 ms with an
   input for each layer (8-bit weights, one thread).
 
+That is how the engine sees it. What a file stores is in its layouts: GPT-SoVITS's steps have ``[heads, width, C]``
+(permutation ``[0, 2, 1]`` in engine.json), where a row of keys is a column of the file, and bundles from before the
+change have a row together. Kernels read the first faster than a column costs to write: at full size (24 layers, width
+512) 60 to 80 us more for each token with 256 rows, 120 with 512 and 240 with 1024, and a few milliseconds more when a
+sentence begins; see `toolkit.models.gpt_sovits.semantic_parts` for what it brings.
+
 A graph that puts its new row into the cache before it attends takes write_mask ``[1, 1, C, 1]`` (one-hot: this token's
 row), and the bias lets that row be seen; one that attends to cache and new row side by side takes none, and the row is
 blocked.
@@ -35,7 +41,7 @@ class TokenCache:
         values: likewise.
 
     Raises:
-        EngineError: no bucket has room for one token more.
+        EngineError: no bucket has room for one token more, or a step graph's cache is not as above.
     """
 
     def __init__(self, bundle: Bundle, graphs: GraphSource, keys: np.ndarray, values: np.ndarray) -> None:
@@ -76,6 +82,8 @@ class TokenCache:
         return found["logits"][0]
 
     def _bucket(self, rows: int, what: str) -> GraphFact:
+        for fact in self._buckets:
+            cache_rows(fact)  # refuses what would be misread
         return smallest(self._buckets, {_first_cache(self._buckets[0]): (-2, rows)}, what)
 
     def _move(self, fact: GraphFact, keys: np.ndarray, values: np.ndarray) -> None:
@@ -122,9 +130,15 @@ def cache_rows(fact: GraphFact) -> int:
     """Rows of a step graph's cache.
 
     Raises:
-        EngineError: the graph has none.
+        EngineError: the graph has none, or its bias is over another number of rows: the cache is laid out otherwise.
     """
     name = _first_cache(fact)
-    if name not in fact.tensors:
-        raise EngineError("a step graph without a cache", code="engine/bundle", where=fact.name)
-    return fact.tensors[name].shape[-2]
+    if name not in fact.tensors or "attention_bias" not in fact.tensors:
+        raise EngineError("a step graph without a cache or its bias", code="engine/bundle", where=fact.name)
+    rows, seen = fact.tensors[name].shape[-2], fact.tensors["attention_bias"].shape[-1]
+    if rows != seen:
+        raise EngineError(
+            f"{name} has {rows} rows and attention_bias is over {seen}", code="engine/bundle", where=fact.name,
+            hint="convert again: another program wrote this bundle, or an older version of this one",
+        )  # fmt: skip
+    return rows

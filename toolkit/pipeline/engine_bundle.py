@@ -9,6 +9,7 @@ from typing import Any
 from converters.spec import Interface
 from toolkit.delegates.runtime import runtime_need
 from toolkit.engine.bundle import ENGINE_FILE, FORMAT
+from toolkit.models.gpt_sovits.semantic_graphs import engine_interface
 from toolkit.pipeline.artefacts import interface_facts
 from toolkit.pipeline.run_directory import RunDirectory, file_sha256
 from toolkit.recipe import load as recipes
@@ -58,6 +59,7 @@ def write_engine_bundle(
     from converters.tflite_graph.merge import merge_signatures
     from converters.tflite_graph.metadata import write_metadata
 
+    told = {graph.name: interface_facts(engine_interface(graph.interface)) for graph in graphs}
     files: dict[str, dict[str, Any]] = {}
     for name in dict.fromkeys(file_of(graph.kind) for graph in graphs):
         inside = [graph for graph in graphs if file_of(graph.kind) == name]
@@ -69,7 +71,7 @@ def write_engine_bundle(
                 merged,
                 {
                     "recipe_sha256": recipes.sha256(recipe),
-                    "signatures": {graph.name: interface_facts(graph.interface) for graph in inside},
+                    "signatures": {graph.name: told[graph.name] for graph in inside},
                     "torch_names": dict(sorted(names.items())),
                 },
             ),
@@ -83,7 +85,7 @@ def write_engine_bundle(
         graph.name: {
             "file": file_of(graph.kind),
             "signature": graph.name,
-            "tensors": interface_facts(graph.interface),
+            "tensors": told[graph.name],
         }
         for graph in graphs
     }

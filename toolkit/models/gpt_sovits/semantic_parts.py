@@ -62,19 +62,19 @@ class PhoneAttention(nn.Module):
 
         Args:
             x: ``[1, width]``.
-            keys: ``[heads, C, head width]``.
+            keys: ``[heads, head width, C]``.
             values: likewise.
             bias: ``[1, C]``, added to the scores of the cache.
 
         Returns:
             ``[1, width]``, and the row's key and value ``[1, attention width]``.
         """
-        heads, rows = self.heads, keys.shape[1]
+        heads, rows = self.heads, keys.shape[2]
         query, key, value = self.q_proj(x), self.k_proj(x), self.v_proj(x)
-        scores = (keys * query.reshape(heads, 1, self.head_width)).sum(dim=-1) + bias
+        scores = (keys * query.reshape(heads, self.head_width, 1)).sum(dim=1) + bias
         own = (query * key).reshape(heads, self.head_width).sum(dim=-1, keepdim=True)
         weights = torch.softmax(torch.cat([scores, own], dim=-1), dim=-1)
-        mixed = (values * weights[:, :rows].reshape(heads, rows, 1)).sum(dim=1)
+        mixed = (values * weights[:, :rows].reshape(heads, 1, rows)).sum(dim=2)
         mixed = mixed + weights[:, rows:] * value.reshape(heads, self.head_width)
         return self.out_proj(mixed.reshape(1, heads * self.head_width)), key, value
 
@@ -193,7 +193,7 @@ class StepPart(nn.Module):
             token: ``[1, 1]`` id.
             position: ``[1, 1, width]``, its scaled position row.
             attention_bias: ``[1, 1, 1, C]``, added to the scores of the cache's rows.
-            *cache: keys ``[heads, C, head width]`` of every layer, then values of every layer.
+            *cache: keys ``[heads, head width, C]`` of every layer, then values of every layer.
 
         Returns:
             logits ``[1, vocabulary]``, the row's keys and values ``[layers, 1, 1, attention width]``.
