@@ -89,6 +89,7 @@ class TokenCache:
     def _move(self, fact: GraphFact, keys: np.ndarray, values: np.ndarray) -> None:
         self._graph = self._graphs(fact)
         self._rows = cache_rows(fact)
+        self._heads = fact.tensors[_first_cache(fact)].shape[-3]
         self._put("k", keys, 0)
         self._put("v", values, 0)
         self._used = keys.shape[1]
@@ -96,11 +97,11 @@ class TokenCache:
     def _put(self, which: str, rows: np.ndarray, first: int) -> None:
         """Writes rows ``[L, n, D]`` from row ``first`` on; at row 0 it also clears what an earlier sentence left."""
         end = first + rows.shape[1]
-        for layer in range(self._layers):
+        by_head = rows.reshape(self._layers, end - first, self._heads, -1).transpose(0, 2, 1, 3)
+        for layer, placed in enumerate(by_head):
 
-            def write(cache: np.ndarray, layer: int = layer) -> None:
-                heads, _, width = cache.shape
-                cache[:, first:end] = rows[layer].reshape(-1, heads, width).transpose(1, 0, 2)
+            def write(cache: np.ndarray, placed: np.ndarray = placed) -> None:
+                cache[:, first:end] = placed
                 if not first:
                     cache[:, end:] = 0.0  # or memory never written, which may hold NaN
 
