@@ -8,11 +8,11 @@
   which TensorFlow Lite does value by value: six layers of width 512 with C = 512 take 27 ms so, and 4.6 ms with an
   input for each layer (8-bit weights, one thread).
 
-That is how the engine sees it. What a file stores is in its layouts: GPT-SoVITS's steps have ``[heads, width, C]``
-(permutation ``[0, 2, 1]`` in engine.json), where a row of keys is a column of the file, and bundles from before the
-change have a row together. Kernels read the first faster than a column costs to write: at full size (24 layers, width
-512) 60 to 80 us more for each token with 256 rows, 120 with 512 and 240 with 1024, and a few milliseconds more when a
-sentence begins; see `toolkit.models.gpt_sovits.semantic_parts` for what it brings.
+That is how the engine sees it. How a file stores it is in its layouts: steps of GPT-SoVITS have ``[heads, width, C]``
+(permutation ``[0, 2, 1]`` in engine.json), where a row of keys is a column of the file; in bundles from before
+2026-11-30 a row stands together. Kernels gain more by columns than writing one costs: at full size (24 layers, width
+512) 0.09 ms a token more with 256 rows, 0.12 with 512, 0.24 with 1024; 3, 6 and 15 ms when a sentence begins, and two
+to three times that when it moves. What it brings is in `toolkit.models.gpt_sovits.semantic_parts`.
 
 A graph that puts its new row into the cache before it attends takes write_mask ``[1, 1, C, 1]`` (one-hot: this token's
 row), and the bias lets that row be seen; one that attends to cache and new row side by side takes none, and the row is

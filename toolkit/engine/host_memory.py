@@ -40,8 +40,8 @@ def lends_memory() -> bool:
 class LentMemory:
     """The memory behind a buffer, lent for as long as a ``with`` lasts; what it gives is an array, not to be kept.
 
-    A token step writes into 48 buffers twice: what stays the same between them (handle, array, order of axes) is kept
-    here, which leaves 2 microseconds of each instead of 10.
+    A token step writes into 48 buffers: what stays the same from token to token (handle, array, order of axes) is kept
+    here. With it and fewer reshapes a write takes 4 microseconds, not 12; the sum was a seventh of a small step.
 
     Args:
         buffer: LiteRT's ``TensorBuffer``.
