@@ -10,10 +10,10 @@ usual way round, ``query @ keys.T`` and ``weights @ values``, TensorFlow Lite re
 Measured at full size with 512 rows, 2 threads, all layers (XNNPACK): scores 6.1 ms that way, 3.1 ms as
 ``keys @ query``, which packs the keys, and 0.63 of that as products and sums; values 2.9 ms against 7.3.
 
-Keys and values stand in columns, ``[heads, head width, C]``: every call of XNNPACK's kernels then has a row of C numbers
-instead of one of 32, and reductions go along them. Measured on 2026-11-30 (AMD EPYC with AVX-512 and VNNI, 2 cores not
-always free; 24 layers, width 512, half of the feed-forward channels pruned), time of the step over the one whose cache
-was ``[heads, C, head width]``: int8 weights 0.91 and 0.92 with 256 and 512 rows and one thread, 0.90 and 0.93 with two;
+Keys and values stand in columns, ``[heads, head width, C]``: XNNPACK's kernels are then called for rows of C numbers and
+not of 32, and reductions go along them. Measured on 2026-11-30 (AMD EPYC with AVX-512 and VNNI, 2 cores not always
+free; 24 layers, width 512, half of the feed-forward channels pruned), time of the step over the one whose cache was
+``[heads, C, head width]``: int8 weights 0.91 and 0.92 with 256 and 512 rows and one thread, 0.90 and 0.93 with two;
 float32 0.92 and 0.90, 0.96 and 0.91. What is left is memory: 25 MB of cache with 256 rows, as much as half of the
 pruned weights in int8, read at 25 GB/s where kernels of weights read at 45, because products are written and read
 again. Tried beside it and left out: batch matrix products (1.5 to 2.4 times the time), a cache for every few heads (1.0
