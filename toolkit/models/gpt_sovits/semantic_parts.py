@@ -10,16 +10,17 @@ usual way round, ``query @ keys.T`` and ``weights @ values``, TensorFlow Lite re
 Measured at full size with 512 rows, 2 threads, all layers (XNNPACK): scores 6.1 ms that way, 3.1 ms as
 ``keys @ query``, which packs the keys, and 0.63 of that as products and sums; values 2.9 ms against 7.3.
 
-Keys and values stand in columns, ``[heads, head width, C]``: XNNPACK's kernels are then called for rows of C numbers and
-not of 32, and reductions go along them. Measured on 2026-11-30 (AMD EPYC with AVX-512 and VNNI, 2 cores not always
-free; 24 layers, width 512, half of the feed-forward channels pruned), time of the step over the one whose cache was
-``[heads, C, head width]``: int8 weights 0.91 and 0.92 with 256 and 512 rows and one thread, 0.90 and 0.93 with two;
-float32 0.92 and 0.90, 0.96 and 0.91. What is left is memory: 25 MB of cache with 256 rows, as much as half of the
-pruned weights in int8, read at 25 GB/s where kernels of weights read at 45, because products are written and read
-again. Tried beside it and left out: batch matrix products (1.5 to 2.4 times the time), a cache for every few heads (1.0
-to 1.7), one matrix for q, k and v (1.00 of an int8 step with one thread, 0.96 with two), scores of rank 3, which saves
-a reshape (1.03), norms whose shift is in the next layer's bias (0.98); no operator of the step's own row at all, which
-no arithmetic can reach, would be 0.97.
+Keys and values stand in columns, ``[heads, head width, C]``: XNNPACK's kernels are called for rows of C numbers then,
+not of 32, and reductions go along them. Measured on 2026-11-30 (AMD EPYC with AVX-512 and VNNI, 2 cores; 24 layers,
+width 512, half of the feed-forward channels pruned), time of the step over the one whose cache was ``[heads, C, head
+width]``, 256 and 512 rows: int8 weights 0.85 and 0.91 with one thread, 0.88 and 0.92 with two; float32 0.94 and 0.93,
+0.97 and 0.95. What is left is memory: 25 MB of cache with 256 rows, half of what the pruned weights are in int8, read
+at 25 GB/s where kernels of weights read at 45, because products are written and read again.
+
+Tried beside it and left out: batch matrix products (1.5 to 2.4 times the time of attention), a cache for each few heads
+(1.0 to 1.7), and of the int8 step with one and two threads: one matrix for q, k and v (1.00, 1.01; 0.95 where another
+program wants the cores), scores of rank 3, which saves a reshape (1.04, 1.01), the shift of norms in the next layer's
+bias (0.98, 1.03). No operator for the step's own row at all, which no arithmetic can reach, would be 0.97 and 0.98.
 """
 
 from __future__ import annotations
