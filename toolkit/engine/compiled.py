@@ -17,7 +17,7 @@ import numpy as np
 
 from toolkit.engine.bundle import GraphFact
 from toolkit.engine.graphs import differing_interface, unusable
-from toolkit.engine.host_memory import lent
+from toolkit.engine.host_memory import LentMemory
 from toolkit.errors import EngineError
 
 _IN_MEMORY = ":memory"  # what XNNPACK calls a cache without a file
@@ -83,6 +83,7 @@ class CompiledGraph:
             problem = differing_interface(fact, role, found)
             if problem is not None:
                 raise problem
+        self._lent: dict[str, LentMemory] = {}
         names = signatures[fact.signature]
         self._inputs = {name: model.create_input_buffer_by_name(fact.signature, name) for name in names["inputs"]}
         self._outputs = {name: model.create_output_buffer_by_name(fact.signature, name) for name in names["outputs"]}
@@ -123,12 +124,19 @@ class CompiledGraph:
         Raises:
             EngineError: no such input, or its layout adds axes.
         """
+        memory = self._lent.get(name)
+        if memory is None:
+            memory = self._lent[name] = self._memory(name)
+        with memory as held:
+            change(held)
+
+    def _memory(self, name: str) -> LentMemory:
         buffer, tensor = self._inputs_of(name), self.fact.tensors[name]
         layout = tensor.layout
         if layout.expanded != layout.torch_shape:
             raise EngineError(f"input {name!r} cannot be edited in place", code="engine/graph", where=self.fact.name)
-        with lent(buffer, layout.target_shape, tensor.dtype) as stored:
-            change(stored.transpose(np.argsort(layout.permutation)))
+        axes = tuple(int(axis) for axis in np.argsort(layout.permutation))
+        return LentMemory(buffer, layout.target_shape, tensor.dtype, axes)
 
     def _inputs_of(self, name: str) -> Any:
         if name not in self._inputs:

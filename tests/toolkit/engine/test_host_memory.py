@@ -29,6 +29,38 @@ def test_edit_is_seen_by_the_next_run_and_stays(two: Path):  # noqa: F811
     np.testing.assert_array_equal(found[0][1], found[0][2])
 
 
+class _Moving:
+    """A LiteRT that has its buffer in another place at every lock."""
+
+    def __init__(self, places):
+        self.places, self.locked = [place.ctypes.data for place in places], 0
+
+    def LiteRtLockTensorBuffer(self, handle, address, mode):
+        address._obj.value = self.places[0]
+        self.places, self.locked = [*self.places[1:], self.places[0]], self.locked + 1
+        return 0
+
+    def LiteRtUnlockTensorBuffer(self, handle):
+        self.locked -= 1
+
+
+def test_a_buffer_that_moves_is_written_where_it_is(monkeypatch):
+    places = [np.zeros((2, 3), np.float32) for _ in range(2)]
+    library = _Moving(places)
+    monkeypatch.setattr(host_memory, "_library", lambda: library)
+    monkeypatch.setattr(host_memory, "_handle", lambda buffer: None)
+    memory = host_memory.LentMemory(None, (2, 3), "float32", (1, 0))
+    for number in (1, 2, 3):
+        with memory as held:
+            assert library.locked == 1
+            held[number - 1] = number  # a row of what is a column there
+    np.testing.assert_array_equal(places[0], [[1, 0, 3], [1, 0, 3]])
+    np.testing.assert_array_equal(places[1], [[0, 2, 0], [0, 2, 0]])
+    with pytest.raises(ZeroDivisionError), memory:
+        raise ZeroDivisionError
+    assert not library.locked
+
+
 def test_input_with_axes_put_in_and_an_unknown_one_are_refused(two: Path):  # noqa: F811
     file = CompiledFile(two, threads=1)
     for graph, name in ((file.graph(SCALE), "x"), (file.graph(CACHE), "nothing")):

@@ -1,9 +1,13 @@
 """The token loop in static buckets with a cache against the same model computed all at once."""
 
+import json
+
 import numpy as np
 import pytest
 
 from tests.toolkit.engine.toy_model import SYMBOLS, VOCABULARY, ToyGraph, toy_bundle, whole_logits
+from toolkit.engine.bundle import read_bundle
+from toolkit.engine.cache import cache_rows
 from toolkit.engine.sampling import Sampler, SamplingSettings
 from toolkit.engine.semantic import SemanticDecoder
 from toolkit.errors import EngineError
@@ -105,3 +109,30 @@ def test_input_that_cannot_be_is_one_error(tmp_path, phones, prompt, code):
             Sampler(SamplingSettings(), np.random.default_rng(0)),
         )
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize("told", [False, True], ids=["as the engine sees it", "as a file stores it"])
+def test_a_cache_with_another_number_of_rows_than_its_bias_is_refused(tmp_path, told):
+    path = toy_bundle(tmp_path, stacked=False).folder / "engine.json"
+    facts = json.loads(path.read_text())
+    for name, graph in facts["graphs"].items():
+        for tensor, fact in graph["tensors"].items() if name.startswith("t2s_step") and told else ():
+            if "cache" in tensor:
+                heads, rows, width = fact["torch_shape"]
+                fact["torch_shape"] = fact["expanded"] = [heads, width, rows]
+    path.write_text(json.dumps(facts))
+    bundle = read_bundle(tmp_path)
+
+    def said():
+        greedy, decoder = (
+            Sampler(SamplingSettings(top_k=1), np.random.default_rng(0)),
+            SemanticDecoder(bundle, ToyGraph),
+        )
+        return decoder.decode(np.arange(9, dtype=np.int32), np.array([4], np.int32), greedy, limit=3).codes
+
+    if not told:
+        assert len(said()) == 3 and cache_rows(bundle.of_kind("t2s_step")[0]) == 64
+        return
+    with pytest.raises(EngineError, match=r"k_cache_0 has 8 rows and attention_bias is over 64") as caught:
+        said()
+    assert caught.value.code == "engine/bundle"

@@ -43,7 +43,7 @@ def test_graphs_stay_near_torch_and_caches_hold_what_heads_are_left(converted):
     for item in converted.values():
         assert min(row.snr_db for row in item.float_part.parity) >= 100.0
     caches = {t.name: t.shape for t in converted["t2s_step_48"].graph.spec.inputs if "cache" in t.name}
-    assert set(caches.values()) == {(HEADS - 1, 48, 16)}
+    assert set(caches.values()) == {(HEADS - 1, 16, 48)}
 
 
 def test_engine_says_what_torch_says_and_not_what_another_pruning_says(tmp_path, converted):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from converters.spec import PartSpec, TensorSpec
+from converters.spec import Interface, Layout, PartSpec, TensorSpec
 from toolkit.engine.buckets import bias, filled
 from toolkit.engine.positions import position_rows
 from toolkit.engine.semantic import prefill_bias
@@ -82,9 +84,9 @@ def prefill_spec(config: SemanticConfig, text: int, prompt: int, *, features: bo
 
 
 def step_spec(config: SemanticConfig, rows: int) -> PartSpec:
-    """Interface of the step with a cache of ``rows`` rows, an input for each layer (see `toolkit.engine.cache`)."""
+    """Interface of the step with a cache of ``rows`` rows, an input for each layer (see `engine_interface`)."""
     layers, d = range(config.layers), config.width
-    cache, axes = (config.heads, rows, config.head_width), ("heads", "rows", "head width")
+    cache, axes = (config.heads, config.head_width, rows), ("heads", "head width", "rows")
     new = ("layers", "batch", "rows", "width")
     return PartSpec(
         name=STEP,
@@ -100,6 +102,30 @@ def step_spec(config: SemanticConfig, rows: int) -> PartSpec:
             TensorSpec(name="v_new", shape=(config.layers, 1, 1, config.attention_width), axes=new),
         ),
     )
+
+
+def engine_interface(interface: Interface) -> Interface:
+    """A graph's interface as a bundle tells it to the engine, which sees a layer's cache ``[heads, C, head width]``.
+
+    That the step's file has the last two axes the other way round is in the layouts, which engine and app follow
+    anyway; so bundles from before, whose files stored a row together, are read like any other.
+
+    Args:
+        interface: of a step (``step_spec``); of any other graph, which is given back as it is.
+
+    Raises:
+        ValueError: a cache is not stored as the spec has it.
+    """
+    inputs, layouts = [], dict(interface.layouts)
+    for tensor in interface.spec.inputs:
+        if tensor.name.startswith(("k_cache_", "v_cache_")):
+            if layouts[tensor.name] != Layout.identity(tensor.shape):
+                raise ValueError(f"{tensor.name} is stored as {layouts[tensor.name]}")
+            shape, axes = _swapped(tensor.shape), _swapped(tensor.axes)
+            layouts[tensor.name] = Layout(shape, shape, (0, 2, 1))
+            tensor = dataclasses.replace(tensor, shape=shape, axes=axes)
+        inputs.append(tensor)
+    return Interface(spec=dataclasses.replace(interface.spec, inputs=tuple(inputs)), layouts=layouts)
 
 
 def prefill_probe(model: SemanticModel, spec: PartSpec, share: float, seed: int) -> dict[str, np.ndarray]:
@@ -145,7 +171,7 @@ def step_probe(model: SemanticModel, spec: PartSpec, share: float, seed: int) ->
 
 def step_rows(spec: PartSpec) -> int:
     """Rows of a step's cache."""
-    return next(tensor.shape[1] for tensor in spec.inputs if tensor.name == "k_cache_0")
+    return next(tensor.shape[2] for tensor in spec.inputs if tensor.name == "k_cache_0")
 
 
 @torch.inference_mode()
@@ -177,8 +203,8 @@ def step_inputs(
     }
     for layer in range(config.layers):
         for which, cache in (("k", state.keys), ("v", state.values)):
-            by_head = cache[layer, 0].numpy().reshape(used, config.heads, config.head_width).transpose(1, 0, 2)
-            found[f"{which}_cache_{layer}"] = filled(by_head, rows, axis=1)
+            by_head = cache[layer, 0].numpy().reshape(used, config.heads, config.head_width).transpose(1, 2, 0)
+            found[f"{which}_cache_{layer}"] = filled(by_head, rows)
     return {name: np.ascontiguousarray(array) for name, array in found.items()}
 
 
@@ -188,6 +214,10 @@ def _sentence(config: SemanticConfig, text: int, codes: int, seed: int) -> tuple
     phones = noise.integers(0, config.symbols, (1, max(1, text))).astype(np.int32)
     said = noise.integers(0, config.stop_token, (1, max(1, codes))).astype(np.int32)
     return phones, said, noise.standard_normal((1, config.features, phones.shape[1])).astype(np.float32)
+
+
+def _swapped(of: tuple[Any, ...]) -> tuple[Any, ...]:
+    return of[0], of[2], of[1]
 
 
 def _scaled(position: nn.Module, first: int, count: int, width: int) -> np.ndarray:

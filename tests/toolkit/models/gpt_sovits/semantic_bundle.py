@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from converters.spec import Interface
 from converters.tflite_graph.merge import merge_signatures
 from toolkit.engine.bundle import Bundle, read_bundle
 from toolkit.models.gpt_sovits.phone_graph import PhoneGraph
-from toolkit.models.gpt_sovits.semantic_graphs import semantic_graphs
+from toolkit.models.gpt_sovits.semantic_graphs import engine_interface, semantic_graphs
 from toolkit.pipeline.events import Silent, StageClock
 from toolkit.pipeline.float_chain import FloatPart, convert_float
 from toolkit.pipeline.sources import SourcePart
@@ -25,9 +25,14 @@ class Converted:
 
 def convert(model, buckets, folder: Path, *, features: bool) -> dict[str, Converted]:
     """Every graph in float32, compared with torch at every hop (100 dB, or the chain stops)."""
+    return convert_graphs(semantic_graphs(model, buckets, features=features), folder)
+
+
+def convert_graphs(graphs: Iterable[PhoneGraph], folder: Path) -> dict[str, Converted]:
+    """Graphs in float32, by name."""
     recipe, clock = Recipe.model_validate({"schema": 1, "name": "t2s"}), StageClock(Silent())
     found = {}
-    for graph in semantic_graphs(model, buckets, features=features):
+    for graph in graphs:
         part = SourcePart(
             name=graph.kind, bucket=graph.bucket, model=graph.module, spec=graph.spec, probes=graph.probes,
             real_probes=len(graph.probes),
@@ -36,13 +41,16 @@ def convert(model, buckets, folder: Path, *, features: bool) -> dict[str, Conver
     return found
 
 
-def write_bundle(folder: Path, config, alphas, files: Mapping[str, tuple[bytes, Interface]]) -> Bundle:
-    """One file with a signature for each graph, and ``engine.json``."""
+def write_bundle(
+    folder: Path, config, alphas, files: Mapping[str, tuple[bytes, Interface]], *, tell=engine_interface
+) -> Bundle:
+    """One file with a signature for each graph, and ``engine.json``; ``tell`` is what it says of an interface."""
     folder.mkdir(parents=True, exist_ok=True)
     content = merge_signatures([(name, flatbuffer) for name, (flatbuffer, _) in files.items()])
     (folder / "t2s.tflite").write_bytes(content)
     graphs = {}
-    for name, (_, interface) in files.items():
+    for name, (_, converted) in files.items():
+        interface = tell(converted)
         graphs[name] = {"file": "t2s.tflite", "signature": name, "tensors": {}}
         for role, tensors in (("input", interface.spec.inputs), ("output", interface.spec.outputs)):
             for tensor in tensors:

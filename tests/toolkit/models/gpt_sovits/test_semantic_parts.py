@@ -90,8 +90,8 @@ def _step_difference(spoil=lambda part: None, rows_seen=32):
     caches = {"k": [], "v": []}
     for layer in range(2):
         for name, cache in (("k", state.keys), ("v", state.values)):
-            by_head = cache[layer, 0].numpy().reshape(32, 4, 16).transpose(1, 0, 2)
-            padded = np.pad(by_head, ((0, 0), (0, 16), (0, 0)), constant_values=3.0)  # rows that must not count
+            by_head = cache[layer, 0].numpy().reshape(32, 4, 16).transpose(1, 2, 0)
+            padded = np.pad(by_head, ((0, 0), (0, 0), (0, 16)), constant_values=3.0)  # rows that must not count
             caches[name].append(padded)
     arrays = [token.numpy(), position, bias(rows_seen, 48), *caches["k"], *caches["v"]]
     with torch.inference_mode():

@@ -1,22 +1,25 @@
 """The graphs through the whole chain, and spoken with by the real engine, against torch."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
 from converters import parity
+from converters.spec import Layout
 from converters.tflite_graph.merge import merge_signatures
 from converters.tflite_graph.read import read_tflite
 from converters.tflite_graph.run import tflite_runner
-from tests.toolkit.models.gpt_sovits.semantic_bundle import convert, write_bundle
+from tests.toolkit.models.gpt_sovits.semantic_bundle import convert, convert_graphs, write_bundle
 from tests.toolkit.models.gpt_sovits.semantic_vectors import given, tiny_model
 from toolkit.compress.run import compress_part
 from toolkit.engine.compiled import CompiledFile
 from toolkit.engine.graphs import LiteFile
 from toolkit.engine.sampling import Sampler, SamplingSettings
 from toolkit.engine.semantic import SemanticDecoder
-from toolkit.errors import AuditError
-from toolkit.models.gpt_sovits.semantic_graphs import SemanticBuckets, step_probe
+from toolkit.errors import AuditError, EngineError
+from toolkit.models.gpt_sovits.semantic_graphs import SemanticBuckets, engine_interface, semantic_graphs, step_probe
 from toolkit.models.gpt_sovits.semantic_loop import generate
 from toolkit.recipe.schema import Compression, PrecisionPolicy
 
@@ -37,10 +40,10 @@ def compressed(converted):
     }
 
 
-def _decode(folder, files, codes=40, change=lambda facts: facts, bert=True, step=CompiledFile):
+def _decode(folder, files, codes=40, change=lambda facts: facts, bert=True, step=CompiledFile, tell=engine_interface):
     model = tiny_model()
     alphas = [float(p.alpha) for p in (model.ar_text_position, model.ar_audio_position)]
-    bundle = write_bundle(folder, model.config, change(alphas), files)
+    bundle = write_bundle(folder, model.config, change(alphas), files, tell=tell)
     opened = {}
 
     def graphs(fact):
@@ -90,6 +93,46 @@ def test_engine_says_what_torch_says(tmp_path, converted, step):
     assert len(found.codes) == 40  # 32 rows of text and prompt and 40 codes: the cache moved to its second bucket
     wrong = _decode(tmp_path / "wrong", files, change=lambda alphas: [alphas[0], alphas[1] * 0.5])
     assert not np.array_equal(wrong.codes, found.codes)
+
+
+class _RowsTogether(torch.nn.Module):
+    """The step as its file was before: ``[heads, C, head width]``."""
+
+    def __init__(self, step):
+        super().__init__()
+        self.step = step
+
+    def forward(self, token, position, attention_bias, *cache):
+        return self.step(token, position, attention_bias, *(held.transpose(1, 2) for held in cache))
+
+
+def test_bundle_whose_file_keeps_rows_together_is_read_as_such(tmp_path, converted):
+    """As all bundles were before 2026-11-30; nothing but the layouts in engine.json tells them apart."""
+    graph = next(semantic_graphs(tiny_model(), SemanticBuckets(prefill=(), cache_rows=(80,))))
+    seen = engine_interface(converted[graph.name].float_part.relayered.interface)
+    before = dataclasses.replace(
+        graph, module=_RowsTogether(graph.module), spec=seen.spec,
+        probes=tuple({n: a.swapaxes(1, 2) if "cache" in n else a for n, a in p.items()} for p in graph.probes),
+    )  # fmt: skip
+    made = {"t2s_prefill_40": converted["t2s_prefill_40"], **convert_graphs([before], tmp_path / "chain")}
+    interface = made["t2s_step_80"].float_part.relayered.interface
+    assert interface.layouts["k_cache_1"] == Layout.identity((4, 80, 16))
+    assert seen.layouts["k_cache_1"] == Layout((4, 80, 16), (4, 80, 16), (0, 2, 1))
+    files = {n: (item.float_part.tflite, item.float_part.relayered.interface) for n, item in made.items()}
+    found = _decode(tmp_path / "bundle", files, tell=lambda interface: interface)
+    np.testing.assert_array_equal(found.codes, _torch_codes(tiny_model()))
+    # and a file of the one kind is not what engine.json says of the other
+    mixed = files | {"t2s_step_80": (files["t2s_step_80"][0], seen)}
+    with pytest.raises(EngineError, match=r"cache_0' is .*engine.json says") as caught:
+        _decode(tmp_path / "mixed", mixed, tell=lambda interface: interface)
+    assert caught.value.code == "engine/bundle"
+
+
+def test_only_caches_stored_as_the_step_has_them_are_told_to_the_engine(converted):
+    prefill = converted["t2s_prefill_40"].float_part.relayered.interface
+    assert engine_interface(prefill) == prefill
+    with pytest.raises(ValueError, match="k_cache_0 is stored as"):
+        engine_interface(engine_interface(converted["t2s_step_48"].float_part.relayered.interface))
 
 
 def test_bundle_without_features_says_what_torch_says_of_none(tmp_path):
