@@ -19,6 +19,7 @@ from toolkit.compress.float_functions import restore_float_functions
 from toolkit.compress.keras_qat import Ranges, wrap
 from toolkit.compress.keras_sparsity import SparseModel, prune
 from toolkit.compress.levels import LEVELS_REASON, split_levels
+from toolkit.compress.masked_scores import with_moderate_masks
 from toolkit.compress.pointless_rounding import without_pointless_rounding
 from toolkit.compress.precision import LayerPrecision, PrecisionPlan, plan_precision
 from toolkit.compress.principal import PRINCIPAL_REASON, split_principal
@@ -266,6 +267,11 @@ def _whole(
 ) -> CompressedPart:
     """A part without int8 operators: float32, float16 constants, or 16-bit activations throughout."""
     if "int16x8" in plan.precisions():
+        masked = with_moderate_masks(relayered, calibration)
+        relayered = masked.relayered
+        if masked.layers:
+            told = f"{len(masked.layers)} masks of scores at {masked.lowest:.0f}, equal to {masked.snr_db:.0f} dB"
+            tell("masks", 1, 1, told)
         content, plan = export_wide(relayered, plan, calibration)
     else:
         content = to_tflite(relayered.model, relayered.interface) if float_file is None else float_file

@@ -49,12 +49,13 @@ def kept_in_float(model: tf_keras.Model, module_of: dict[str, str]) -> dict[str,
         if type(layer).__name__ == "LayerNorm" or (module_of[layer.name] in roots and not _is_product(layer)):
             found.setdefault(layer.name, NORMS)
     for layer in layers:
-        if _is_softmax(layer):
-            for name in (layer.name, *_up_to_products(layer)):
+        if is_softmax(layer):
+            for name in (layer.name, *(above.name for above in up_to_products(layer))):
                 found.setdefault(name, SCORES)
         elif _divides(layer):
             own = module_of[layer.name]
-            for name in (layer.name, *(above for above in _up_to_products(layer) if module_of[above] == own)):
+            of_module = (above.name for above in up_to_products(layer) if module_of[above.name] == own)
+            for name in (layer.name, *of_module):
                 found.setdefault(name, QUOTIENTS)
     return found
 
@@ -69,7 +70,7 @@ def is_real(layer: Any) -> bool:
     return (output[0] if isinstance(output, (list, tuple)) else output).dtype == "float32"
 
 
-def _up_to_products(layer: Any) -> Iterator[str]:
+def up_to_products(layer: Any) -> Iterator[Any]:
     """Layers above ``layer``, up to the nearest products and inputs, which are not among them."""
     queue, seen = list(rewire.producers(layer)), set()
     while queue:
@@ -77,7 +78,7 @@ def _up_to_products(layer: Any) -> Iterator[str]:
         if above.name in seen or _is_product(above) or type(above).__name__ == "InputLayer":
             continue
         seen.add(above.name)
-        yield above.name
+        yield above
         queue.extend(rewire.producers(above))
 
 
@@ -85,7 +86,8 @@ def _is_product(layer: Any) -> bool:
     return type(layer).__name__ in PRODUCTS
 
 
-def _is_softmax(layer: Any) -> bool:
+def is_softmax(layer: Any) -> bool:
+    """Whether a layer is one, by class or by activation."""
     activation = getattr(getattr(layer, "activation", None), "__name__", "")
     return type(layer).__name__ in _SOFTMAX or (type(layer).__name__ == "Activation" and activation == "softmax")
 

@@ -2,6 +2,8 @@
 
 * Biases that operators share get each operator's scale (`bias_scales`).
 * A value to pad with is stored in float, which no kernel takes beside 16-bit values.
+* Scores that are masked with a large number are refused, where `masked_scores` could not bring it down: an input does
+  it, or something else than a mask is large.
 * Operators TensorFlow Lite has no 16-bit kernel for stay in float; where the part's default asked for 16 bits, the plan
   says why, and where a rule of the recipe did, the audit stops the run.
 """
@@ -64,7 +66,7 @@ def export_wide(
             "loops with 16-bit activations",
             code="precision/not-realisable",
             where=f"part {plan.part!r}",
-            hint="ask for int8, int8-weights or float16 for this part",
+            hint="ask for int8, int8-weights or float16 for this part (any model: --recipe any-model-int8)",
         )
     options = TfliteOptions(quantization="int16x8", representative_dataset=tuple(calibration))
     content = with_own_biases(to_tflite(relayered.model, relayered.interface, options))
@@ -85,7 +87,7 @@ def _refuse_coarse_scores(graph: TfliteGraph, plan: PrecisionPlan) -> None:
             f"others in steps of {scores.scales[0]:.3g}",
             code="precision/not-realisable",
             where=f"part {plan.part!r}, {scores.name}",
-            hint="mask with -50 instead, or ask for int8, which keeps scores in float",
+            hint="mask with -50 instead, or ask for int8, which keeps scores in float (--recipe any-model-int8)",
         )
 
 

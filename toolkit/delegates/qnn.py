@@ -35,6 +35,8 @@ def judge_op(view: OpView) -> Verdict:
     refusal = _shape_refusal(view, table) or _integer_refusal(view, table)
     if refusal is not None:
         return refusal
+    if kind == "GATHER" and view.shape("input1") == ():
+        return _refused("npu_refuses", table["refused_scalar_index"], table["measured"])
     if kind == "STRIDED_SLICE" and view.shape("output0") == ():
         return _refused("npu_refuses", table["refused_scalar_slice"], table["measured"])
     stride = max(int(view.option("stride_h")), int(view.option("stride_w"))) if kind == "TRANSPOSE_CONV" else 0

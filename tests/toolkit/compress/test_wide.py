@@ -14,6 +14,8 @@ from converters.spec import PartSpec, TensorSpec
 from converters.tflite_graph.read import read_tflite
 from converters.tflite_graph.run import tflite_runner
 from converters.torch_to_onnx import export
+from toolkit.compress import run
+from toolkit.compress.masked_scores import Masked
 from toolkit.compress.run import compress_part
 from toolkit.errors import AuditError, RecipeError
 from toolkit.recipe.schema import Compression, PrecisionPolicy, PrecisionRule
@@ -78,9 +80,13 @@ def test_a_value_to_pad_with_is_stored_in_16_bits():
     assert [graph.tensors[pad.inputs[place]].dtype for place in (0, 2)] == ["INT16", "INT16"] and snr_db > 35
 
 
-def test_scores_masked_with_a_large_number_are_refused_and_with_a_small_one_are_not():
-    _, snr_db = _compressed(_Masked(-50.0))
-    assert snr_db > 35
+@pytest.mark.parametrize("value", [-50.0, -1e4, -3.4e38])
+def test_masks_of_any_size_leave_the_scores_their_16_bits(value):
+    assert _compressed(_Masked(value))[1] > 35
+
+
+def test_without_smaller_masks_the_scores_are_refused(monkeypatch):
+    monkeypatch.setattr(run, "with_moderate_masks", lambda relayered, calibration: Masked(relayered=relayered))
     with pytest.raises(RecipeError) as caught:
         _compressed(_Masked(-1e4))
     assert caught.value.code == "precision/not-realisable" and "-1e+04" in caught.value.message

@@ -54,6 +54,8 @@ def _upsampling(stride: int):
         (of("TRANSPOSE", int8(1, 2, 2, 2, 4), const([0, 2, 1, 4, 3]), version=2), True),
         (of("RESHAPE", int8(1, 64), const([1, 2, 2, 2, 8])), True),
         (of("RESHAPE", int8(1, 64), const([1, 2, 2, 2, 2, 4])), False),
+        (of("GATHER", int8(1, 4, 10), const([2]), version=2, axis=1, batch_dims=0), True),
+        (of("GATHER", int8(1, 4, 10), const(2), version=2, axis=1, batch_dims=0), False),
         (of("ABS", int16(1, 1, 8, 8), version=4), False),
         (of("ABS", int8(1, 1, 8, 8), version=2), True),
         (of("QUANTIZE", floats(1, 1, 8, 8), to=int8()), True),
