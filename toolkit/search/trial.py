@@ -31,6 +31,8 @@ _KEPT = (
 _REFUSALS = (RecipeError, AuditError)
 """A precision that cannot be had is an answer; everything else is an error and ends the search."""
 _REASON_LENGTH = 300
+_WHERE_INSTALLED = frozenset({"npu_operators", "gpu_float_snr", "gpu_wrong_outputs"})
+"""Gates that ask Qualcomm's compiler or the software GPU: skipped, and said to be, where there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,11 +104,14 @@ def read_version(
         latency=result.estimates[-1] if result.estimates else None,
         part_ms={each.part: each.ms for each in result.estimates[:-1]},
         violations=tuple(_violation(gate) for gate in failed if gate.value is not None and gate.limit is not None),
-        unknown=tuple(
-            f"{gate.title}: {gate.explanation}" for gate in result.gates if gate.status in ("skipped", "error")
-        ),
+        unknown=tuple(f"{gate.title}: {gate.explanation}" for gate in result.gates if _is_unknown(gate)),
         seconds=seconds,
     )
+
+
+def _is_unknown(gate: Gate) -> bool:
+    """Whether a limit could not be held against anything; checks that only an installation can make are no limits."""
+    return gate.status == "error" or (gate.status == "skipped" and gate.id not in _WHERE_INSTALLED)
 
 
 def _violation(gate: Gate) -> Violation:
