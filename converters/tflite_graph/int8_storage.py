@@ -1,8 +1,8 @@
-"""Stores the weights of chosen layers as 8-bit integers and widens them to float32 when the file is loaded.
+"""Stores weights and tables of chosen layers as 8-bit integers and widens them to float32 when the file is loaded.
 
 A quarter of the bytes, float arithmetic: only the weights are rounded, each to half a step of its output channel. What
 runs is the float32 graph, at its speed and with its memory. XNNPACK widens such weights once, while it loads; without
-it the DEQUANTIZE runs at every call.
+it TensorFlow Lite's DEQUANTIZE does so at the first call, and keeps what it made.
 """
 
 from __future__ import annotations
@@ -18,13 +18,22 @@ from converters.tflite_graph.read import TfliteOp
 from converters.tflite_graph.widened_constants import Narrowed, Narrowing, widened_constants
 
 # Axis of the output channels in TensorFlow Lite's own layouts.
-_CHANNEL_AXIS: Final = {"CONV_2D": 0, "FULLY_CONNECTED": 0, "TRANSPOSE_CONV": 0, "CONV_3D": 4, "DEPTHWISE_CONV_2D": 3}
+_CHANNEL_AXIS: Final = {
+    "CONV_2D": 0,
+    "CONV_3D": 4,
+    "DEPTHWISE_CONV_2D": 3,
+    "FULLY_CONNECTED": 0,
+    "GATHER": 0,
+    "TRANSPOSE_CONV": 0,
+}
+_PLACE: Final = {"GATHER": 0}
+"""Where the matrix stands among the inputs; behind the data but for tables."""
 _KERNEL: Final = 1
 _DEQUANTIZE_PER_CHANNEL_VERSION = 5
 
 
 def int8_storage(content: bytes, select: Callable[[TfliteOp], bool]) -> bytes:
-    """The file with the kernels of the operators ``select`` chooses stored as int8, a scale for each output channel.
+    """The file with matrices of the operators ``select`` chooses stored as int8, a scale for each channel or row.
 
     Operators of other kinds, and kernels with one number for each channel, stay as they are.
 
@@ -42,7 +51,7 @@ def int8_storage(content: bytes, select: Callable[[TfliteOp], bool]) -> bytes:
 
 def _narrow(op: TfliteOp, position: int, values: np.ndarray, name: str) -> Narrowed | None:
     axis = _CHANNEL_AXIS.get(op.kind)
-    if axis is None or position != _KERNEL or sum(size > 1 for size in values.shape) < 2:
+    if axis is None or position != _PLACE.get(op.kind, _KERNEL) or sum(size > 1 for size in values.shape) < 2:
         return None
     rows = np.moveaxis(values, axis, 0)
     rounded, scales = rounded_rows(rows.reshape(len(rows), -1))

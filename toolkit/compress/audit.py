@@ -27,6 +27,8 @@ _MATRICES_ONLY = ("int8-weights", "int8-storage")
 INTEGER = ("int8", "int16x8", "int8-weights")
 # TF-MOT prefixes the names of the layers it wraps.
 _WRAPPERS = re.compile(r"(?<![A-Za-z0-9_.])(?:quant_|prune_low_magnitude_)")
+_ROUNDING = "/quantize/FakeQuant"
+"""In the names of tensors that `keras_qat` rounds behind a layer that computes in float."""
 _RESTATING = ("QUANTIZE", "DEQUANTIZE", "DENSIFY", "CAST")
 _HANDS_ON = "has the precision of the operators around it"
 _WHOLE_NUMBERS = "computes with whole numbers or truth values"
@@ -252,7 +254,7 @@ class _Audit:
 
     def _named(self, names: list[str]) -> list[LayerPrecision]:
         found: dict[str, None] = {}
-        for name in names:
+        for name in map(_computing, names):
             direct = layers_of(name, self.layers) or layers_of(_WRAPPERS.sub("", name), self.layers)
             found.update(dict.fromkeys(direct))
         return [self.layers[name] for name in found]
@@ -306,6 +308,12 @@ class _Audit:
 
     def _node(self, item: LayerPrecision | None) -> str:
         return "" if item is None else self.torch_names.get(item.layer, item.node)
+
+
+def _computing(name: str) -> str:
+    """A tensor's name without the layers that only round what was computed, where it names others."""
+    parts = name.split(";")
+    return ";".join([part for part in parts if _ROUNDING not in part] or parts)
 
 
 def _judged(layers: list[LayerPrecision], macs: int) -> list[LayerPrecision]:

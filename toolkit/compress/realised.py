@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from converters.tflite_graph.read import TfliteGraph, TfliteOp, TfliteTensor
 
@@ -18,6 +19,11 @@ _MOVING = frozenset(
         "BATCH_TO_SPACE_ND", "SPACE_TO_DEPTH", "DEPTH_TO_SPACE",
     }
 )  # fmt: skip
+_MULTIPLIED: Final = frozenset(
+    {"BATCH_MATMUL", "CONV_2D", "CONV_3D", "DEPTHWISE_CONV_2D", "EMBEDDING_LOOKUP", "FULLY_CONNECTED", "GATHER"}
+    | {"TRANSPOSE_CONV", "UNIDIRECTIONAL_SEQUENCE_LSTM"}
+)
+"""Operators whose constants of more than one axis are matrices or tables; elsewhere they are added or scale."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +93,8 @@ class Realisation:
         widened = largest is not None and not any(largest is self.graph.tensors[i] for i in op.inputs if i >= 0)
         stored = None if largest is None else largest.dtype
         name = "conversion" if plumbing and len(signals) > 1 else _name(signals, stored, widened=widened)
-        return Realised(name, plumbing, bool(weights), True, any(_is_matrix(tensor) for tensor in weights))
+        matrix = op.kind in _MULTIPLIED and any(_is_matrix(tensor) for tensor in weights)
+        return Realised(name, plumbing, bool(weights), True, matrix)
 
 
 def _name(signals: set[str], stored: str | None, *, widened: bool) -> str:

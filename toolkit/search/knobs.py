@@ -161,13 +161,16 @@ def ratio_of(label: str) -> float:
 
 
 def _uniform(parts: Sequence[str], precision: str) -> Change:
-    """One precision for whole parts; what the recipe did besides (equalising, fine-tuning) stays."""
+    """One precision for whole parts; what the recipe did besides (equalising, fine-tuning) stays.
+
+    Splits do not: they are for convolutions between 8 bits and float.
+    """
 
     def change(data: RecipeData) -> None:
         for part in parts:
             settings = _settings(data, part)
             settings["precision"] = {"default": precision, "rules": []}
-            settings["compress"]["principal"] = []
+            settings["compress"] |= {"principal": [], "levels": []}
             if precision not in ("int8", "int8-weights"):
                 settings["compress"]["finetune"]["steps"] = 0
 

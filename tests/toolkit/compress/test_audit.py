@@ -121,6 +121,16 @@ def test_names_of_wrapped_layers_are_understood(part, files):
     assert "dec.resblocks.0.convs.0/Conv" in {row.op for row in report.rows}
 
 
+@pytest.mark.parametrize(("rounding", "named"), [("/quantize/FakeQuantWithMinMaxVars", False), ("/Conv2D", True)])
+def test_a_layer_that_only_rounds_what_was_computed_is_not_what_computed_it(part, files, rounding, named):
+    graph = read_tflite(files["int8"])
+    (add, *_) = (op for op in graph.ops if op.kind == "ADD")
+    name = f"decoder/dec.resblocks.0/Add;decoder/dec.conv_pre/Conv{rounding}"
+    tensors = tuple(dataclasses.replace(t, name=name) if t.index == add.outputs[0] else t for t in graph.tensors)
+    report = read_back(dataclasses.replace(graph, tensors=tensors), plan(part, "int8"))
+    assert ("dec.conv_pre" in report.rows[add.index].op) is named
+
+
 def test_a_convolution_that_cannot_be_traced_is_a_difference(part, files):
     graph = read_tflite(files["none"])
     renamed = tuple(dataclasses.replace(tensor, name=f"t{tensor.index}") for tensor in graph.tensors)

@@ -2,12 +2,19 @@
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
+from converters.keras_graph.relayer import relayer
 from converters.keras_to_tflite import to_tflite
+from converters.onnx_graph.pipeline import rewrite
+from converters.onnx_to_keras import to_keras
+from converters.spec import PartSpec, TensorSpec
 from converters.tflite_graph.int8_storage import int8_storage
 from converters.tflite_graph.int8_weights import int8_weights, rounded_rows
 from converters.tflite_graph.read import read_tflite
 from converters.tflite_graph.run import tflite_runner
+from converters.torch_to_onnx import export
 from tests.toolkit.compress.small_parts import inputs, residual_part
 from toolkit.compress.audit import read_back
 from toolkit.compress.precision import plan_precision
@@ -102,3 +109,34 @@ def test_a_kernel_left_in_float_where_storage_was_asked_is_told():
     some = int8_storage(content, lambda op: "conv_pre" in op.name)
     left = read_back(some, plan).differences
     assert left and all("conv_pre" not in row.op for row in left)
+
+
+class _Tables(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.emb, self.out = nn.Embedding(20, 8), nn.Linear(8, 4)
+        self.register_buffer("places", torch.randn(1, 6, 8))
+
+    def forward(self, tokens):
+        return self.out(self.emb(tokens) * self.places)
+
+
+def test_tables_are_stored_and_constants_that_scale_are_not_matrices():
+    tokens = TensorSpec(name="tokens", shape=(1, 6), dtype="int32")
+    spec = PartSpec(name="p", inputs=(tokens,), outputs=(TensorSpec(name="y", shape=(1, 6, 4)),))
+    module = _Tables().eval()
+    rewritten = rewrite(export(module, spec), spec)
+    part = relayer(to_keras(rewritten.model, rewritten.interface))
+    feeds = [{"tokens": np.array([[3, 1, 4, 1, 5, 9]], np.int32)}]
+    made = compress_part(part, STORED, Compression(), feeds)
+    rows = {row.kind: row for row in made.audit.rows}
+    assert rows["GATHER"].realised == "int8-storage" and not made.audit.differences
+    kinds = {
+        op.kind: [read_tflite(made.tflite).tensors[i].dtype for i in op.inputs] for op in read_tflite(made.tflite).ops
+    }
+    assert kinds["MUL"] == ["FLOAT32", "FLOAT32"] and rows["MUL"].bytes == 6 * 8 * 4
+    expected = module(torch.from_numpy(feeds[0]["tokens"])).detach().numpy()
+    for reference_kernels in (False, True):
+        found = tflite_runner(made.tflite, part.interface, use_reference_kernels=reference_kernels)(feeds[0])["y"]
+        assert 1e-7 < np.square(found - expected).mean() / np.square(expected).mean() < 1e-3
