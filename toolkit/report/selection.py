@@ -66,8 +66,8 @@ def headline_latency(result: RunResult) -> Latency | None:
 
 def has_reference_kernels_only(result: RunResult) -> bool:
     """Whether the part the report is about has 16-bit activations, which a CPU has no fast kernels for."""
-    named = {main_part(result), base(main_part(result))} | ({"vocoder_stream"} if result.sentence else set())
-    return any(row.realised == "int16x8" and {row.part, base(row.part)} & named for row in result.precision)
+    main = base(main_part(result))
+    return any(row.realised == "int16x8" and base(row.part) == main for row in result.precision)
 
 
 def counterpart(result: RunResult, latency: Latency) -> Latency | None:
