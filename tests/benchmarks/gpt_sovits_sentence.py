@@ -43,17 +43,21 @@ class OnnxGraph:
         )
         self.names = [value.name for value in self.session.get_outputs()]
         self.read = {value.name for value in self.session.get_inputs()}
-        self.held = {
-            name: np.zeros(tensor.shape, tensor.dtype)
-            for name, tensor in fact.tensors.items()
-            if tensor.role == "input"
-        }
+        self.held, self.stored = {}, {}
+        for name, tensor in fact.tensors.items():
+            if tensor.role == "input":
+                # torch has a cache as the bundle's file has it; the engine sees it with its own order of axes.
+                turned = name.startswith(("k_cache_", "v_cache_"))
+                shape = tensor.layout.target_shape if turned else tensor.shape
+                self.stored[name] = np.zeros(shape, tensor.dtype)
+                axes = np.argsort(tensor.layout.permutation) if turned else range(len(shape))
+                self.held[name] = self.stored[name].transpose(tuple(axes))
 
     def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Runs it; an input that is not fed keeps its last value."""
         for name, value in feeds.items():
             self.held[name][...] = value
-        fed = {name: array for name, array in self.held.items() if name in self.read}
+        fed = {name: array for name, array in self.stored.items() if name in self.read}
         return dict(zip(self.names, self.session.run(self.names, fed), strict=True))
 
     def edit(self, name: str, change: Callable[[np.ndarray], None]) -> None:
