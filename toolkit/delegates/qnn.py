@@ -47,7 +47,7 @@ def judge_op(view: OpView) -> Verdict:
 
 
 def _shape_refusal(view: OpView, table: Mapping[str, Any]) -> Verdict | None:
-    rank = max(len(tensor.shape) for tensor in (*view.inputs, *view.outputs) if tensor is not None)
+    rank = max((len(tensor.shape) for tensor in (*view.inputs, *view.outputs) if tensor is not None), default=0)
     turned = _is_wide(view) and view.op.kind == "TRANSPOSE"
     if rank <= (table["transpose_rank_max_int16"] if turned else table["rank_max"]):
         return None
