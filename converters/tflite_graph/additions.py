@@ -54,13 +54,25 @@ def tensor_like(graph: Any, original: Any, what: str, shape: Sequence[int] | Non
     return len(graph.tensors) - 1
 
 
-def constant(model: Any, graph: Any, name: str, values: np.ndarray, dtype: int, *, scale: float | None = None) -> int:
-    """Adds a constant, quantised around zero where it has a scale, and returns its index."""
+def constant(
+    model: Any, graph: Any, name: str, values: np.ndarray, dtype: int, *, scales: Sequence[float] | np.ndarray = ()
+) -> int:
+    """Adds a constant and returns its index.
+
+    Args:
+        model: gets its values.
+        graph: it is added to.
+        name: of the tensor.
+        values: as they are stored.
+        dtype: the schema's number of their type.
+        scales: one, or one for each channel of the first axis, where it is quantised; zero points are 0.
+    """
     tensor = schema.TensorT()
     tensor.name, tensor.type, tensor.shape = name.encode(), dtype, np.asarray(values.shape, np.int32)
     tensor.buffer = add_buffer(model, np.ascontiguousarray(values).tobytes())
-    if scale is not None:
+    if len(scales):
         tensor.quantization = schema.QuantizationParametersT()
-        tensor.quantization.scale, tensor.quantization.zeroPoint = [scale], [0]
+        tensor.quantization.scale = np.asarray(scales, np.float32)
+        tensor.quantization.zeroPoint = np.zeros(len(scales), np.int64)
     graph.tensors.append(tensor)
     return len(graph.tensors) - 1

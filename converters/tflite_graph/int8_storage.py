@@ -17,18 +17,15 @@ from converters.tflite_graph.int8_weights import rounded_rows
 from converters.tflite_graph.read import TfliteOp
 from converters.tflite_graph.widened_constants import Narrowed, Narrowing, widened_constants
 
-# Axis of the output channels in TensorFlow Lite's own layouts.
-_CHANNEL_AXIS: Final = {
-    "CONV_2D": 0,
-    "CONV_3D": 4,
-    "DEPTHWISE_CONV_2D": 3,
-    "FULLY_CONNECTED": 0,
-    "GATHER": 0,
-    "TRANSPOSE_CONV": 0,
+_MATRIX: Final = {
+    "CONV_2D": (1, 0),
+    "CONV_3D": (1, 4),
+    "DEPTHWISE_CONV_2D": (1, 3),
+    "FULLY_CONNECTED": (1, 0),
+    "GATHER": (0, 0),
+    "TRANSPOSE_CONV": (1, 0),
 }
-_PLACE: Final = {"GATHER": 0}
-"""Where the matrix stands among the inputs; behind the data but for tables."""
-_KERNEL: Final = 1
+"""Where the matrix stands among the inputs, and the axis of its output channels or rows, in TFLite's own layouts."""
 _DEQUANTIZE_PER_CHANNEL_VERSION = 5
 
 
@@ -50,8 +47,8 @@ def int8_storage(content: bytes, select: Callable[[TfliteOp], bool]) -> bytes:
 
 
 def _narrow(op: TfliteOp, position: int, values: np.ndarray, name: str) -> Narrowed | None:
-    axis = _CHANNEL_AXIS.get(op.kind)
-    if axis is None or position != _PLACE.get(op.kind, _KERNEL) or sum(size > 1 for size in values.shape) < 2:
+    place, axis = _MATRIX.get(op.kind, (None, 0))
+    if position != place or sum(size > 1 for size in values.shape) < 2:
         return None
     rows = np.moveaxis(values, axis, 0)
     rounded, scales = rounded_rows(rows.reshape(len(rows), -1))

@@ -35,7 +35,7 @@ def _rewritten(model: Any, graph: Any, found: Any) -> list[Any] | None:
         return None
     x, y = int(found.inputs[0]), int(found.outputs[0])
     one = np.full([1] * len(target.shape if target.shape is not None else ()), _LARGEST, np.int8)
-    slope = constant(model, graph, "slope", one, schema.TensorType.INT8, scale=alpha / _LARGEST)
+    slope = constant(model, graph, "slope", one, schema.TensorType.INT8, scales=[alpha / _LARGEST])
     falling = tensor_like(graph, target, "falling")
     made = [operator(model, "MUL", [x, slope], falling, version=2, options=schema.MulOptionsT())]
     rising = x

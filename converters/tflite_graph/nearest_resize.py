@@ -31,10 +31,9 @@ def _rewritten(model: Any, graph: Any, found: Any) -> list[Any] | None:
     source, target = graph.tensors[x], graph.tensors[y]
     before, after = ([int(size) for size in tensor.shape] for tensor in (source, target))
     options = found.builtinOptions
-    exact = options is None or not (options.alignCorners or options.halfPixelCenters)
-    if source.type != schema.TensorType.INT16 or before[:2] != [1, 1] or after[1] != 1 or after[2] % before[2]:
-        return None
-    if not exact:
+    shifted = options is not None and (options.alignCorners or options.halfPixelCenters)
+    along_time = before[:2] == [1, 1] and after[1] == 1 and after[2] % before[2] == 0
+    if source.type != schema.TensorType.INT16 or shifted or not along_time:
         return None
     (_, _, length, channels), copies = before, after[2] // before[2]
     upright = tensor_like(graph, source, "upright", [1, length, 1, channels])

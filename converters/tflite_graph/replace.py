@@ -8,10 +8,9 @@ from typing import Any
 from ai_edge_litert import schema_py_generated as schema
 
 from converters.errors import InputError
+from converters.tflite_graph import control_edges
 from converters.tflite_graph.flatbuffer import dump, load
 from converters.tflite_graph.fuse_constants import kind_of
-
-_CONTROL_EDGES = b"model_control_dependencies"
 
 Rewrite = Callable[[Any, Any, Any], list[Any] | None]
 """File, graph and operator to the operators that stand for it; None leaves it as it is."""
@@ -24,7 +23,7 @@ def replaced_operators(content: bytes, kind: str, rewrite: Rewrite) -> tuple[byt
         InputError: the file is damaged, or states an order of its operators by their numbers.
     """
     model = load(content)
-    if any(entry.name == _CONTROL_EDGES for entry in model.metadata or ()):
+    if any(entry.name == control_edges.KEY for entry in model.metadata or ()):
         raise InputError("the file orders its operators by number, which a rewrite would change")
     wanted, changed = getattr(schema.BuiltinOperator, kind), 0
     for graph in model.subgraphs:

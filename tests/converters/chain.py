@@ -12,7 +12,7 @@ from converters.keras_to_tflite import to_tflite
 from converters.onnx_graph.pass_types import RewriteOptions
 from converters.onnx_graph.pipeline import rewrite
 from converters.onnx_to_keras import KerasStage, to_keras
-from converters.spec import Arrays
+from converters.spec import Arrays, PartSpec
 from converters.torch_to_onnx import export
 from tests.model_zoo import BY_ID, ZooCase
 
@@ -41,10 +41,16 @@ class Chain:
         return to_tflite(self.relayered.model, self.relayered.interface)
 
 
-def build(case_id: str, accelerator: str = "any") -> Chain:
-    """Converts a zoo module up to the re-layered Keras model."""
-    case = BY_ID[case_id]
+def build(case: str | ZooCase, accelerator: str = "any") -> Chain:
+    """Converts a zoo module, or one declared like one, up to the re-layered Keras model."""
+    case = BY_ID[case] if isinstance(case, str) else case
     module = case.build()
     rewritten = rewrite(export(module, case.spec), case.spec, options=RewriteOptions(accelerator=accelerator))
     stage = to_keras(rewritten.model, rewritten.interface)
     return Chain(case=case, module=module, onnx=rewritten, stage=stage, relayered=relayer(stage))
+
+
+def relayered_of(module: Any, spec: PartSpec) -> RelayeredModel:
+    """The re-layered Keras model of a module as it is."""
+    rewritten = rewrite(export(module, spec), spec)
+    return relayer(to_keras(rewritten.model, rewritten.interface))

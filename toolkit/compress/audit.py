@@ -9,11 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from converters.tflite_graph.names import layers_of
 from converters.tflite_graph.read import TfliteGraph, TfliteOp, read_tflite
-from toolkit.compress.bias_scales import check_bias_scales
+from toolkit.compress.bias_scales import BIAS_INPUT, check_bias_scales
 from toolkit.compress.levels import LEVELS_REASON
 from toolkit.compress.precision import LayerPrecision, PrecisionPlan
 from toolkit.compress.realised import WIDENING, Realisation, Realised
@@ -147,9 +146,6 @@ def layers_by_operator(
     return _Audit(graph, plan, {}).judged()
 
 
-_BIAS_INPUT: Final = {"CONV_2D": 2, "DEPTHWISE_CONV_2D": 2, "FULLY_CONNECTED": 2, "TRANSPOSE_CONV": 3}
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerTensor:
     """The tensor of a file that is the value of a layer.
@@ -230,7 +226,7 @@ class _Audit:
                 multiplies = computed[-1].layer if computed else found[0].layer
                 names = tuple(dict.fromkeys((value, found[0].layer, *(item.layer for item in computed))))
                 is_now, asked = self.realisation.of(op), self.layers[multiplies].asked
-                place = _BIAS_INPUT.get(op.kind)
+                place = BIAS_INPUT.get(op.kind)
                 last[value] = LayerTensor(
                     index=op.outputs[0],
                     merged=names,

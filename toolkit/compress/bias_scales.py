@@ -25,6 +25,8 @@ _PLACES: Final = {
     "TRANSPOSE_CONV": (2, 1, 3),
 }
 """Where input, weights and bias stand among an operator's inputs."""
+BIAS_INPUT: Final = {kind: bias for kind, (_, _, bias) in _PLACES.items()}
+"""Where the bias stands alone."""
 _SAME: Final = 1e-4
 """Relative; a scale is a product of two that was rounded to float32."""
 
@@ -38,7 +40,7 @@ def with_own_biases(content: bytes) -> bytes:
     model = load(content)
     (graph,) = model.subgraphs
     for index, scales in misfits.items():
-        operator, place = graph.operators[index], _PLACES[found.ops[index].kind][2]
+        operator, place = graph.operators[index], BIAS_INPUT[found.ops[index].kind]
         operator.inputs = [int(tensor) for tensor in operator.inputs]
         operator.inputs[place] = _restated(model, graph, found.tensors[operator.inputs[place]], scales)
     return dump(model)
@@ -82,8 +84,5 @@ def _restated(model: Any, graph: Any, bias: TfliteTensor, scales: np.ndarray) ->
     limits = np.iinfo(dtype)
     values = np.rint(np.asarray(bias.data) * np.asarray(bias.scales, np.float64) / scales)
     values = np.clip(values, limits.min, limits.max).astype(dtype)
-    made = constant(model, graph, f"{bias.name}/own_scale", values, getattr(schema.TensorType, bias.dtype))
-    quantised = graph.tensors[made].quantization = schema.QuantizationParametersT()
-    quantised.scale, quantised.zeroPoint = scales.astype(np.float32), np.zeros(scales.size, np.int64)
-    quantised.quantizedDimension = 0
-    return made
+    dtype_code = getattr(schema.TensorType, bias.dtype)
+    return constant(model, graph, f"{bias.name}/own_scale", values, dtype_code, scales=scales)

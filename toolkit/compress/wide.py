@@ -71,8 +71,9 @@ def export_wide(
     options = TfliteOptions(quantization="int16x8", representative_dataset=tuple(calibration))
     content = with_own_biases(to_tflite(relayered.model, relayered.interface, options))
     content, _ = replaced_operators(content, "PADV2", _with_its_values_type)
-    _refuse_coarse_scores(read_tflite(content), plan)
-    return content, _told(content, plan)
+    graph = read_tflite(content)
+    _refuse_coarse_scores(graph, plan)
+    return content, _told(graph, plan)
 
 
 def _refuse_coarse_scores(graph: TfliteGraph, plan: PrecisionPlan) -> None:
@@ -102,17 +103,17 @@ def _with_its_values_type(model: Any, graph: Any, pad: Any) -> list[Any] | None:
     stored = np.clip(np.rint(number / scale), limits.min, limits.max).astype(np.int16)
     name = value.name.decode("utf-8", "replace") + "/int16"
     made = constant(
-        model, graph, name, stored.reshape(() if value.shape is None else value.shape), padded.type, scale=float(scale)
+        model, graph, name, stored.reshape(() if value.shape is None else value.shape), padded.type, scales=[scale]
     )
     pad.inputs = [int(pad.inputs[0]), int(pad.inputs[1]), made]
     return [pad]
 
 
-def _told(content: bytes, plan: PrecisionPlan) -> PrecisionPlan:
+def _told(graph: TfliteGraph, plan: PrecisionPlan) -> PrecisionPlan:
     """The plan with the reason for each layer whose operator has no kernel in 16 bits."""
     reasons = {
         item.layer: f"TensorFlow Lite has no 16-bit kernel for {op.kind}, which computes in float"
-        for op, layers, realised in layers_by_operator(content, plan)
+        for op, layers, realised in layers_by_operator(graph, plan)
         if op.kind in _NO_KERNEL and realised == "float32"
         for item in layers
         if item.rule is None and item.asked == "int16x8"

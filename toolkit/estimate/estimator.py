@@ -18,11 +18,10 @@ from toolkit.estimate.cost import cpu_ms, npu_ms, op_arrays
 from toolkit.estimate.devices import EstimatedDevice, Gpu
 from toolkit.estimate.tflite_work import FileOp, file_work
 from toolkit.results.delegation import DelegateName
-from toolkit.results.estimate import LatencyEstimate
+from toolkit.results.estimate import TOTAL, LatencyEstimate
 
 Target = Literal["nnapi", "gpu", "xnnpack", "qnn"]
 _PLACED_BY: dict[str, DelegateName] = {"nnapi": "nnapi", "gpu": "gpu_litert", "qnn": "qnn"}
-TOTAL = "total"
 _CROSSING_MS = 0.3
 _GPU_EFFICIENCY = 0.25
 _GPU_DISPATCH_MS = 0.015

@@ -17,6 +17,7 @@ from toolkit.pipeline.events import StageRecord
 from toolkit.pipeline.evidence import DELEGATES, Judged
 from toolkit.pipeline.layer_comparison import not_compared
 from toolkit.pipeline.listening import summary
+from toolkit.pipeline.manifest import RECIPE_FILE
 from toolkit.pipeline.provenance import commit, lock_sha256
 from toolkit.pipeline.recommendations import recommendations
 from toolkit.pipeline.run_directory import file_sha256
@@ -79,7 +80,7 @@ def assemble(found: Findings) -> RunResult:
             started=datetime.datetime.fromtimestamp(found.started, datetime.UTC).isoformat(timespec="seconds"),
             command=found.command,
             recipe_sha256=recipes.sha256(recipe),
-            recipe_path="recipe.lock.yaml",
+            recipe_path=RECIPE_FILE,
             commit=head,
             dirty=dirty,
             seeds={"recipe": recipe.seed, "speech": recipe.quality.seed},

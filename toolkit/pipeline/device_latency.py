@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from toolkit.engine.bundle import Bundle, GraphFact, bundle_folder, is_bundle, r
 from toolkit.engine.chunks import plan_chunks
 from toolkit.engine.parallel_codes import FRAMES, PHONES, is_parallel_bundle
 from toolkit.estimate.devices import EstimatedDevice, find_device
-from toolkit.estimate.estimator import TOTAL, Target, estimate_file, total
+from toolkit.estimate.estimator import Target, estimate_file, total
 from toolkit.models.vits.bundle import VOICE_FILE, VoiceFile
 from toolkit.pipeline.events import StageClock
 from toolkit.pipeline.run_directory import RunDirectory
@@ -53,11 +52,6 @@ def estimate_run(run: RunDirectory, recipe: Recipe, clock: StageClock) -> tuple[
         found = estimate_path(run.path, device, recipe.delegate.name, parse_level(recipe.delegate.android))
         stage.fact = found.total.sentence
     return (*found.parts, found.total)
-
-
-def whole_of(estimates: Sequence[LatencyEstimate]) -> LatencyEstimate | None:
-    """The estimate of all parts together."""
-    return next((each for each in estimates if each.part == TOTAL), None)
 
 
 def estimate_path(

@@ -16,7 +16,7 @@ from toolkit.delegates.place import place_all
 from toolkit.models.vits.bundle import DURATION_FILE
 from toolkit.pipeline import bundle
 from toolkit.pipeline.benchmark import BenchPart, Measured, bench_parts
-from toolkit.pipeline.device_latency import estimate_run, whole_of
+from toolkit.pipeline.device_latency import estimate_run
 from toolkit.pipeline.events import StageClock
 from toolkit.pipeline.float_chain import FloatPart
 from toolkit.pipeline.gates import Evidence, judge_gates
@@ -42,6 +42,7 @@ from toolkit.results import (
     Sentence,
     Size,
 )
+from toolkit.results.estimate import whole_of
 
 _SHUFFLED_PARTS = ("flow", "decoder", "model")
 _UNTIMED = {"latency": "it was not timed here: a search times its best version, a stack all its stages in turns"}

@@ -12,7 +12,7 @@ from toolkit.delegates.levels import parse_level
 from toolkit.delegates.place import place_all
 from toolkit.pipeline.benchmark import BenchPart, bench_parts
 from toolkit.pipeline.bundle import compressed_bytes, part_size, total_size
-from toolkit.pipeline.device_latency import estimate_run, whole_of
+from toolkit.pipeline.device_latency import estimate_run
 from toolkit.pipeline.events import StageClock
 from toolkit.pipeline.evidence import DELEGATES, SCRATCH, Judged, float_macs, op_counts
 from toolkit.pipeline.gates import Evidence, judge_gates
@@ -25,6 +25,7 @@ from toolkit.pipeline.run_directory import RunDirectory
 from toolkit.pipeline.shipping import Shipped
 from toolkit.recipe.schema import Recipe
 from toolkit.results import Parity, PartSize, Warn
+from toolkit.results.estimate import whole_of
 
 MAIN_PART = "vocoder_stream"
 LIGHT_PART = "vocoder_light_stream"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterable
+from typing import Final, Literal
 
 from toolkit.results.record import Record
+
+TOTAL: Final = "total"
+"""Part of the estimate of all parts together."""
 
 
 class LatencyEstimate(Record):
@@ -42,3 +46,8 @@ def _ms(value: float | None) -> str:
     if value is None:
         return "?"
     return f"{value:.3g} ms" if value < 1000 else f"{value / 1000:.3g} s"
+
+
+def whole_of(estimates: Iterable[LatencyEstimate]) -> LatencyEstimate | None:
+    """The estimate of all parts together."""
+    return next((each for each in estimates if each.part == TOTAL), None)

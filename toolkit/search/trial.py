@@ -11,6 +11,7 @@ from pathlib import Path
 from converters.errors import ToolError
 from toolkit.errors import AuditError, RecipeError
 from toolkit.pipeline.events import Listener
+from toolkit.pipeline.manifest import RECIPE_FILE
 from toolkit.pipeline.run import Options, Outcome
 from toolkit.recipe.schema import Recipe
 from toolkit.results import Gate
@@ -25,7 +26,7 @@ _KEPT = (
     "model_card.md",
     "trace.json",
     "model_explorer",
-    "recipe.lock.yaml",
+    RECIPE_FILE,
     "audio",
 )
 _REFUSALS = (RecipeError, AuditError)

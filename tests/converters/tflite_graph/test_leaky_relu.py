@@ -6,19 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from ai_edge_litert.interpreter import Interpreter
 
 from converters.tflite_graph.leaky_relu import without_leaky_relu
 from converters.tflite_graph.read import read_tflite
+from tests.converters.tflite_graph.one_operator import run
 from tests.toolkit.delegates.gpu_sweep.case import floats, int8, of
 
 
 def _run(content: bytes, values: np.ndarray) -> np.ndarray:
-    interpreter = Interpreter(model_content=content)
-    interpreter.allocate_tensors()
-    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], values)
-    interpreter.invoke()
-    return interpreter.get_tensor(interpreter.get_output_details()[0]["index"]).astype(int)
+    return run(content, values).astype(int)
 
 
 EVERY = np.arange(-128, 128, dtype=np.int8).reshape(1, 1, 32, 8)

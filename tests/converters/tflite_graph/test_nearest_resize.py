@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from ai_edge_litert.interpreter import Interpreter
 
 from converters.tflite_graph.nearest_resize import without_wide_nearest_resize
 from converters.tflite_graph.npu_forms import for_integer_npu
 from converters.tflite_graph.read import read_tflite
+from tests.converters.tflite_graph.one_operator import run
 from tests.toolkit.delegates.gpu_sweep.case import const, floats, int8, int16, of
 from toolkit.delegates.place import place
 
@@ -24,14 +24,6 @@ def _resize(source, height: int, width: int, *, half_pixels: bool = False) -> by
     ).write()
 
 
-def _run(content: bytes, values: np.ndarray) -> np.ndarray:
-    interpreter = Interpreter(model_content=content)
-    interpreter.allocate_tensors()
-    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], values)
-    interpreter.invoke()
-    return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
-
-
 @pytest.mark.parametrize("channels", [1, 5])
 @pytest.mark.parametrize("copies", [2, 8])
 def test_every_value_is_repeated_as_it_was_and_the_npu_takes_it(channels, copies):
@@ -40,8 +32,8 @@ def test_every_value_is_repeated_as_it_was_and_the_npu_takes_it(channels, copies
     assert changed == 1 and for_integer_npu(content) == rewritten
     assert [op.kind for op in read_tflite(rewritten).ops] == ["RESHAPE", "CONCATENATION", "RESHAPE"]
     values = np.random.default_rng(0).integers(-32768, 32768, (1, 1, 12, channels)).astype(np.int16)
-    expected = _run(content, values)
-    assert np.array_equal(_run(rewritten, values), expected)
+    expected = run(content, values)
+    assert np.array_equal(run(rewritten, values), expected)
     assert np.array_equal(expected, values.repeat(copies, axis=2))
     assert not place(content, "p", "qnn").delegated_ops and place(rewritten, "p", "qnn").delegated_ops == 3
     # The twin: copies laid one behind the other are another signal.

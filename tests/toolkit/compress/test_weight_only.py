@@ -5,16 +5,13 @@ import pytest
 import torch
 from torch import nn
 
-from converters.keras_graph.relayer import relayer
 from converters.keras_to_tflite import to_tflite
-from converters.onnx_graph.pipeline import rewrite
-from converters.onnx_to_keras import to_keras
 from converters.spec import PartSpec, TensorSpec
 from converters.tflite_graph.int8_storage import int8_storage
 from converters.tflite_graph.int8_weights import int8_weights, rounded_rows
 from converters.tflite_graph.read import read_tflite
 from converters.tflite_graph.run import tflite_runner
-from converters.torch_to_onnx import export
+from tests.converters.chain import relayered_of
 from tests.toolkit.compress.small_parts import inputs, residual_part
 from toolkit.compress.audit import read_back
 from toolkit.compress.precision import plan_precision
@@ -126,8 +123,7 @@ def test_tables_are_stored_and_constants_that_scale_are_not_matrices():
     tokens = TensorSpec(name="tokens", shape=(1, 6), dtype="int32")
     spec = PartSpec(name="p", inputs=(tokens,), outputs=(TensorSpec(name="y", shape=(1, 6, 4)),))
     module = _Tables().eval()
-    rewritten = rewrite(export(module, spec), spec)
-    part = relayer(to_keras(rewritten.model, rewritten.interface))
+    part = relayered_of(module, spec)
     feeds = [{"tokens": np.array([[3, 1, 4, 1, 5, 9]], np.int32)}]
     made = compress_part(part, STORED, Compression(), feeds)
     rows = {row.kind: row for row in made.audit.rows}

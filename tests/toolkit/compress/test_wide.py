@@ -7,17 +7,15 @@ import pytest
 import torch
 from torch import nn
 
-from converters.keras_graph.relayer import relayer
-from converters.onnx_graph.pipeline import rewrite
-from converters.onnx_to_keras import to_keras
 from converters.spec import PartSpec, TensorSpec
 from converters.tflite_graph.read import read_tflite
 from converters.tflite_graph.run import tflite_runner
-from converters.torch_to_onnx import export
+from tests.converters.chain import relayered_of
 from toolkit.compress import run
 from toolkit.compress.masked_scores import Masked
 from toolkit.compress.run import compress_part
 from toolkit.errors import AuditError, RecipeError
+from toolkit.quality.signal import snr_db
 from toolkit.recipe.schema import Compression, PrecisionPolicy, PrecisionRule
 
 SPEC = PartSpec(
@@ -49,21 +47,20 @@ class _Masked(nn.Module):
 
 def _compressed(middle, *rules: PrecisionRule):
     module = _Net(middle).eval()
-    rewritten = rewrite(export(module, SPEC), SPEC)
-    relayered = relayer(to_keras(rewritten.model, rewritten.interface))
+    relayered = relayered_of(module, SPEC)
     policy = PrecisionPolicy(default="int16x8", rules=list(rules))
     inputs = [{"x": np.random.default_rng(seed).standard_normal((1, 4, 24)).astype(np.float32)} for seed in range(12)]
     made = compress_part(relayered, policy, Compression(), inputs, seed=0)
     found = tflite_runner(made.tflite, made.relayered.interface)(inputs[0])["y"]
     wanted = module(torch.from_numpy(inputs[0]["x"])).detach().numpy()
-    return made, float(10 * np.log10(np.square(wanted).sum() / np.square(wanted - found).sum()))
+    return made, snr_db(wanted, found)
 
 
 def test_what_has_no_kernel_in_16_bits_stays_in_float_and_says_so():
-    made, snr_db = _compressed(nn.ELU())
+    made, heard_db = _compressed(nn.ELU())
     rows = {row.kind: row for row in made.audit.rows}
     assert rows["ELU"].realised == "float32" and "no 16-bit kernel for ELU" in rows["ELU"].because
-    assert rows["CONV_2D"].realised == "int16x8" and snr_db > 35
+    assert rows["CONV_2D"].realised == "int16x8" and heard_db > 35
 
 
 def test_a_rule_that_asks_for_16_bits_there_stops_the_run():
@@ -74,10 +71,10 @@ def test_a_rule_that_asks_for_16_bits_there_stops_the_run():
 
 
 def test_a_value_to_pad_with_is_stored_in_16_bits():
-    made, snr_db = _compressed(nn.Sequential(nn.ConstantPad1d((1, 1), 0.5), nn.AvgPool1d(3, 1)))
+    made, heard_db = _compressed(nn.Sequential(nn.ConstantPad1d((1, 1), 0.5), nn.AvgPool1d(3, 1)))
     graph = read_tflite(made.tflite)
     (pad,) = (op for op in graph.ops if op.kind == "PADV2")
-    assert [graph.tensors[pad.inputs[place]].dtype for place in (0, 2)] == ["INT16", "INT16"] and snr_db > 35
+    assert [graph.tensors[pad.inputs[place]].dtype for place in (0, 2)] == ["INT16", "INT16"] and heard_db > 35
 
 
 @pytest.mark.parametrize("value", [-50.0, -1e4, -3.4e38])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from toolkit.report.blocks import Block, Cell, Column, Heading, Note, Table
 from toolkit.report.format import sig3
 from toolkit.results import LatencyEstimate, RunResult
+from toolkit.results.estimate import TOTAL
 
 _COLUMNS = (
     Column(title="Part"),
@@ -36,7 +37,7 @@ def _row(each: LatencyEstimate) -> tuple[Cell, ...]:
     split = ", ".join(f"{unit} {sig3(ms)} ms" for unit, ms in each.unit_ms.items()) if len(each.unit_ms) > 1 else ""
     known = each.low_ms is not None and each.high_ms is not None
     return (
-        Cell(text=each.part, tone="strong" if each.part == "total" else ""),
+        Cell(text=each.part, tone="strong" if each.part == TOTAL else ""),
         Cell(text=f"{each.device}, {each.unit}", sub=split),
         Cell(text=sig3(each.ms), sub="estimated", tone="strong"),
         Cell(text=f"{sig3(each.low_ms)} to {sig3(each.high_ms)}" if known else "unknown"),

@@ -10,6 +10,7 @@ from toolkit.report.gate_table import WORDS, gate_bar, gate_table
 from toolkit.report.sections import phone
 from toolkit.report.sections import sentence as whole
 from toolkit.results import Gate, Placement, RunResult
+from toolkit.results.estimate import whole_of
 
 _REASONS = 3
 _NO_FAST_KERNELS = "has no fast kernels for 16-bit activations"
@@ -27,8 +28,8 @@ def build(result: RunResult) -> Section:
 def sentence(result: RunResult) -> str:
     """What the run came to, in one sentence made of its own numbers."""
     words = []
-    total = next((each for each in result.estimates if each.part == "total"), None)
-    if total is not None and pick.has_reference_kernels_only(result):
+    total, for_an_npu = whole_of(result.estimates), pick.has_reference_kernels_only(result)
+    if total is not None and for_an_npu:
         words.append(f"{total.sentence[0].upper()}{total.sentence[1:]}")
     latency = pick.headline_latency(result)
     if latency is not None:
@@ -37,7 +38,7 @@ def sentence(result: RunResult) -> str:
         took = milliseconds(latency.stats.p50_ms)
         if result.sentence is not None:
             took = f"A sentence takes {seconds(latency.stats.p50_ms / 1000)}"
-        slow = f", which {_NO_FAST_KERNELS}" if pick.has_reference_kernels_only(result) else ""
+        slow = f", which {_NO_FAST_KERNELS}" if for_an_npu else ""
         words.append(f"{took}{part}{audio} on the {latency.where}, {latency.threads} threads{slow}")
         if result.sentence is not None:
             words.append(whole.words(result))
